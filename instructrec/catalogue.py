@@ -84,9 +84,7 @@ class Column:
         return cls._of_sets(name, Kind.CATEGORICAL, [(item,) if item else () for item in items], values)
 
     @classmethod
-    def _of_sets(
-        cls, name: str, kind: Kind, items: Sequence[Sequence[str]], values: Sequence[str] | None
-    ) -> Column:
+    def _of_sets(cls, name: str, kind: Kind, items: Sequence[Sequence[str]], values: Sequence[str] | None) -> Column:
         known = tuple(values) if values is not None else tuple(sorted({value for item in items for value in item}))
         if len(known) > MAX_VALUES:
             raise ValueError(
@@ -205,4 +203,3 @@ class Catalogue:
         digest.update(repr((self.titles, self.texts, self.item_ids)).encode())
         digest.update(self.popularity.tobytes())
         return digest.hexdigest()[:16]
-

@@ -292,5 +292,3 @@ def allowed(goals: Goals, catalogue: Catalogue, items: Ints, *, said_only: bool 
     if said_only:
         counted = counted & goals.said
     return np.all(satisfied(goals, catalogue, items) | ~counted[:, :, None], axis=1)
-
-

@@ -1,0 +1,28 @@
+"""What a reaction is worth, position by position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from instructrec.sessions import Reactions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngagementReward:
+    """Points for clicks and for consumption.
+
+    Attributes:
+        click: Points for a click.
+        consumption: Points for consuming a clicked item.
+    """
+
+    click: float = 1.0
+    consumption: float = 0.0
+
+    def __call__(self, reactions: Reactions) -> npt.NDArray[np.float32]:
+        """Returns what each position earned, [batch, slate_size]."""
+        points = self.click * reactions.clicked + self.consumption * reactions.consumed
+        return points.astype(np.float32)
