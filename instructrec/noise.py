@@ -21,8 +21,9 @@ from instructrec.arrays import Floats, Ints
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31, _S11, _S32 = (np.uint64(bits) for bits in (30, 27, 31, 11, 32))
-_TO_UNIT = float(2.0**-53)
+_S30, _S27, _S31, _S12, _S32 = (np.uint64(bits) for bits in (30, 27, 31, 12, 32))
+# 52 bits, not 53: the largest draw is then 1 - 2**-53, which a double holds; with one bit more it would round to 1.
+_TO_UNIT = float(2.0**-52)
 
 
 class Purpose(IntEnum):
@@ -77,7 +78,7 @@ class Noise:
 
     def uniform(self, purpose: int, size: int = 1) -> npt.NDArray[np.float64]:
         """Returns draws in the open interval (0, 1), shape [batch, size]."""
-        return ((self.integers(purpose, size) >> _S11).astype(np.float64) + 0.5) * _TO_UNIT
+        return ((self.integers(purpose, size) >> _S12).astype(np.float64) + 0.5) * _TO_UNIT
 
     def gumbel(self, purpose: int, size: int) -> Floats:
         """Returns standard Gumbel draws, shape [batch, size]."""
