@@ -1,0 +1,1 @@
+"""Rankers that learn, and the ones to compare them with."""
