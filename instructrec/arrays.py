@@ -76,7 +76,7 @@ def arrays_of(record: object, prefix: str = "") -> Iterator[tuple[str, npt.NDArr
 
 def rows_of(record: object) -> int:
     """Returns the batch size of ``record``: the common length of its arrays' leading axes."""
-    sizes = {name: array.shape[0] for name, array in arrays_of(record)}
+    sizes = {name: len(array) for name, array in arrays_of(record)}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"the arrays of one record must have one row per user; {type(record).__name__} has {sizes}")
     return next(iter(sizes.values()))
