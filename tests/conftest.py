@@ -1,0 +1,35 @@
+"""What every test stands on: one thread a worker, no network, no screen, the same examples every time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# Before NumPy or torch is first imported: workers share the cores, and bit equality is promised for one thread count.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
+
+settings.register_profile("tests", derandomize=True, deadline=None)
+settings.load_profile("tests")
+
+_connect = socket.socket.connect
+
+
+def _connect_at_home(self: socket.socket, address: Any) -> None:
+    host = address[0] if isinstance(address, tuple) else "localhost"
+    if host not in ("localhost", "127.0.0.1", "::1"):
+        raise AssertionError(f"a test reached for the network ({host}); tests run without one")
+    _connect(self, address)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_network() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", _connect_at_home)
+        yield
