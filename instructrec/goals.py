@@ -172,7 +172,7 @@ class Goals:
     @property
     def item_level(self) -> Bools:
         """Which places hold a condition on single items, [batch, num_predicates]."""
-        return (self.check == Check.SET) | (self.check == Check.RANGE)
+        return np.asarray((self.check == Check.SET) | (self.check == Check.RANGE))
 
     @classmethod
     def empty(cls, batch: int, num_predicates: int) -> Goals:
@@ -288,7 +288,7 @@ def share_met(goals: Goals, met: Bools) -> Bools:
         met: What `satisfied` says of the slate's items, [batch, num_predicates, slate_size].
     """
     # A hair of tolerance: 0.3 of 10 items is 3 of them, whatever 0.3 is in binary.
-    return (goals.check == Check.SHARE) & (met.mean(axis=2) >= goals.share - 1e-6)
+    return np.asarray((goals.check == Check.SHARE) & (met.mean(axis=2) >= goals.share - 1e-6))
 
 
 def allowed(goals: Goals, catalogue: Catalogue, items: Ints, *, said_only: bool = False) -> Bools:
@@ -296,4 +296,4 @@ def allowed(goals: Goals, catalogue: Catalogue, items: Ints, *, said_only: bool 
     counted = goals.item_level & goals.hard
     if said_only:
         counted = counted & goals.said
-    return np.all(satisfied(goals, catalogue, items) | ~counted[:, :, None], axis=1)
+    return np.asarray(np.all(satisfied(goals, catalogue, items) | ~counted[:, :, None], axis=1))

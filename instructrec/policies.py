@@ -118,7 +118,7 @@ def log_prob_of_places(scores: Floats, places: Ints) -> Floats:
     # The denominator at position j: everything not shown, and what is shown at j and below.
     unshown = np.logaddexp.reduce(rest, axis=1) if rest.shape[1] > places.shape[1] else np.full(len(rest), -np.inf)
     tail = np.logaddexp.accumulate(shown[:, ::-1], axis=1)[:, ::-1]
-    return shown - np.logaddexp(tail, unshown[:, None])
+    return np.asarray(shown - np.logaddexp(tail, unshown[:, None]))
 
 
 def greedy(ranker: Ranker, slate_size: int) -> Policy:
