@@ -266,16 +266,21 @@ def satisfied(goals: Goals, catalogue: Catalogue, items: Ints) -> Bools:
         [batch, num_predicates, num_shown]: whether each item has what the predicate speaks of. True at unused places.
         For a share predicate: whether the item counts towards it. A missing number satisfies no range.
     """
-    shown = items if items.ndim == 2 else items[None, :]
-    met = np.ones((len(goals.check), goals.num_predicates, shown.shape[1]), np.bool_)
+    # The same items for everyone: whole columns are looked up at once, which is many times faster.
+    everyone = items.ndim == 1
+    masks, numbers = (
+        (catalogue.masks[items].T, catalogue.numbers[items].T) if everyone else (catalogue.masks, catalogue.numbers)
+    )
+    met = np.ones((len(goals.check), goals.num_predicates, items.shape[-1]), np.bool_)
     for place in range(goals.num_predicates):
-        column = goals.column[:, place, None]
-        has = (catalogue.masks[shown, column] & goals.mask[:, place, None]) != 0
-        number = catalogue.numbers[shown, column]
+        column = goals.column[:, place]
+        at = column if everyone else (items, column[:, None])
+        has = (masks[at] & goals.mask[:, place, None]) != 0
+        number = numbers[at]
         inside = (number >= goals.low[:, place, None]) & (number <= goals.high[:, place, None])
-        test = goals.check[:, place, None]
+        check = goals.check[:, place, None]
         met[:, place] = np.where(
-            test == Check.RANGE, inside, np.where(test == Check.NOTHING, True, has != goals.negate[:, place, None])
+            check == Check.RANGE, inside, np.where(check == Check.NOTHING, True, has != goals.negate[:, place, None])
         )
     return met
 

@@ -1,0 +1,397 @@
+"""The default users: they say what they want, read slates from the top, click, tire, lose trust, critique and leave.
+
+Taste and quality are fitted to real ratings, perceived attributes to real tags, the mix of requests to real queries.
+Position, fatigue, trust and leaving are assumed, within the ranges published for such models, and are not called
+calibrated.
+
+References:
+    Craswell et al. (2008), An experimental comparison of click position-bias models (cascade); Guo et al. (2009),
+    Efficient multiple-click models in web search (continuing after a click); McFadden (1974), Conditional logit
+    analysis (choice between an item and moving on); Ie et al. (2019), RecSim, arXiv 1909.04847 (satisfaction and
+    clickbait).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from instructrec.arrays import Bools, Floats, Ints
+from instructrec.catalogue import Catalogue
+from instructrec.envs.bank import Bank
+from instructrec.envs.conversational_kernels import Constants, Items, Speech, arrive, react
+from instructrec.goals import Check, Goals, allowed, satisfied
+from instructrec.noise import Noise
+from instructrec.sessions import Instructions, Reactions, Sessions
+from instructrec.texts import Texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """Every constant of the users. Utilities are log-odds; a star is one point of a rating from 0.5 to 5.
+
+    Attributes:
+        click_bias: Log-odds of clicking an average item that breaks nothing. Assumed.
+        click_per_star: Log-odds of a click per predicted star (taste and quality, weighted by the ratings). Assumed.
+        allure: Log-odds of a click per standard deviation of allure, which satisfies nobody. Assumed.
+        enjoyment_bias: Log-odds of enjoying an average clicked item. Assumed.
+        enjoyment_per_star: Log-odds of enjoyment per predicted star. Assumed.
+        soft_match: Log-odds between meeting none and all of the soft wishes. Assumed.
+        hard_violation: Log-odds lost per hard condition that an item is perceived to break. Assumed.
+        boredom: Log-odds lost at full satiation with an item's topics. Assumed.
+        satiation_memory: Share of satiation kept from turn to turn, 0 to 1. Assumed.
+        seen: Log-odds lost for an item consumed before. Assumed.
+        continue_after_skip: Probability of looking at the next position after passing one over. Assumed.
+        continue_after_click: Probability of looking at the next position after a click. Assumed.
+        perceived_miss: Probability that an attribute the catalogue names is not perceived. Assumed.
+        perceived_false_alarm: Probability that one it does not name is. Fitted: follows from the miss rate and the
+            share of genre tags that agree with the catalogue.
+        satisfaction_rate: Weight of the newest turn in satisfaction, a moving average. Assumed.
+        no_click_satisfaction: What a turn without a click feels like, 0 to 1. Assumed.
+        trust_recovery: Share of lost trust regained per turn. Assumed.
+        trust_loss_violation: Trust lost when every position looked at breaks a condition. Assumed.
+        trust_loss_clickbait: Trust lost per point by which the mean clicked item drew more than it pleased. Assumed.
+        leave_bias: Log-odds of leaving after a turn when fresh, half satisfied and trusting. Assumed.
+        leave_fatigue: Log-odds added over the session. Assumed.
+        leave_dissatisfaction: Log-odds added per point of satisfaction below one half. Assumed.
+        leave_distrust: Log-odds added when all trust is lost. Assumed.
+        reveal: Probability of saying a held-back condition once a shown item breaks it. Assumed.
+        new_goal: Probability of wanting something else next turn. Assumed.
+        critique: Probability of asking for a change relative to a shown item. Assumed.
+        restate: Otherwise, probability of saying it all again rather than asking for more. Assumed.
+        taste_in_goals: How strongly people ask for what they like: weight of standardised affinity. Assumed.
+        allure_from_popularity: Correlation of allure with popularity beyond quality, 0 to 1. Assumed.
+    """
+
+    click_bias: float = -0.5
+    click_per_star: float = 2.0
+    allure: float = 0.8
+    enjoyment_bias: float = 0.0
+    enjoyment_per_star: float = 3.0
+    soft_match: float = 2.0
+    hard_violation: float = 4.0
+    boredom: float = 2.0
+    satiation_memory: float = 0.7
+    seen: float = 2.0
+    continue_after_skip: float = 0.9
+    continue_after_click: float = 0.9
+    perceived_miss: float = 0.05
+    perceived_false_alarm: float = 0.027
+    satisfaction_rate: float = 0.4
+    no_click_satisfaction: float = 0.1
+    trust_recovery: float = 0.1
+    trust_loss_violation: float = 0.5
+    trust_loss_clickbait: float = 0.5
+    leave_bias: float = -2.5
+    leave_fatigue: float = 1.0
+    leave_dissatisfaction: float = 5.0
+    leave_distrust: float = 3.0
+    reveal: float = 0.9
+    new_goal: float = 0.15
+    critique: float = 0.2
+    restate: float = 0.6
+    taste_in_goals: float = 1.0
+    allure_from_popularity: float = 0.7
+
+    def __post_init__(self) -> None:
+        shares = (
+            "satiation_memory continue_after_skip continue_after_click perceived_miss perceived_false_alarm "
+            "satisfaction_rate no_click_satisfaction trust_recovery reveal new_goal critique restate "
+            "allure_from_popularity"
+        ).split()
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not np.isfinite(value):
+                raise ValueError(f"behaviour {field.name} must be a finite number, got {value}")
+            if field.name in shares and not 0 <= value <= 1:
+                raise ValueError(f"behaviour {field.name} is a probability or share from 0 to 1, got {value}")
+        if self.new_goal + self.critique > 1:
+            raise ValueError(
+                f"new_goal + critique must not exceed 1, got {self.new_goal} + {self.critique}: they exclude each other"
+            )
+
+
+@dataclass(frozen=True)
+class Tastes:
+    """The hidden and visible sides of every person and item; hidden from agents except the past.
+
+    Attributes:
+        who: The persons who may come, rows of the arrays below, int32 [num_people].
+        person_factors: Tastes, float32 [num_persons, rank].
+        item_factors: What tastes weigh, float32 [num_items, rank]; taste is the inner product, in stars.
+        quality: Stars above the mean that everybody gives an item, float32 [num_items].
+        allure: What draws clicks without pleasing, in standard deviations, float32 [num_items].
+        past: Visible past, oldest first, padded with -1, int32 [num_persons, past_length].
+        past_ratings: Its ratings, 0 where padded, float32 [num_persons, past_length].
+    """
+
+    who: npt.NDArray[np.int32]
+    person_factors: npt.NDArray[np.float32]
+    item_factors: npt.NDArray[np.float32]
+    quality: npt.NDArray[np.float32]
+    allure: npt.NDArray[np.float32]
+    past: npt.NDArray[np.int32]
+    past_ratings: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ConversationalState:
+    """The hidden state of a batch of users: a record, one row per user.
+
+    Attributes:
+        person: Row in `Tastes`, int32 [batch].
+        goal: Row in the bank's goals, int32 [batch].
+        num_goals: How many goals the session had so far, int32 [batch].
+        goals: The goal as it stands, with what was said and the live critique in the last place.
+        satiation: Per topic, float32 [batch, num_topics].
+        satisfaction: 0 to 1, float32 [batch].
+        trust: 0 to 1, float32 [batch].
+        consumed: Items clicked this session, padded with -1, int32 [batch, turn_limit * slate_size].
+        num_consumed: How many there are, int32 [batch].
+    """
+
+    person: npt.NDArray[np.int32]
+    goal: npt.NDArray[np.int32]
+    num_goals: npt.NDArray[np.int32]
+    goals: Goals
+    satiation: npt.NDArray[np.float32]
+    satisfaction: npt.NDArray[np.float32]
+    trust: npt.NDArray[np.float32]
+    consumed: npt.NDArray[np.int32]
+    num_consumed: npt.NDArray[np.int32]
+
+
+class ConversationalPopulation:
+    """Users who say what they want and react to slates: a `instructrec.protocols.Population` that knows its utility.
+
+    Args:
+        catalogue: The items.
+        tastes: Who may come, and their hidden sides.
+        bank: What they may want and say.
+        topic: The set attribute that satiates, such as "genre".
+        behaviour: The constants.
+        slate_size: Items per slate.
+        turn_limit: Slates per session at most.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tastes: Tastes,
+        bank: Bank,
+        *,
+        topic: str,
+        behaviour: Behaviour | None = None,
+        slate_size: int = 10,
+        turn_limit: int = 10,
+    ) -> None:
+        self.catalogue, self.tastes, self.bank = catalogue, tastes, bank
+        self.behaviour = behaviour if behaviour is not None else Behaviour()
+        self._topics = catalogue.column(topic)
+        self._capacity = turn_limit * slate_size
+        self._turn_limit = turn_limit
+        self._texts = Texts(bank.texts)
+        settings = asdict(self.behaviour)
+        self._constants = Constants(**{name: float(settings[name]) for name in Constants._fields})
+        self._items = _items(catalogue, tastes, self._topics.masks)
+        self._speech = _speech(bank)
+        self._bank_goals = _goal_arrays(bank.goals)
+        self._chances = goal_chances(catalogue, tastes, bank, self.behaviour.taste_in_goals)
+
+    @property
+    def texts(self) -> Texts:
+        """The bank's texts, and free ones."""
+        return self._texts
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of people, bank and constants, hex."""
+        digest = hashlib.sha256(f"{self.bank.fingerprint} {self.behaviour} {self._capacity}".encode())
+        for field in fields(self.tastes):
+            digest.update(np.ascontiguousarray(getattr(self.tastes, field.name)).tobytes())
+        return digest.hexdigest()[:16]
+
+    def arrive(self, sessions: Sessions, noise: Noise) -> tuple[ConversationalState, Instructions]:
+        """Returns new users and what they say first."""
+        batch = len(noise.keys)
+        person, goal = np.empty(batch, np.int32), np.empty(batch, np.int32)
+        texts = np.empty(batch, np.int64)
+        arrive(noise.keys, self.tastes.who, self._chances, self._speech, person, goal, texts)
+        goals = Goals(*(array[goal] for array in self._bank_goals))
+        state = ConversationalState(
+            person=person,
+            goal=goal,
+            num_goals=np.ones(batch, np.int32),
+            goals=goals,
+            satiation=np.zeros((batch, len(self._topics.values)), np.float32),
+            satisfaction=np.full(batch, 0.5, np.float32),
+            trust=np.ones(batch, np.float32),
+            consumed=np.full((batch, self._capacity), -1, np.int32),
+            num_consumed=np.zeros(batch, np.int32),
+        )
+        return state, Instructions(texts, goals)
+
+    def react(self, state: ConversationalState, slates: Ints, noise: Noise) -> tuple[ConversationalState, Reactions]:
+        """Returns the users after seeing ``slates``, and what they did."""
+        goals = Goals(*(array.copy() for array in _goal_arrays(state.goals)))
+        after = ConversationalState(
+            person=state.person,
+            goal=state.goal.copy(),
+            num_goals=state.num_goals.copy(),
+            goals=goals,
+            satiation=state.satiation.copy(),
+            satisfaction=state.satisfaction.copy(),
+            trust=state.trust.copy(),
+            consumed=state.consumed.copy(),
+            num_consumed=state.num_consumed.copy(),
+        )
+        examined, clicked, consumed = (np.zeros(slates.shape, np.bool_) for _ in range(3))
+        left = np.empty(len(slates), np.bool_)
+        texts = np.empty(len(slates), np.int64)
+        react(
+            noise.keys,
+            noise.turn,
+            slates,
+            self._constants,
+            self._items,
+            self._speech,
+            self.tastes.person_factors,
+            self.tastes.past,
+            self._chances,
+            self._bank_goals,
+            self._turn_limit,
+            after.person,
+            after.goal,
+            after.num_goals,
+            after.satiation,
+            after.satisfaction,
+            after.trust,
+            after.consumed,
+            after.num_consumed,
+            *_goal_arrays(goals),
+            examined,
+            clicked,
+            consumed,
+            left,
+            texts,
+        )
+        reactions = Reactions(
+            clicked, consumed, Instructions(texts, goals), left, examined, after.satisfaction, after.trust
+        )
+        return after, reactions
+
+    def past(self, state: ConversationalState) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Returns the visible past, newest last: items padded with -1 and their ratings, [batch, past_length]."""
+        return self.tastes.past[state.person], self.tastes.past_ratings[state.person]
+
+    def persons(self, state: ConversationalState) -> npt.NDArray[np.int32]:
+        """Returns who each user is, [batch]: sessions of one person belong together when people are resampled."""
+        return state.person
+
+    def expected_utility(self, state: ConversationalState) -> Floats:
+        """Returns the probability that an examined item is clicked, perceptions at their mean, [batch, num_items]."""
+        return self._probability(state, enjoyed=False)
+
+    def expected_enjoyment(self, state: ConversationalState) -> Floats:
+        """Returns how much each item would be enjoyed, perceptions at their mean, 0 to 1, [batch, num_items]."""
+        return self._probability(state, enjoyed=True)
+
+    def _probability(self, state: ConversationalState, *, enjoyed: bool) -> Floats:
+        behaviour, goals = self.behaviour, state.goals
+        stars = self.tastes.quality + self.tastes.person_factors[state.person] @ self.tastes.item_factors.T
+        odds = (behaviour.enjoyment_per_star if enjoyed else behaviour.click_per_star) * stars
+        odds += behaviour.enjoyment_bias if enjoyed else behaviour.click_bias + behaviour.allure * self.tastes.allure
+        soft_met = np.zeros_like(odds)
+        soft_total = np.zeros((len(odds), 1), np.float32)
+        met = satisfied(goals, self.catalogue, np.arange(self.catalogue.num_items))
+        for place in range(goals.num_predicates):
+            chance = np.where(
+                met[:, place] != goals.negate[:, place, None],
+                1 - behaviour.perceived_miss,
+                behaviour.perceived_false_alarm,
+            )
+            chance = np.where(goals.negate[:, place, None], 1 - chance, chance)
+            exact = (goals.check[:, place] == Check.RANGE) | (goals.check[:, place] == Check.NOTHING)
+            chance = np.where(exact[:, None], met[:, place], chance).astype(np.float32)
+            weight = goals.weight[:, place, None]
+            hard = (goals.hard[:, place] & (goals.check[:, place] != Check.SHARE))[:, None]
+            odds -= np.where(hard, behaviour.hard_violation * weight * (1 - chance), 0)
+            soft_met += np.where(hard, 0, weight * chance)
+            soft_total += np.where(hard, 0, weight)
+        odds += np.where(soft_total > 0, behaviour.soft_match * (soft_met / np.maximum(soft_total, 1e-9) - 0.5), 0)
+        topics = self._topics.indicators()
+        odds -= behaviour.boredom * (state.satiation @ topics.T) / np.maximum(topics.sum(axis=1), 1)
+        for seen in (state.consumed, self.tastes.past[state.person]):
+            rows, places = np.nonzero(seen >= 0)
+            before = np.zeros(odds.shape, np.bool_)
+            before[rows, seen[rows, places]] = True
+            odds -= np.where(before, behaviour.seen, 0)
+        return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
+
+
+def _items(catalogue: Catalogue, tastes: Tastes, topics: npt.NDArray[np.uint64]) -> Items:
+    columns = np.ascontiguousarray(np.sort(catalogue.numbers.T, axis=1))
+    return Items(
+        masks=catalogue.masks,
+        numbers=catalogue.numbers,
+        factors=np.ascontiguousarray(tastes.item_factors),
+        quality=tastes.quality,
+        allure=tastes.allure,
+        topics=topics,
+        sorted_numbers=columns,
+        present=(~np.isnan(columns)).sum(axis=1).astype(np.int32),
+    )
+
+
+def _speech(bank: Bank) -> Speech:
+    return Speech(
+        bank.opening.start,
+        bank.opening.ids,
+        bank.restated.start,
+        bank.restated.ids,
+        bank.reveal.start,
+        bank.reveal.ids,
+        bank.critique.start,
+        bank.critique.ids,
+        np.array([critique.column for critique in bank.critiques], np.int8),
+        np.array([critique.direction for critique in bank.critiques], np.int8),
+        bank.more.ids,
+    )
+
+
+def _goal_arrays(goals: Goals) -> tuple[npt.NDArray[np.generic], ...]:
+    return (
+        goals.check,
+        goals.column,
+        goals.mask,
+        goals.low,
+        goals.high,
+        goals.negate,
+        goals.share,
+        goals.hard,
+        goals.weight,
+        goals.said,
+    )
+
+
+def goal_chances(catalogue: Catalogue, tastes: Tastes, bank: Bank, strength: float) -> npt.NDArray[np.float32]:
+    """Returns how likely each person is to want each goal, cumulated over goals, float32 [num_persons, num_goals].
+
+    A goal's prior is its frequency in the bank; a person's affinity is the mean of what they would give the matching
+    items, standardised over persons, so that people ask for what they like.
+    """
+    everything = np.arange(catalogue.num_items)
+    matching: Bools = allowed(bank.goals, catalogue, everything)
+    share = matching / np.maximum(matching.sum(axis=1, keepdims=True), 1)
+    affinity = tastes.person_factors @ (share.astype(np.float32) @ tastes.item_factors).T
+    affinity -= affinity.mean(axis=0)
+    spread = affinity.std(axis=0)
+    affinity = np.where(spread > 0, affinity / np.maximum(spread, 1e-9), 0)
+    chances = bank.frequency * np.exp(strength * affinity.astype(np.float64))
+    cumulative = np.cumsum(chances, axis=1)
+    cumulative /= cumulative[:, -1:]
+    cumulative[:, -1] = 1.0
+    return np.ascontiguousarray(cumulative, np.float32)

@@ -1,0 +1,425 @@
+"""The hot loop of the conversational population: one user after the other, compiled.
+
+Each user's arithmetic touches that user's rows alone and runs in a fixed order, so a user alone and the same user in a
+crowd agree bit for bit. The functions run as plain Python too (``react.py_func``), which is their reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from instructrec.goals import Check
+from instructrec.noise import Purpose
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_S12, _S27, _S30, _S31, _S32 = (np.uint64(bits) for bits in (12, 27, 30, 31, 32))
+_ONE = np.uint64(1)
+
+_SET, _RANGE, _SHARE, _NOTHING = int(Check.SET), int(Check.RANGE), int(Check.SHARE), int(Check.NOTHING)
+_PERSON, _GOAL, _PHRASING = np.uint64(Purpose.PERSON), np.uint64(Purpose.GOAL), np.uint64(Purpose.PHRASING)
+_PERCEPTION, _EXAMINATION = np.uint64(Purpose.PERCEPTION), np.uint64(Purpose.EXAMINATION)
+_CLICK, _CONSUMPTION = np.uint64(Purpose.CLICK), np.uint64(Purpose.CONSUMPTION)
+_LEAVING, _CRITIQUE = np.uint64(Purpose.LEAVING), np.uint64(Purpose.CRITIQUE)
+
+
+class Constants(NamedTuple):
+    """The behaviour's constants as the kernels take them; documented in `instructrec.envs.conversational.Behaviour`."""
+
+    click_bias: float
+    click_per_star: float
+    allure: float
+    enjoyment_bias: float
+    enjoyment_per_star: float
+    soft_match: float
+    hard_violation: float
+    boredom: float
+    satiation_memory: float
+    seen: float
+    continue_after_skip: float
+    continue_after_click: float
+    perceived_miss: float
+    perceived_false_alarm: float
+    satisfaction_rate: float
+    no_click_satisfaction: float
+    trust_recovery: float
+    trust_loss_violation: float
+    trust_loss_clickbait: float
+    leave_bias: float
+    leave_fatigue: float
+    leave_dissatisfaction: float
+    leave_distrust: float
+    reveal: float
+    new_goal: float
+    critique: float
+    restate: float
+
+
+class Items(NamedTuple):
+    """What the kernels read of the catalogue and of the items' hidden sides."""
+
+    masks: Any  # uint64 [num_items, num_columns]
+    numbers: Any  # float32 [num_items, num_columns]
+    factors: Any  # float32 [num_items, rank]
+    quality: Any  # float32 [num_items], stars
+    allure: Any  # float32 [num_items], standard deviations
+    topics: Any  # uint64 [num_items], the set attribute that satiates
+    sorted_numbers: Any  # float32 [num_columns, num_items], ascending, NaN last
+    present: Any  # int32 [num_columns], how many numbers are not missing
+
+
+class Speech(NamedTuple):
+    """What the kernels read of the bank of instructions: groups of text ids (see `instructrec.envs.bank.Phrases`)."""
+
+    opening_start: Any
+    opening_ids: Any
+    restated_start: Any
+    restated_ids: Any
+    reveal_start: Any
+    reveal_ids: Any
+    critique_start: Any
+    critique_ids: Any
+    critique_column: Any  # int8 [num_kinds]
+    critique_direction: Any  # int8 [num_kinds], +1 or -1
+    more_ids: Any
+
+
+@njit(cache=True)
+def _mix(value: Any) -> Any:
+    value = (value ^ (value >> _S30)) * _MIX_1
+    value = (value ^ (value >> _S27)) * _MIX_2
+    return value ^ (value >> _S31)
+
+
+@njit(cache=True)
+def _turn_key(key: Any, turn: Any) -> Any:
+    return _mix(key + (np.uint64(turn) + _ONE) * _GOLDEN)
+
+
+@njit(cache=True)
+def _uniform(key: Any, purpose: Any, index: Any) -> Any:
+    word = _mix(key + ((purpose << _S32) + np.uint64(index) + _ONE) * _GOLDEN)
+    return (np.float64(word >> _S12) + 0.5) * 2.0**-52
+
+
+@njit(cache=True)
+def _sigmoid(value: Any) -> Any:
+    return 1.0 / (1.0 + np.exp(-value))
+
+
+@njit(cache=True)
+def _phrase(start: Any, ids: Any, group: Any, luck: Any) -> Any:
+    first, last = start[group], start[group + 1]
+    return ids[first + np.int64(luck * (last - first))]
+
+
+@njit(cache=True)
+def _draw(cumulative: Any, luck: Any) -> Any:
+    """The first place whose cumulative probability exceeds ``luck``."""
+    low, high = 0, len(cumulative) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if cumulative[middle] > luck:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit(cache=True)
+def arrive(
+    keys: Any,
+    people: Any,
+    goal_chances: Any,
+    speech: Speech,
+    person: Any,
+    goal: Any,
+    texts: Any,
+) -> None:
+    """Fills in who comes, what they want and what they say first.
+
+    Args:
+        keys: Session keys, uint64 [batch].
+        people: The persons who may come, int32 [num_people].
+        goal_chances: Cumulative goal probabilities, float32 [num_persons, num_goals].
+        speech: The bank's groups.
+        person: Output, int32 [batch].
+        goal: Output, int32 [batch].
+        texts: Output, int64 [batch].
+    """
+    for n in range(len(keys)):
+        key = keys[n]
+        who = people[np.int64(_uniform(key, _PERSON, 0) * len(people))]
+        want = _draw(goal_chances[who], _uniform(key, _GOAL, 0))
+        person[n] = who
+        goal[n] = want
+        texts[n] = _phrase(speech.opening_start, speech.opening_ids, want, _uniform(key, _PHRASING, 0))
+
+
+@njit(cache=True)
+def _has(mask: Any, wanted: Any) -> Any:
+    return (mask & wanted) != np.uint64(0)
+
+
+@njit(cache=True)
+def _seen_before(item: Any, past: Any, consumed: Any, num_consumed: Any) -> Any:
+    for place in range(num_consumed):
+        if consumed[place] == item:
+            return True
+    for place in range(len(past)):
+        if past[place] == item:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _meets(item: Any, place: Any, n: Any, key: Any, check: Any, column: Any, mask: Any, low: Any, high: Any,
+           negate: Any, items: Items, constants: Constants) -> Any:  # fmt: skip
+    """Whether the user perceives that an item meets the predicate at ``place``; numbers are perceived exactly."""
+    where = column[n, place]
+    if check[n, place] == _RANGE:
+        number = items.numbers[item, where]
+        return number >= low[n, place] and number <= high[n, place]
+    has = _has(items.masks[item, where], mask[n, place])
+    luck = _uniform(key, _PERCEPTION, item * 16 + place)
+    if has:
+        has = luck >= constants.perceived_miss
+    else:
+        has = luck < constants.perceived_false_alarm
+    return has != negate[n, place]
+
+
+@njit(cache=True)
+def _boredom(topics: Any, satiation: Any) -> Any:
+    total, count = 0.0, 0
+    for topic in range(len(satiation)):
+        if (topics >> np.uint64(topic)) & _ONE:
+            total += satiation[topic]
+            count += 1
+    return total / count if count > 0 else 0.0
+
+
+@njit(cache=True)
+def _can_critique(column: Any, direction: Any, number: Any, items: Items) -> Any:
+    """Whether at least a tenth of the catalogue lies strictly beyond ``number``."""
+    count = items.present[column]
+    row = items.sorted_numbers[column, :count]
+    if direction > 0:
+        beyond = count - np.searchsorted(row, number, side="right")
+    else:
+        beyond = np.searchsorted(row, number, side="left")
+    return beyond >= 0.1 * items.sorted_numbers.shape[1]
+
+
+@njit(cache=True)
+def react(
+    keys: Any,
+    turn: Any,
+    slates: Any,
+    constants: Constants,
+    items: Items,
+    speech: Speech,
+    person_factors: Any,
+    past: Any,
+    goal_chances: Any,
+    bank_goals: Any,
+    turn_limit: Any,
+    # the state, overwritten with what it becomes
+    person: Any,
+    goal: Any,
+    num_goals: Any,
+    satiation: Any,
+    satisfaction: Any,
+    trust: Any,
+    consumed_items: Any,
+    num_consumed: Any,
+    check: Any,
+    column: Any,
+    mask: Any,
+    low: Any,
+    high: Any,
+    negate: Any,
+    share: Any,
+    hard: Any,
+    weight: Any,
+    said: Any,
+    # outputs
+    examined: Any,
+    clicked: Any,
+    consumed: Any,
+    left: Any,
+    texts: Any,
+) -> None:
+    """Lets every user read a slate, click, consume, change mood, and leave or speak.
+
+    The state arrays are overwritten; callers pass copies. Shapes are those of
+    `instructrec.envs.conversational.ConversationalState` and `instructrec.sessions.Reactions`.
+    """
+    slate_size = slates.shape[1]
+    places = check.shape[1]
+    rank = person_factors.shape[1]
+    for n in range(len(keys)):
+        key = keys[n]
+        now = _turn_key(key, turn[n])
+        who = person[n]
+        looking = True
+        num_examined, num_clicked = 0, 0
+        broken, enjoyed, bait = 0.0, 0.0, 0.0
+        for position in range(slate_size):
+            item = slates[n, position]
+            examined[n, position] = looking
+            if not looking:
+                continue
+            num_examined += 1
+            stars = np.float64(items.quality[item])
+            for f in range(rank):
+                stars += np.float64(person_factors[who, f]) * np.float64(items.factors[item, f])
+            violations, soft_met, soft_total = 0.0, 0.0, 0.0
+            for place in range(places):
+                if check[n, place] == _NOTHING:
+                    continue
+                met = _meets(item, place, n, key, check, column, mask, low, high, negate, items, constants)
+                if hard[n, place] and check[n, place] != _SHARE:
+                    if not met:
+                        violations += weight[n, place]
+                else:
+                    soft_total += weight[n, place]
+                    if met:
+                        soft_met += weight[n, place]
+            shared = -constants.hard_violation * violations
+            if soft_total > 0:
+                shared += constants.soft_match * (soft_met / soft_total - 0.5)
+            shared -= constants.boredom * _boredom(items.topics[item], satiation[n])
+            if _seen_before(item, past[who], consumed_items[n], num_consumed[n]):
+                shared -= constants.seen
+            likes = _sigmoid(
+                constants.click_bias + constants.click_per_star * stars + constants.allure * items.allure[item] + shared
+            )
+            enjoys = _sigmoid(constants.enjoyment_bias + constants.enjoyment_per_star * stars + shared)
+            if violations > 0:
+                broken += 1.0
+            go_on = constants.continue_after_skip
+            if _uniform(now, _CLICK, position) < likes:
+                clicked[n, position] = True
+                go_on = constants.continue_after_click
+                num_clicked += 1
+                enjoyed += enjoys
+                if likes > enjoys:
+                    bait += likes - enjoys
+                consumed[n, position] = _uniform(now, _CONSUMPTION, position) < enjoys
+            looking = _uniform(now, _EXAMINATION, position) < go_on
+
+        # A broken condition on the slate as a whole counts as one broken position.
+        for place in range(places):
+            if check[n, place] == _SHARE and said[n, place]:
+                counted = 0
+                for position in range(slate_size):
+                    if _has(items.masks[slates[n, position], column[n, place]], mask[n, place]):
+                        counted += 1
+                if counted < share[n, place] * slate_size - 1e-6:
+                    broken += 1.0
+
+        for topic in range(satiation.shape[1]):
+            satiation[n, topic] *= constants.satiation_memory
+        for position in range(slate_size):
+            if not clicked[n, position]:
+                continue
+            item = slates[n, position]
+            consumed_items[n, num_consumed[n]] = item
+            num_consumed[n] += 1
+            for topic in range(satiation.shape[1]):
+                if (items.topics[item] >> np.uint64(topic)) & _ONE:
+                    satiation[n, topic] += (1.0 - constants.satiation_memory) / slate_size
+
+        felt = enjoyed / num_clicked if num_clicked > 0 else constants.no_click_satisfaction
+        satisfaction[n] += constants.satisfaction_rate * (felt - satisfaction[n])
+        change = constants.trust_recovery * (1.0 - trust[n])
+        change -= constants.trust_loss_violation * broken / num_examined
+        if num_clicked > 0:
+            change -= constants.trust_loss_clickbait * bait / num_clicked
+        trust[n] = min(1.0, max(0.0, trust[n] + change))
+        hazard = _sigmoid(
+            constants.leave_bias
+            + constants.leave_fatigue * (turn[n] + 1.0) / turn_limit
+            + constants.leave_dissatisfaction * (0.5 - satisfaction[n])
+            + constants.leave_distrust * (1.0 - trust[n])
+        )
+        left[n] = _uniform(now, _LEAVING, 0) < hazard
+
+        # What they say next. Goals come from a sequence of their own, whatever was shown.
+        phrasing = _uniform(now, _PHRASING, 1)
+        spoken = False
+        for place in range(places):
+            if spoken or said[n, place] or check[n, place] == _NOTHING or check[n, place] == _SHARE:
+                continue
+            hurt = False
+            for position in range(slate_size):
+                if examined[n, position] and not _meets(
+                    slates[n, position], place, n, key, check, column, mask, low, high, negate, items, constants
+                ):
+                    hurt = True
+            group = goal[n] * places + place
+            speakable = speech.reveal_start[group + 1] > speech.reveal_start[group]
+            if hurt and speakable and _uniform(now, _CRITIQUE, 0) < constants.reveal:
+                said[n, place] = True
+                texts[n] = _phrase(speech.reveal_start, speech.reveal_ids, group, phrasing)
+                spoken = True
+        if spoken:
+            continue
+        choice = _uniform(now, _CRITIQUE, 1)
+        if choice < constants.new_goal:
+            want = _draw(goal_chances[who], _uniform(key, _GOAL, num_goals[n]))
+            num_goals[n] += 1
+            goal[n] = want
+            for place in range(places):
+                check[n, place] = bank_goals[0][want, place]
+                column[n, place] = bank_goals[1][want, place]
+                mask[n, place] = bank_goals[2][want, place]
+                low[n, place] = bank_goals[3][want, place]
+                high[n, place] = bank_goals[4][want, place]
+                negate[n, place] = bank_goals[5][want, place]
+                share[n, place] = bank_goals[6][want, place]
+                hard[n, place] = bank_goals[7][want, place]
+                weight[n, place] = bank_goals[8][want, place]
+                said[n, place] = bank_goals[9][want, place]
+            texts[n] = _phrase(speech.opening_start, speech.opening_ids, want, phrasing)
+            continue
+        if choice < constants.new_goal + constants.critique:
+            kind = np.int64(_uniform(now, _CRITIQUE, 2) * len(speech.critique_column))
+            where, direction = speech.critique_column[kind], speech.critique_direction[kind]
+            position = np.int64(_uniform(now, _CRITIQUE, 3) * num_examined)
+            number = items.numbers[slates[n, position], where]
+            last = places - 1
+            possible = not np.isnan(number) and _can_critique(where, direction, number, items)
+            for place in range(last):
+                if check[n, place] == _RANGE and column[n, place] == where:
+                    possible = False
+            if possible:
+                check[n, last] = _RANGE
+                column[n, last] = where
+                low[n, last] = np.nextafter(number, np.float32(np.inf)) if direction > 0 else np.float32(-np.inf)
+                high[n, last] = np.float32(np.inf) if direction > 0 else np.nextafter(number, np.float32(-np.inf))
+                hard[n, last] = True
+                weight[n, last] = 1.0
+                said[n, last] = True
+                negate[n, last] = False
+                texts[n] = _phrase(speech.critique_start, speech.critique_ids, kind * slate_size + position, phrasing)
+                continue
+        if _uniform(now, _CRITIQUE, 4) < constants.restate:
+            # Saying it all again is saying what holds now: an earlier critique is let go.
+            check[n, places - 1] = _NOTHING
+            weight[n, places - 1] = 0.0
+            unsaid = False
+            for place in range(places):
+                if check[n, place] != _NOTHING and not said[n, place]:
+                    unsaid = True
+            if unsaid:
+                texts[n] = _phrase(speech.opening_start, speech.opening_ids, goal[n], phrasing)
+            else:
+                texts[n] = _phrase(speech.restated_start, speech.restated_ids, goal[n], phrasing)
+        else:
+            texts[n] = speech.more_ids[np.int64(phrasing * len(speech.more_ids))]
