@@ -1,7 +1,11 @@
 # `make` alone says what there is. Every target sets itself up: a virtual environment in .venv, never the active one.
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= python3
+# The first Python on the path that is new enough; `python3` where none is, so that the message below names it.
+ifndef PYTHON
+  PYTHON := $(firstword $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+    $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name; done) python3)
+endif
 VENV ?= .venv
 OUT ?= runs/demo
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -78,6 +79,11 @@ def test_load_is_the_only_lazy_name() -> None:
     assert "load" in dir(instructrec)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         instructrec.lod  # noqa: B018
+
+
+def test_a_test_cannot_reach_the_network() -> None:
+    with socket.socket() as outward, pytest.raises(AssertionError, match="reached for the network"):
+        outward.connect(("192.0.2.1", 80))
 
 
 def _public(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
