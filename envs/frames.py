@@ -1,0 +1,398 @@
+"""Sentence shapes of Movies in English: templates, frames, portions, critiques and courtesies, as data.
+
+Slots of a template: ``{one}`` "a scary movie", ``{some}`` "some scary movies", ``{any}`` "any scary movies", ``{many}``
+"scary movies", ``{bare}`` "scary movie", ``{list}`` "scary, 90s, no westerns", ``{clauses}`` "no westerns, nothing before
+1990", ``{clause}`` one of those. What has no place of its own is added after a comma. No template holds a word that
+means something to the parser.
+"""
+
+from __future__ import annotations
+
+from instructrec.envs.vocabulary import Comparative, Frame, Measure, Portion, Role
+from instructrec.goals import Operator
+
+HEADS = (("movie", "movies"), ("film", "films"), ("flick", "flicks"), ("picture", "pictures"))
+
+MEASURES = (
+    Measure("year", 1.0, 5.0, 1870, 2100),
+    Measure("rating", 0.5, 0.5, 0.5, 5.0),
+)
+
+_POSITIVE = (
+    *(
+        Frame(text, Role.CLAUSE)
+        for text in (
+            "make it {adjective}",
+            "it should be {adjective}",
+            "it has to be {adjective}",
+            "I want it {adjective}",
+            "something {adjective}",
+            "make it {one}",
+            "it should be {one}",
+            "it has to be {one}",
+            "I do want {one}",
+            "let it be {one}",
+            "it should be from the {period}",
+            "keep it to the {period}",
+            "only from the {period}",
+            "stick to the {period}",
+            "it has to be from the {period}",
+            "something {after}",
+            "ideally something {after}",
+            "it should be something {after}",
+            "make it something {after}",
+            "only the {superlative} ones",
+            "give me the {superlative} ones",
+            "make it the {superlative} ones",
+            "it has to be one of the {superlative} ones",
+        )
+    ),
+    *(
+        Frame(text, Role.AFTER)
+        for text in (
+            "from the {period}",
+            "made in the {period}",
+            "of the {period}",
+            "that came out in the {period}",
+            "released in the {period}",
+        )
+    ),
+)
+
+_EXCLUDING = (
+    *(
+        Frame(text, Role.CLAUSE, Operator.EXCLUDE)
+        for text in (
+            "no {stuff}",
+            "no {stuff} please",
+            "anything but {stuff}",
+            "I can't stand {stuff}",
+            "skip the {stuff}",
+            "leave out the {stuff}",
+            "I'm not in the mood for {stuff}",
+            "avoid {stuff}",
+            "I don't want any {stuff}",
+            "don't give me {stuff}",
+            "I hate {stuff}",
+            "I've had enough of {stuff}",
+            "spare me the {stuff}",
+            "I don't like {stuff}",
+            "I'm sick of {stuff}",
+            "nothing {adjective}",
+            "not {adjective}",
+            "nothing too {adjective}",
+            "it shouldn't be {adjective}",
+            "I don't want it to be {adjective}",
+        )
+    ),
+    *(
+        Frame(text, Role.AFTER, Operator.EXCLUDE)
+        for text in (
+            "with no {stuff}",
+            "without any {stuff}",
+            "without {stuff}",
+            "but no {stuff}",
+            "except {stuff}",
+            "other than {stuff}",
+            "but nothing {adjective}",
+            "but not {adjective}",
+            "but not at all {adjective}",
+        )
+    ),
+)
+
+
+def _numbers(field: str, operator: Operator, role: Role, *texts: str) -> tuple[Frame, ...]:
+    return tuple(Frame(text, role, operator, field) for text in texts)
+
+
+_YEARS = (
+    *_numbers(
+        "year", Operator.AT_LEAST, Role.AFTER,
+        "from {low} on", "made since {low}", "released in {low} or later", "from {low} onwards", "from {low} or later",
+        "made after {beyond}", "released after {beyond}", "from after {beyond}", "that came out after {beyond}",
+    ),
+    *_numbers("year", Operator.AT_LEAST, Role.BEFORE, "post-{beyond}"),
+    *_numbers(
+        "year", Operator.AT_LEAST, Role.CLAUSE,
+        "nothing before {low}", "nothing older than {low}", "only {low} or later", "it has to be from {low} or later",
+        "nothing from before {low}",
+        "it should be from after {beyond}", "only after {beyond}", "it must have come out after {beyond}",
+    ),
+    *_numbers(
+        "year", Operator.AT_MOST, Role.AFTER,
+        "from {high} or earlier", "made up to {high}", "released no later than {high}", "from {high} or before",
+        "from before {before}", "made before {before}", "released before {before}", "that came out before {before}",
+    ),
+    *_numbers("year", Operator.AT_MOST, Role.BEFORE, "pre-{before}"),
+    *_numbers(
+        "year", Operator.AT_MOST, Role.CLAUSE,
+        "nothing after {high}", "nothing newer than {high}", "only {high} or earlier", "nothing from after {high}",
+        "it should be from before {before}", "only before {before}", "it must have come out before {before}",
+    ),
+    *_numbers(
+        "year", Operator.BETWEEN, Role.AFTER,
+        "from between {low} and {high}", "made between {low} and {high}", "released from {low} to {high}",
+        "from {low} to {high}", "from the years {low} to {high}",
+        "from {exact}", "released in {exact}", "made in {exact}", "that came out in {exact}", "from the year {exact}",
+    ),
+    *_numbers(
+        "year", Operator.BETWEEN, Role.CLAUSE,
+        "it should be from between {low} and {high}", "only between {low} and {high}", "only {low} to {high}",
+        "it must have come out between {low} and {high}",
+        "it should be from {exact}", "only from {exact}", "it must have come out in {exact}",
+    ),
+)  # fmt: skip
+
+_RATINGS = (
+    *_numbers(
+        "rating", Operator.AT_LEAST, Role.AFTER,
+        "rated {low} or better", "rated at least {low}", "with at least {low} stars", "with a rating of {low} or more",
+        "with {low} stars or more", "rated {low} and up", "rated {low} or higher", "with a rating of at least {low}",
+        "with an average rating of at least {low}",
+    ),
+    *_numbers(
+        "rating", Operator.AT_LEAST, Role.CLAUSE,
+        "nothing rated below {low}", "nothing under {low} stars", "it should be rated {low} or higher",
+        "at least {low} stars", "only {low} stars and up",
+    ),
+)  # fmt: skip
+
+FRAMES = (*_POSITIVE, *_EXCLUDING, *_YEARS, *_RATINGS)
+
+PORTIONS = (
+    Portion(
+        0.5,
+        ("at least half {stuff}", "half of them {stuff}", "half of them should be {stuff}", "half the list {stuff}"),
+    ),
+    Portion(
+        0.6,
+        ("mostly {stuff}", "mainly {stuff}", "most of them {stuff}", "for the most part {stuff}"),
+    ),
+    Portion(
+        0.3,
+        ("a third {stuff}", "about a third {stuff}", "at least a third {stuff}", "one in three should be {stuff}"),
+    ),
+)
+
+COMPARATIVES = (
+    Comparative("newer", "year", 1, ("newer", "more recent", "more modern", "more up to date", "released later")),
+    Comparative("older", "year", -1, ("older", "less recent", "from further back", "released earlier", "less modern")),
+    Comparative(
+        "better rated",
+        "rating",
+        1,
+        ("better rated", "higher rated", "better reviewed", "more acclaimed", "more highly rated"),
+    ),
+    Comparative(
+        "more popular",
+        "popularity",
+        1,
+        ("more popular", "better known", "more famous", "more mainstream", "more widely seen"),
+    ),
+    Comparative(
+        "less known",
+        "popularity",
+        -1,
+        ("less well known", "more obscure", "less popular", "less famous", "less mainstream", "less widely seen"),
+    ),
+)
+
+_OPENING = (
+    # Statements.
+    "I want {one}",
+    "I want to watch {one}",
+    "I'd like {one}",
+    "I'd like to see {one}",
+    "I'm looking for {one}",
+    "I'm in the mood for {one}",
+    "I feel like {one}",
+    "I could go for {one}",
+    "I need {one} for this evening",
+    "I'm after {one}",
+    "I've been craving {one}",
+    "we want to watch {one} tonight",
+    "we would love {one}",
+    "my friend asked for {one}",
+    "tonight I want {one}",
+    "today it has to be {one}",
+    "{one} would be perfect",
+    "{one} is what I want",
+    # Commands.
+    "find me {one}",
+    "recommend {one}",
+    "give me {one}",
+    "show me {some}",
+    "list {some}",
+    "suggest {some}",
+    "show {many}",
+    "pick {one} for me",
+    "get me {some} to choose from",
+    "play {one}",
+    "search for {many}",
+    "tell me about {some}",
+    # Questions.
+    "can you find me {one}?",
+    "could you recommend {one}?",
+    "what are {some} to watch?",
+    "do you have {any}?",
+    "are there {any} I could watch?",
+    "is there {one} I could watch?",
+    "do you know {any}?",
+    "got {any}?",
+    "any chance of {one}?",
+    "what {many} can you show me?",
+    "which {many} would you suggest?",
+    "how about {one}?",
+    "where can I find {one}?",
+    "what should I watch if I want {one}?",
+    # Fragments.
+    "{one}",
+    "{bare}",
+    "{many}",
+    "{list}",
+    "{list}, that kind of thing",
+    "looking for {one}",
+    "searching for {many}",
+    "in the mood for {one}",
+    "{one} for a night in",
+    "wanted: {one}",
+    # What is not wanted, first.
+    "{clauses}, just {one}",
+    "{clauses}, otherwise I want {one}",
+    "{clauses}: show me {some}",
+    "{clauses}, but I would like {one}",
+    "{clauses}. can you find {one}?",
+    "{clauses}; give me {one}",
+)
+_VAGUE = (
+    "{one} for tonight",
+    "I want {one} to relax with",
+    "just {one} for a quiet night in",
+    "any ideas for {one}?",
+    "we need {one} for the weekend",
+    "{one} to pass the time",
+    "what's {one} to put on after dinner?",
+    "I've got two hours, find me {one}",
+    "can you think of {one} to watch with friends?",
+    "it's raining, I need {one}",
+    "long day, I just want {one}",
+    "{one}, that is all",
+    "help me choose {one}",
+    "I can't decide, give me {one}",
+)
+_IMPLICIT = (
+    "surprise me",
+    "something I would like",
+    "you know what I like",
+    "whatever suits me",
+    "what should I watch?",
+    "pick something for me",
+    "anything up my street",
+    "something like what I usually watch",
+    "what do you recommend for me?",
+    "I don't know, you choose",
+    "show me what you think I'd enjoy",
+    "just put something on",
+    "more of my usual",
+    "what would I like?",
+    "I trust your taste",
+    "recommend me something",
+    "based on what I've seen, what's next?",
+    "what do you have for me today?",
+    "I'm open to anything",
+    "any suggestions?",
+)
+_RESTATED = (
+    "so that's {one}",
+    "to sum up, I want {one}",
+    "again: {one}",
+    "once more, {one}",
+    "like I said, {one}",
+    "I did ask for {one}",
+    "as I said, I'm looking for {one}",
+    "let me repeat: {one}",
+    "what I want is {one}",
+    "all together: {list}",
+    "to be clear, {one}",
+    "I'll say it again, show me {some}",
+    "in other words, {one}",
+    "still looking for {one}",
+)
+_REVEAL = (
+    "also, {clause}",
+    "oh, and {clause}",
+    "I should have said, {clause}",
+    "one more thing: {clause}",
+    "I forgot to mention, {clause}",
+    "sorry, {clause}",
+    "{clause}, by the way",
+    "that's not quite right, {clause}",
+    "hmm, {clause}",
+    "wait, {clause}",
+    "{clause}",
+    "I didn't say so before, but {clause}",
+    "and {clause}",
+    "almost, but {clause}",
+    "let me add something: {clause}",
+)
+_CRITIQUE = (
+    "something {more} than the {ordinal} one",
+    "like the {ordinal} but {more}",
+    "like the {ordinal} one, only {more}",
+    "something {more} than number {number}",
+    "number {number} is close, but I'd like something {more}",
+    "the {ordinal} one looks fine, but make it {more}",
+    "can I have something {more} than the {ordinal}?",
+    "show me something {more} than number {number}",
+    "anything {more} than the {ordinal} one?",
+    "I'd take the {ordinal} one if it were {more}",
+    "as with number {number}, but {more}",
+    "{more} than the {ordinal} one, please",
+)
+_MORE = (
+    "more like these",
+    "show me more",
+    "keep going",
+    "what else is there?",
+    "more of the same",
+    "next",
+    "these are fine, what else?",
+    "more please",
+    "any others?",
+    "go on",
+    "carry on like this",
+    "the same again, please",
+    "next page",
+    "what else do you have?",
+    "give me more like that",
+    "I like these, continue",
+    "and more?",
+    "more along those lines",
+    "let's see some more",
+    "another round",
+)
+TEMPLATES = {
+    "opening": _OPENING,
+    "vague": _VAGUE,
+    "implicit": _IMPLICIT,
+    "restated": _RESTATED,
+    "reveal": _REVEAL,
+    "critique": _CRITIQUE,
+    "more": _MORE,
+}
+
+POLITE = (
+    ("please, ", "hi, ", "hello, ", "hey, ", "hi there, ", "excuse me, "),
+    (" please", " thanks", " thank you", ", if you can", ", if possible", ", cheers"),
+)
+RESETS = (
+    "actually, ",
+    "now, ",
+    "this time, ",
+    "something different: ",
+    "change of plan: ",
+    "okay, now ",
+    "forget that, ",
+    "let's switch, ",
+)

@@ -1,0 +1,432 @@
+"""Predicates into English: template × synonym × politeness × order × noise.
+
+The words and sentence shapes are data (`Vocabulary`); here is only how English puts them together: what stands before
+and after the head, articles, plurals, joining. Every function is pure given its generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from instructrec.envs.vocabulary import SLOT, Comparative, Frame, Measure, Role, Sense, Speech, Term, Vocabulary
+from instructrec.goals import Operator, Predicate
+
+T = TypeVar("T")
+
+_SOMETHING = 0.4
+"""How often "something scary" is said where "a scary movie" could be. Assumed."""
+_AFTER_HEAD = 0.4
+"""How often an exclusion stands after the head ("with no horror") rather than in a clause. Assumed."""
+_AS_CLAUSE = 0.12
+"""How often a wish or a year stands in a clause of its own. Assumed."""
+_SHORTEST_TYPO = 5
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_NEIGHBOURS = dict(
+    zip(
+        "qwertyuiopasdfghjklzxcvbnm",
+        "w e r t y u i o p o s d f g h j k l k x c v b n m n".split(),
+        strict=True,
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How people write; each a probability per text.
+
+    Attributes:
+        polite: A courtesy before or after. Measured: 1 % of the MIT movie queries, which were typed to a machine; assumed
+            higher in conversation.
+        casual: All lower case and no final full stop. Assumed.
+        typos: One misspelt letter in a word of five letters or more, never the first letter. Assumed.
+        reset: A cue such as "actually," before an opening. Assumed.
+    """
+
+    polite: float = 0.15
+    casual: float = 0.5
+    typos: float = 0.04
+    reset: float = 0.08
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is a probability in [0, 1], got {value}")
+
+
+CLEAN = Style(typos=0.0)
+"""The default style without typos."""
+
+
+def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    return options[int(rng.integers(len(options)))]
+
+
+def ordinal(position: int) -> str:
+    """Returns the word for a place counted from 1: "second", "11th"."""
+    if position <= len(_ORDINALS):
+        return _ORDINALS[position - 1]
+    last = "th" if position % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
+    return f"{position}{last}"
+
+
+def article(phrase: str) -> str:
+    """Returns ``phrase`` with "a" or "an" before it, by sound: "an 80s movie", "a 1980s movie"."""
+    first = phrase.lower()
+    vowel = first[0] in "aeio" or first.startswith(("u", "8", "11", "18")) and not first.startswith(("uni", "use"))
+    return f"{'an' if vowel and not first.startswith(('one', 'eu')) else 'a'} {phrase}"
+
+
+def _fill(text: str, slots: dict[str, str]) -> str:
+    return SLOT.sub(lambda match: slots[match[1]], text)
+
+
+def frame_numbers(frame: Frame, predicate: Predicate, measure: Measure) -> dict[str, str] | None:
+    """Returns the numbers that ``frame`` says for ``predicate``, or None where it cannot say it naturally."""
+    p, said = predicate, {}
+    known = {
+        "low": p.low,
+        "high": p.high,
+        "beyond": p.low - measure.step,
+        "before": p.high + measure.step,
+        "exact": p.low,
+    }
+    if ("exact" in frame.slots) != (p.low == p.high):
+        return None
+    for slot in frame.slots:
+        if slot not in known:
+            return None
+        number = known[slot]
+        if slot != "exact" and number % measure.round_to:
+            return None
+        said[slot] = f"{number:g}"
+    return said
+
+
+class _Phrase:
+    """A noun phrase under construction."""
+
+    def __init__(self, words: Vocabulary, rng: np.random.Generator, something: bool) -> None:
+        self.words, self.rng, self.something = words, rng, something
+        self.before: list[tuple[int, str]] = []  # (rank, text): wishes, then times, then kinds, nearest the head last
+        self.after: list[tuple[int, str]] = []  # (rank, text): exclusions last, so that nothing after them is negated
+        self.superlative = ""
+        self.heads: list[tuple[str, str]] = []
+
+    def add(self, term: Term, rank: int) -> None:
+        """Puts one term where its sort of word stands."""
+        match term.speech:
+            case Speech.ADJECTIVE | Speech.PERIOD:
+                self.before.append((rank, term.text))
+            case Speech.MASS | Speech.KIND:
+                self.before.append((3, term.text))
+            case Speech.NOUN:
+                self.heads.append((term.text, term.plural))
+            case Speech.AFTER:
+                self.after.append((0, term.text))
+            case Speech.SUPERLATIVE:
+                self.superlative = term.text
+
+    def render(self, *, plural: bool) -> str:
+        """Returns the phrase without an article."""
+        before = [text for _, text in sorted(self.before, key=lambda pair: pair[0])]
+        after = [text for _, text in sorted(self.after, key=lambda pair: pair[0])]
+        if self.something:
+            joined = " and ".join(", ".join(before).rsplit(", ", 1)) if before else ""
+            return " ".join(part for part in ("something", joined, *after) if part)
+        *attributes, head = self.heads or [_pick(self.rng, self.words.heads)]
+        core = [self.superlative, *before, *(one for one, _ in attributes), head[plural]]
+        return " ".join(part for part in (*core, *after) if part)
+
+
+def _term_for(words: Vocabulary, rng: np.random.Generator, sense: Sense, speeches: Sequence[Speech]) -> Term | None:
+    fitting = [term for term in sense.terms if term.speech in speeches]
+    return _pick(rng, fitting) if fitting else None
+
+
+_ANY_SPEECH = tuple(Speech)
+_PLAIN = (Speech.ADJECTIVE, Speech.NOUN, Speech.MASS, Speech.KIND)
+_AFTER_SOMETHING = (Speech.ADJECTIVE, Speech.AFTER)
+
+
+def _stuff(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+    """Returns what an exclusion or a share speaks of: "horror", "scary movies or westerns"."""
+    parts = []
+    for value in predicate.values:
+        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), _PLAIN)
+        if term is None:
+            raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
+        if term.speech is Speech.NOUN:
+            parts.append(term.plural)
+        elif term.speech is Speech.MASS and rng.random() < 0.5:
+            parts.append(term.text)
+        else:
+            parts.append(f"{term.text} {_pick(rng, words.heads)[1]}")
+    return " or ".join(parts)
+
+
+def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> tuple[str, str]:
+    """Returns the head that offers several values, (singular, plural): "comedy or scary movie"."""
+    units: list[tuple[str, str]] = []
+    for value in predicate.values:
+        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), _PLAIN)
+        if term is None:
+            raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
+        one, many = (term.text, term.plural) if term.speech is Speech.NOUN else _pick(rng, words.heads)
+        prefix = "" if term.speech is Speech.NOUN else f"{term.text} "
+        units.append((prefix + one, prefix + many))
+    return " or ".join(one for one, _ in units), " or ".join(many for _, many in units)
+
+
+def _number_frames(words: Vocabulary, predicate: Predicate, roles: Sequence[Role]) -> list[tuple[Frame, dict[str, str]]]:
+    measure = words.measure_of.get(predicate.field)
+    if measure is None or predicate.operator not in (Operator.AT_LEAST, Operator.AT_MOST, Operator.BETWEEN):
+        return []
+    return [
+        (frame, said)
+        for frame in words.frames
+        if frame.field == predicate.field
+        and frame.operator is predicate.operator
+        and frame.role in roles
+        and (said := frame_numbers(frame, predicate, measure)) is not None
+    ]
+
+
+def _frames(words: Vocabulary, operator: Operator | None, role: Role, slot: str) -> list[Frame]:
+    return [f for f in words.frames if f.operator is operator and not f.field and f.role is role and slot in f.slots]
+
+
+def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+    """Returns a phrase that says one predicate and stands alone: "no horror", "nothing before 1990".
+
+    Raises:
+        ValueError: If the vocabulary has no way to say it.
+    """
+    if predicate.operator is Operator.SHARE:
+        portions = [p for p in words.portions if p.share == predicate.share]
+        if not portions:
+            shares = ", ".join(f"{p.share:g}" for p in words.portions)
+            raise ValueError(f"vocabulary {words.name!r} cannot say a share of {predicate.share:g}; it knows {shares}")
+        return _fill(_pick(rng, _pick(rng, portions).frames), {"stuff": _stuff(words, rng, predicate)})
+    if predicate.operator is Operator.EXCLUDE:
+        return _exclusion(words, rng, predicate, Role.CLAUSE)
+    numbers = _number_frames(words, predicate, (Role.CLAUSE,))
+    sense = words.sense_of(predicate)
+    if sense is None and len(predicate.values) > 1:
+        frame = _pick(rng, _frames(words, None, Role.CLAUSE, "one"))
+        return _fill(frame.text, {"one": article(_either(words, rng, predicate)[0])})
+    if numbers and (sense is None or rng.random() < 0.2):
+        frame, said = _pick(rng, numbers)
+        return _fill(frame.text, said)
+    term = _term_for(words, rng, sense, _ANY_SPEECH) if sense is not None else None
+    if term is None:
+        raise ValueError(f"vocabulary {words.name!r} cannot say {predicate}; add a Sense or a Frame for it")
+    slot = {
+        Speech.ADJECTIVE: "adjective",
+        Speech.PERIOD: "period",
+        Speech.AFTER: "after",
+        Speech.SUPERLATIVE: "superlative",
+    }.get(term.speech, "one")
+    said = {slot: term.text}
+    if slot == "one":
+        one = term.text if term.speech is Speech.NOUN else f"{term.text} {_pick(rng, words.heads)[0]}"
+        said = {"one": article(one)}
+    return _fill(_pick(rng, _frames(words, None, Role.CLAUSE, slot)).text, said)
+
+
+def _exclusion(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, role: Role) -> str:
+    adjective = None
+    if len(predicate.values) == 1 and rng.random() < 0.3:
+        adjective = _term_for(
+            words, rng, words.sense_of_value(predicate.field, predicate.values[0]), (Speech.ADJECTIVE,)
+        )
+    slot = "stuff" if adjective is None else "adjective"
+    frame = _pick(rng, _frames(words, Operator.EXCLUDE, role, slot))
+    return _fill(frame.text, {slot: _stuff(words, rng, predicate) if adjective is None else adjective.text})
+
+
+def _rank(predicate: Predicate) -> int:
+    # "a popular recent scary war movie": how good or known, then when, then what.
+    return 2 if predicate.operator is Operator.INCLUDE else 1 if predicate.operator is not Operator.HIGHEST else 0
+
+
+def _place_in_phrase(phrase: _Phrase, predicate: Predicate) -> bool:
+    """Adds one predicate to the noun phrase; returns False where the vocabulary has no way to."""
+    words, rng = phrase.words, phrase.rng
+    if predicate.operator is Operator.EXCLUDE:
+        phrase.after.append((2, _exclusion(words, rng, predicate, Role.AFTER)))
+        return True
+    if predicate.operator is Operator.INCLUDE and len(predicate.values) > 1:
+        phrase.heads.append(_either(words, rng, predicate))
+        return True
+    roles = (Role.AFTER,) if phrase.something else (Role.BEFORE, Role.AFTER)
+    numbers = _number_frames(words, predicate, roles)
+    sense = words.sense_of(predicate)
+    if numbers and (sense is None or rng.random() < 0.2):
+        frame, said = _pick(rng, numbers)
+        text = _fill(frame.text, said)
+        if frame.role is Role.BEFORE:
+            phrase.before.append((1, text))
+        else:
+            phrase.after.append((1, text))
+        return True
+    allowed = (*_AFTER_SOMETHING, Speech.PERIOD) if phrase.something else _ANY_SPEECH
+    term = _term_for(words, rng, sense, allowed) if sense is not None else None
+    if term is None:
+        return False
+    if term.speech is Speech.PERIOD and (phrase.something or rng.random() < 0.5):
+        frame = _pick(rng, _frames(words, None, Role.AFTER, "period"))
+        phrase.after.append((1, _fill(frame.text, {"period": term.text})))
+    else:
+        phrase.add(term, _rank(predicate))
+    return True
+
+
+def _tags(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[Predicate]) -> str:
+    """Returns the predicates as a list of fragments in any order: "thriller, 90s, no horror"."""
+    tags = []
+    for predicate in predicates:
+        sense = words.sense_of(predicate)
+        numbers = _number_frames(words, predicate, (Role.AFTER,))
+        if numbers and (sense is None or rng.random() < 0.2):
+            frame, said = _pick(rng, numbers)
+            tags.append(_fill(frame.text, said))
+        elif sense is not None:
+            term = _pick(rng, sense.terms)
+            tags.append(term.text)
+        else:
+            tags.append(clause(words, rng, predicate))
+    return ", ".join(tags[int(place)] for place in rng.permutation(len(tags)))
+
+
+def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[Predicate], template: str) -> str:
+    """Fills a template with everything in ``predicates``."""
+    slots = SLOT.findall(template)
+    if "list" in slots:
+        return _fill(template, {"list": _tags(words, rng, predicates)})
+    shape = next((slot for slot in slots if slot not in ("clauses", "clause")), "")
+    phrase = _Phrase(words, rng, something=shape == "one" and rng.random() < _SOMETHING)
+    if any(p.operator is Operator.INCLUDE and len(p.values) > 1 for p in predicates):
+        phrase.something = False
+    apart: list[Predicate] = []
+    excluded = False
+    for predicate in predicates:
+        alone = predicate.operator is Operator.SHARE
+        if predicate.operator is Operator.EXCLUDE:
+            # Two exclusions after one head would run into each other.
+            alone = excluded or "clauses" in slots or rng.random() >= _AFTER_HEAD
+            excluded = True
+        elif predicate.operator is not Operator.INCLUDE:
+            alone = rng.random() < _AS_CLAUSE
+        if alone or not _place_in_phrase(phrase, predicate):
+            apart.append(predicate)
+    if "clauses" in slots and not apart:
+        return ""
+    clauses = ", ".join(clause(words, rng, predicate) for predicate in apart)
+    filled = _fill(template, _noun_phrases(phrase, shape) | {"clauses": clauses})
+    if not clauses or "clauses" in slots:
+        return filled
+    stem = filled.rstrip("?")
+    return f"{stem}, {clauses}{filled[len(stem):]}"
+
+
+def _noun_phrases(phrase: _Phrase, shape: str) -> dict[str, str]:
+    many = shape in ("many", "some", "any")
+    text = phrase.render(plural=many)
+    definite = f"the {text}" if phrase.superlative else ""
+    match shape:
+        case "one":
+            return {"one": text if phrase.something else definite or article(text)}
+        case "some":
+            return {"some": definite or f"some {text}"}
+        case "any":
+            return {"any": f"any of {definite}" if definite else f"any {text}"}
+        case _:
+            return {shape: text}
+
+
+def _misspell(text: str, rng: np.random.Generator) -> str:
+    """Misspells one letter of one word: doubled, dropped, swapped with the next, or hit beside."""
+    words = text.split(" ")
+    long = [place for place, word in enumerate(words) if len(word) >= _SHORTEST_TYPO and word.isascii() and word.isalpha()]
+    if not long:
+        return text
+    place = _pick(rng, long)
+    word = words[place]
+    at = int(rng.integers(1, len(word) - 1))
+    near = _NEIGHBOURS.get(word[at], word[at])
+    words[place] = (
+        word[:at] + word[at] + word[at:],
+        word[:at] + word[at + 1 :],
+        word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+        word[:at] + near + word[at + 1 :],
+    )[int(rng.integers(4))]
+    return " ".join(words)
+
+
+def finish(text: str, words: Vocabulary, rng: np.random.Generator, style: Style) -> str:
+    """Adds courtesies, capitals, a final mark and typos to a sentence, as ``style`` says."""
+    before, after = words.polite
+    if rng.random() < style.polite:
+        mark = "?" if text.endswith("?") else ""
+        if rng.random() < 0.5 or "please" in text:
+            text = _pick(rng, before if "please" not in text else before[1:]) + text
+        else:
+            text = text.removesuffix("?") + _pick(rng, after) + mark
+    if rng.random() < style.casual:
+        text = text.lower().removesuffix("?" if rng.random() < 0.5 else "")
+    else:
+        text = text[:1].upper() + text[1:] + ("" if text.endswith("?") or rng.random() < 0.4 else ".")
+    return _misspell(text, rng) if rng.random() < style.typos else text
+
+
+def realise(
+    predicates: Sequence[Predicate],
+    words: Vocabulary,
+    rng: np.random.Generator,
+    *,
+    family: str = "opening",
+    style: Style = CLEAN,
+) -> str:
+    """Says predicates in one sentence.
+
+    Args:
+        predicates: What to say, all of it; empty for families that say nothing.
+        words: The vocabulary, restricted to the splits that may speak.
+        rng: Where every choice comes from.
+        family: Which templates: "opening", "vague", "implicit", "restated", "reveal" (one predicate), "more".
+        style: Politeness, capitals, typos.
+
+    Raises:
+        ValueError: If the vocabulary has no way to say a predicate.
+    """
+    templates = words.templates[family]
+    if not predicates:
+        templates = tuple(t for t in templates if not {"list", "clauses", "clause"} & set(SLOT.findall(t)))
+    text = ""
+    while not text:
+        template = _pick(rng, templates)
+        if "{clause}" in template:
+            text = _fill(template, {"clause": clause(words, rng, predicates[0])})
+        else:
+            text = _sentence(words, rng, predicates, template)
+    if family in ("opening", "vague", "implicit") and rng.random() < style.reset:
+        text = _pick(rng, words.resets) + text
+    return finish(text, words, rng, style)
+
+
+def criticise(
+    comparative: Comparative,
+    position: int,
+    words: Vocabulary,
+    rng: np.random.Generator,
+    *,
+    style: Style = CLEAN,
+) -> str:
+    """Says a critique of the item shown at ``position``, counted from 1: "newer than the second one"."""
+    template = _pick(rng, words.templates["critique"])
+    said = {"more": _pick(rng, comparative.terms), "ordinal": ordinal(position), "number": str(position)}
+    return finish(_fill(template, said), words, rng, style)

@@ -1,0 +1,194 @@
+"""What people ask for: goals drawn from a documented mix of kinds of request, and how many items meet them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from instructrec.arrays import Bools, Floats
+from instructrec.catalogue import Catalogue
+from instructrec.envs.vocabulary import RequestKind, Vocabulary, key_of
+from instructrec.goals import Operator, Predicate, Reveal, allowed, compile_goals, satisfied
+from instructrec.splits import Splits, split_of
+
+_EITHER = 0.06
+"""The share of named values that are alternatives ("comedies or dramas"). Assumed."""
+_BOTH = 0.08
+"""The share of requests that name two values at once ("romantic comedy"). Measured: 3 %; raised so that it is learned."""
+_EXCLUDE_TWO = 0.1
+_HELD_BACK_EXCLUSION, _HELD_BACK_OTHER = 0.4, 0.12
+"""How often an exclusion, and another condition, is said only when it is broken. Assumed."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One goal and the kind of request it is."""
+
+    predicates: tuple[Predicate, ...]
+    kind: RequestKind
+
+
+def combination_of(predicates: Sequence[Predicate]) -> str:
+    """Returns the canonical form of a set of predicates: equal for equal sets in any order."""
+    return " & ".join(sorted(repr(key_of(predicate)) for predicate in predicates))
+
+
+def may_use(predicates: Sequence[Predicate], splits: Splits) -> bool:
+    """Returns whether a combination may be asked for in these splits; single predicates and none always may."""
+    if len(predicates) < 2:
+        return True
+    return splits.has("combinations", split_of("combinations", combination_of(predicates)))
+
+
+class Matcher:
+    """Counts the items that meet predicates, remembering each predicate's answer."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._met: dict[tuple[object, ...], Bools] = {}
+        self._all = np.arange(catalogue.num_items)
+
+    def met(self, predicate: Predicate) -> Bools:
+        """Returns which items have what ``predicate`` speaks of, [num_items]."""
+        key = key_of(predicate)
+        if key not in self._met:
+            self._met[key] = satisfied(compile_goals([[predicate]], self.catalogue), self.catalogue, self._all)[0, 0]
+        return self._met[key]
+
+    def jointly(self, predicates: Sequence[Predicate], *, hard_only: bool) -> Bools:
+        """Returns which items meet every item-level predicate, or every hard one, [num_items]."""
+        met = np.ones(self.catalogue.num_items, np.bool_)
+        for predicate in predicates:
+            if predicate.operator is not Operator.SHARE and (predicate.hard or not hard_only):
+                met &= self.met(predicate)
+        return met
+
+
+class Asking:
+    """Draws goals for one catalogue and vocabulary.
+
+    Args:
+        catalogue: The items.
+        words: The vocabulary, already within the catalogue.
+        attribute: The set attribute that people name: for Movies the genre.
+    """
+
+    def __init__(self, catalogue: Catalogue, words: Vocabulary, attribute: str) -> None:
+        self.words, self.attribute, self.matcher = words, attribute, Matcher(catalogue)
+        self.values = tuple(
+            sense.predicate.values[0] for sense in words.senses if sense.predicate.field == attribute
+        )
+        column = catalogue.column(attribute)
+        counts = column.indicators().sum(axis=0)[[column.values.index(value) for value in self.values]]
+        # Square roots: common kinds are asked for more, and rare ones often enough to be learned.
+        self.chance: Floats = np.sqrt(counts) / np.sqrt(counts).sum()
+
+    def _value(self, rng: np.random.Generator, besides: Sequence[str] = ()) -> str:
+        while True:
+            value = self.values[int(rng.choice(len(self.values), p=self.chance))]
+            if value not in besides:
+                return value
+
+    def _part(self, part: str, rng: np.random.Generator, named: Sequence[Predicate]) -> list[Predicate]:
+        taken = [value for predicate in named for value in predicate.values]
+        if part == self.attribute:
+            first = self._value(rng)
+            draw = rng.random()
+            if draw < _EITHER:
+                return [self._include(first, self._value(rng, (first,)))]
+            if draw < _EITHER + _BOTH:
+                return [self._include(first), self._include(self._value(rng, (first,)))]
+            return [self._include(first)]
+        if part == "exclusion":
+            first = self._value(rng, taken)
+            values = (first, self._value(rng, (*taken, first))) if rng.random() < _EXCLUDE_TWO else (first,)
+            return [Predicate(field=self.attribute, operator=Operator.EXCLUDE, values=values)]
+        if part == "share":
+            portion = self.words.portions[int(rng.integers(len(self.words.portions)))]
+            value = self._value(rng, taken)
+            return [
+                Predicate(
+                    field=self.attribute, operator=Operator.SHARE, values=(value,), share=portion.share, hard=False
+                )
+            ]
+        pools = self.words.pools.get(part, ())
+        if not pools:
+            return []
+        shares = np.array([pool.share for pool in pools])
+        pool = pools[int(rng.choice(len(pools), p=shares / shares.sum()))]
+        return [pool.predicates[int(rng.integers(len(pool.predicates)))]]
+
+    def _include(self, *values: str) -> Predicate:
+        return Predicate(field=self.attribute, operator=Operator.INCLUDE, values=values)
+
+    def draw(self, kind: RequestKind, rng: np.random.Generator) -> Request:
+        """Returns one request of a kind, with some conditions held back until they are broken."""
+        predicates: list[Predicate] = []
+        for part in kind.parts:
+            predicates += self._part(part, rng, predicates)
+        if len(predicates) > 1 or kind.intention == "vague":
+            predicates = [self._held_back(predicate, rng) for predicate in predicates]
+        if kind.intention == "specific" and predicates and all(p.reveal is not Reveal.VOLUNTEERED for p in predicates):
+            predicates[0] = replace(predicates[0], reveal=Reveal.VOLUNTEERED)
+        return Request(tuple(predicates), kind)
+
+    def _held_back(self, predicate: Predicate, rng: np.random.Generator) -> Predicate:
+        chance = _HELD_BACK_EXCLUSION if predicate.operator is Operator.EXCLUDE else _HELD_BACK_OTHER
+        # A wish or a share that is broken is no violation, so nothing would ever bring it out.
+        if predicate.hard and rng.random() < chance:
+            return replace(predicate, reveal=Reveal.ON_VIOLATION)
+        return predicate
+
+    def sensible(self, predicates: Sequence[Predicate], slate_size: int) -> bool:
+        """Returns whether a slate can meet everything, wishes too, and no condition is idle beside the others."""
+        together = self.matcher.jointly(predicates, hard_only=False)
+        if np.count_nonzero(together) < slate_size:
+            return False
+        for place, predicate in enumerate(predicates):
+            if predicate.operator is Operator.SHARE:
+                share = np.mean(self.matcher.met(predicate)[together])
+                if np.count_nonzero(together & self.matcher.met(predicate)) < slate_size or share > predicate.share:
+                    return False
+            elif len(predicates) > 1:
+                others = self.matcher.jointly([*predicates[:place], *predicates[place + 1 :]], hard_only=False)
+                # An exclusion that removes under 1 % of what is left would never be noticed.
+                if np.count_nonzero(together) > 0.99 * np.count_nonzero(others):
+                    return False
+        return True
+
+    def essentials(self) -> list[Request]:
+        """Returns one request for every single value, both asked for and excluded, and every pooled predicate."""
+        kinds = {kind.parts: kind for kind in self.words.requests}
+        found: list[Request] = []
+        for parts, kind in kinds.items():
+            if len(parts) != 1:
+                continue
+            if parts == (self.attribute,):
+                found += [Request((self._include(value),), kind) for value in self.values]
+            elif parts == ("exclusion",):
+                found += [
+                    Request((Predicate(field=self.attribute, operator=Operator.EXCLUDE, values=(value,)),), kind)
+                    for value in self.values
+                ]
+            elif parts[0] in self.words.pools:
+                found += [
+                    Request((predicate,), kind)
+                    for pool in self.words.pools[parts[0]]
+                    for predicate in pool.predicates
+                    if len(pool.predicates) <= _WHOLE_POOL
+                ]
+        return found
+
+
+_WHOLE_POOL = 9
+"""Pools of at most this many predicates are in every bank whole; of larger ones (single years) a draw."""
+
+
+def count_hard(matcher: Matcher, predicates: Sequence[Predicate]) -> int:
+    """Returns how many items meet every hard item-level predicate."""
+    return int(np.count_nonzero(matcher.jointly(predicates, hard_only=True)))
+
+
+__all__ = ["Asking", "Matcher", "Request", "allowed", "combination_of", "count_hard", "may_use"]
