@@ -1,1 +1,24 @@
-"""Worlds to recommend in: populations who speak, their language, and Gymnasium's view of them."""
+"""Worlds to recommend in: populations who speak, their language, and Gymnasium's view of them.
+
+Importing this package registers the worlds with Gymnasium.
+"""
+
+from instructrec.envs.rec_env import RecEnv
+from instructrec.envs.spaces import SlateSpace
+from instructrec.envs.tiny import tiny_world
+from instructrec.envs.vector_env import RecVectorEnv
+from instructrec.envs.worlds import WORLDS, WorldSpec, make_world, register_world, register_worlds
+
+__all__ = [
+    "WORLDS",
+    "RecEnv",
+    "RecVectorEnv",
+    "SlateSpace",
+    "WorldSpec",
+    "make_world",
+    "register_world",
+    "register_worlds",
+    "tiny_world",
+]
+
+register_worlds()
