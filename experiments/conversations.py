@@ -1,0 +1,182 @@
+"""Sample conversations: what people said, what they were shown, which parts of the request each item met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from instructrec.catalogue import Catalogue
+from instructrec.goals import Check, Goals, satisfied, share_met
+from instructrec.noise import Noise
+from instructrec.protocols import Policy
+from instructrec.sessions import Outcome, Sessions, SessionState, World, observe, start, step
+
+
+@dataclass(frozen=True)
+class ShownItem:
+    """One item of a slate.
+
+    Attributes:
+        title: Its title.
+        met: Whether it has what each of the turn's wishes asks for.
+        clicked: Whether the person clicked it.
+    """
+
+    title: str
+    met: tuple[bool, ...]
+    clicked: bool
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange.
+
+    Attributes:
+        instruction: What the person said.
+        wishes: What it means, in the catalogue's words; empty where that is not known or nothing was asked for.
+        slate_met: Whether the slate as a whole meets each wish; only wishes about the whole slate are ever False here.
+        items: The slate, best first.
+        reward: What the slate earned.
+        ending: What happened then: ``stayed``, ``left`` or ``reached the turn limit``.
+    """
+
+    instruction: str
+    wishes: tuple[str, ...]
+    slate_met: tuple[bool, ...]
+    items: tuple[ShownItem, ...]
+    reward: float
+    ending: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One person's session with one agent.
+
+    Attributes:
+        agent: The agent's name.
+        lane: Which person: the lane of the session.
+        turns: What happened.
+    """
+
+    agent: str
+    lane: int
+    turns: tuple[Turn, ...]
+
+    @classmethod
+    def from_plain(cls, document: Mapping[str, Any]) -> Conversation:
+        """Returns a conversation from what `instructrec.runs.plain` made of it."""
+        turns = tuple(
+            Turn(
+                str(turn["instruction"]),
+                tuple(turn["wishes"]),
+                tuple(turn["slate_met"]),
+                tuple(ShownItem(i["title"], tuple(i["met"]), i["clicked"]) for i in turn["items"]),
+                float(turn["reward"]),
+                str(turn["ending"]),
+            )
+            for turn in document["turns"]
+        )
+        return cls(str(document["agent"]), int(document["lane"]), turns)
+
+
+def _bound(number: float, sign: str, toward: float) -> str:
+    """Writes one end of a range; a bound one step past a round number was compiled from a strict comparison."""
+    exact, before = np.float32(number), np.nextafter(np.float32(number), np.float32(toward))
+    for value, mark in ((exact, sign), (before, sign.replace("≥", ">").replace("≤", "<"))):
+        if np.float32(f"{value:.6g}") == value:
+            return f"{mark} {value:.6g}"
+    return f"{sign} {number:.2f}"
+
+
+def describe(goals: Goals, row: int, place: int, catalogue: Catalogue) -> str:
+    """Returns one compiled predicate in words, such as ``genre: Comedy or Drama`` or ``year 1990–1999``."""
+    name, column = list(catalogue.columns.items())[int(goals.column[row, place])]
+    check = Check(int(goals.check[row, place]))
+    if check is Check.RANGE:
+        low, high = float(goals.low[row, place]), float(goals.high[row, place])
+        if np.isfinite(low) and np.isfinite(high):
+            return f"{name} {low:.6g}–{high:.6g}"
+        bound = _bound(low, "≥", -np.inf) if np.isfinite(low) else _bound(high, "≤", np.inf)
+        return f"{name} {bound}"
+    mask = int(goals.mask[row, place])
+    values = " or ".join(value for bit, value in enumerate(column.values) if mask >> bit & 1)
+    if check is Check.SHARE:
+        return f"at least {goals.share[row, place]:.0%} {values}"
+    return f"{name}: {'not ' if goals.negate[row, place] else ''}{values}"
+
+
+def _turn(world: World, before: SessionState, slates: np.ndarray[Any, Any], outcome: Outcome, row: int) -> Turn:
+    goals, shown = before.instructions.goals, slates[row]
+    titles = [world.catalogue.titles[item] for item in shown]
+    wishes: tuple[str, ...] = ()
+    met, whole = np.zeros((0, len(shown)), np.bool_), np.zeros(0, np.bool_)
+    if goals is not None:
+        mine = Goals(**{name: array[row : row + 1] for name, array in vars(goals).items()})
+        places = np.flatnonzero((mine.check[0] != Check.NOTHING) & mine.said[0] & (mine.weight[0] > 0))
+        all_met = satisfied(mine, world.catalogue, shown[None, :])
+        wishes = tuple(describe(mine, 0, int(place), world.catalogue) for place in places)
+        met = all_met[0, places]
+        whole = (share_met(mine, all_met) | (mine.check != Check.SHARE))[0, places]
+    ending = "left" if outcome.terminated[row] else "reached the turn limit" if outcome.truncated[row] else "stayed"
+    return Turn(
+        instruction=world.population.texts.strings(before.instructions.texts[row : row + 1])[0],
+        wishes=wishes,
+        slate_met=tuple(bool(value) for value in whole),
+        items=tuple(
+            ShownItem(title, tuple(bool(value) for value in met[:, place]), bool(outcome.reactions.clicked[row, place]))
+            for place, title in enumerate(titles)
+        ),
+        reward=float(outcome.reward[row]),
+        ending=ending,
+    )
+
+
+def converse(
+    world: World, agent: str, policy: Policy, *, seed: int, lanes: Sequence[int], turns: int = 3
+) -> list[Conversation]:
+    """Lets some people talk with a policy and returns what was said and shown.
+
+    Args:
+        world: Where.
+        agent: The name to put on it.
+        policy: What chooses the slates.
+        seed: The sessions' seed; the same seed and lanes give the same people with the same luck.
+        lanes: Which people.
+        turns: How many exchanges to keep at most.
+    """
+    state = start(world, Sessions.first(seed, np.asarray(lanes)))
+    kept: list[list[Turn]] = [[] for _ in lanes]
+    running = np.ones(len(lanes), np.bool_)
+    for _ in range(min(turns, world.turn_limit)):
+        slates = np.asarray(policy.act(observe(world, state), Noise(state.sessions.keys, state.turn)))
+        after, outcome = step(world, state, slates)
+        for row in np.flatnonzero(running):
+            kept[row].append(_turn(world, state, slates, outcome, int(row)))
+        state, running = after, running & ~outcome.done
+    return [Conversation(agent, int(lane), tuple(rows)) for lane, rows in zip(lanes, kept, strict=True)]
+
+
+def to_markdown(conversation: Conversation) -> str:
+    """Returns a conversation as markdown: a table per turn, ✓ and ✗ per item and wish."""
+    lines = [f"**{conversation.agent}** with person {conversation.lane}", ""]
+    for number, turn in enumerate(conversation.turns, 1):
+        lines += [f"**Turn {number}:** “{_escaped(turn.instruction) or '(nothing)'}”", ""]
+        names = [_escaped(wish) for wish in turn.wishes]
+        lines += ["| | title | " + " | ".join([*names, "clicked"]) + " |", "|---" * (len(names) + 3) + "|"]
+        for place, item in enumerate(turn.items, 1):
+            marks = ["✓" if met else "✗" for met in item.met]
+            lines.append(
+                f"| {place} | {_escaped(item.title)} | " + " | ".join([*marks, "●" if item.clicked else ""]) + " |"
+            )
+        clicks = sum(item.clicked for item in turn.items)
+        lines += ["", f"{clicks} clicked, then the person {turn.ending}.", ""]
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    for mark in "\\`*_{}[]<>#|":
+        text = text.replace(mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
+    return " ".join(text.split())

@@ -1,0 +1,175 @@
+"""What a comparison says, in plain words and in a table: the same for the terminal and for the report.
+
+Where a baseline wins, that comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FLAGSHIP = "slate_ppo"
+ABOUT = {
+    "slate_ppo": "PPO over whole slates; its policy reads the instruction",
+    "slate_ppo_blank": "the same weights, given empty text",
+    "random": "any items",
+    "popularity": "the most watched items",
+    "bm25": "keyword search over item texts",
+    "cosine": "language-model similarity, untrained",
+    "parser": "the grammar turned round, then popularity",
+    "supervised": "learned from a fixed log of clicks",
+    "ppo": "stock PPO of Stable-Baselines3",
+    "informed": "knows the exact goal; estimates taste from the visible past",
+    "goal_oracle": "knows the exact goal, not the taste",
+    "oracle": "knows goal and taste; greedy",
+}
+"""A few words about each agent of the demo."""
+REFERENCES = ("informed", "goal_oracle", "oracle")
+
+
+def kind_of(name: str) -> str:
+    """Returns flagship, control, reference or baseline."""
+    if name == FLAGSHIP:
+        return "flagship"
+    if name in REFERENCES:
+        return "reference"
+    return "control" if name.endswith(("_blank", "_swapped")) else "baseline"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured value and where it may lie; the ends equal the value where no interval was computed."""
+
+    value: float
+    low: float
+    high: float
+
+
+def interval(entry: Any) -> Interval | None:
+    """Reads one ``{"value", "low", "high"}`` of a results document; None where it is absent."""
+    if not isinstance(entry, Mapping):
+        return None
+    if "value" not in entry:
+        return interval(entry.get("return"))
+    value = entry["value"]
+    if value is None:
+        return None
+    low, high = entry.get("low"), entry.get("high")
+    return Interval(float(value), float(value if low is None else low), float(value if high is None else high))
+
+
+def metric(results: Mapping[str, Any], agent: str, name: str) -> Interval | None:
+    """Returns one metric of one agent, or None where it is absent."""
+    return interval(results["agents"].get(agent, {}).get(name))
+
+
+def _names(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _signed(found: Interval) -> str:
+    return f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})".replace("-", "−")
+
+
+def verdicts(results: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    """Returns the baselines that beat the flagship, those level with it, and those it beats, by paired intervals."""
+    won: list[str] = []
+    level: list[str] = []
+    lost: list[str] = []
+    for name, entry in results.get("differences", {}).items():
+        found = interval(entry)
+        if found is None or kind_of(name) == "reference":
+            continue
+        (won if found.high < 0 else lost if found.low > 0 else level).append(name)
+    return won, level, lost
+
+
+def headline(results: Mapping[str, Any]) -> list[str]:
+    """Returns what the comparison found as sentences, the most important first."""
+    earned = metric(results, FLAGSHIP, "return")
+    if earned is None:
+        return [f"{len(results['agents'])} agents were compared; {FLAGSHIP} was not among them."]
+    sentences = []
+    won, level, lost = verdicts(results)
+    for name in won:
+        ahead = interval(results["differences"][name])
+        assert ahead is not None
+        sentences.append(f"{name} beats {FLAGSHIP}: the difference in return is {_signed(ahead)}.")
+    share = metric(results, FLAGSHIP, "informed_normalised_return")
+    reach = f", {share.value:.0%} of the way from random to the informed reference" if share else ""
+    sentences.append(
+        f"{FLAGSHIP} earns {earned.value:.2f} clicks a session ({earned.low:.2f} to {earned.high:.2f}){reach}."
+    )
+    if lost:
+        sentences.append(f"It beats {_names(lost)}.")
+    if level:
+        sentences.append(f"No difference to {_names(level)} can be told from this many people.")
+    csr, blank = metric(results, FLAGSHIP, "csr"), metric(results, f"{FLAGSHIP}_blank", "csr")
+    if csr:
+        without = f"; the same agent without the words, {blank.value:.0%}" if blank else ""
+        sentences.append(f"Its slates meet {csr.value:.0%} of what people asked for{without}.")
+    return sentences
+
+
+def scope(results: Mapping[str, Any]) -> str:
+    """Returns one sentence on how many people and seeds stand behind the numbers, and what that allows to say."""
+    seeds = results.get("seeds") or []
+    count = len(seeds) if isinstance(seeds, Sequence) else int(seeds)
+    trained = "one training seed: this run only" if count == 1 else f"{count} training seeds"
+    held = {"test": "held-out ", "validation": "validation "}.get(str(results.get("split", "")), "")
+    return (
+        f"{results.get('people')} {held}people in {results.get('sessions')} sessions; {trained}. "
+        "Intervals are 95 %, resampling people."
+    )
+
+
+COLUMNS = (
+    ("return", "return", "{:.2f}"),
+    ("informed_normalised_return", "share of informed", "{:.2f}"),
+    ("csr", "CSR", "{:.2f}"),
+    ("strict", "strict", "{:.2f}"),
+    ("violation", "violation", "{:.2f}"),
+    ("control_gain", "control gain", "{:.2f}"),
+    ("session_length", "session length", "{:.1f}"),
+    ("latency_p50_ms", "ms p50", "{:.1f}"),
+    ("latency_p99_ms", "ms p99", "{:.1f}"),
+)
+"""What tables show: metric, heading, format."""
+
+
+def ordered(results: Mapping[str, Any]) -> list[str]:
+    """Returns the agents: the flagship, its controls, baselines by return, references."""
+    place = {"flagship": 0, "control": 1, "baseline": 2, "reference": 3}
+
+    def key(name: str) -> tuple[int, float]:
+        found = metric(results, name, "return")
+        return place[kind_of(name)], -found.value if found else 0.0
+
+    return sorted(results["agents"], key=key)
+
+
+def to_text(results: Mapping[str, Any]) -> str:
+    """Returns the comparison as a table of at most 80 columns: an agent a line, returns with their intervals."""
+    heads = ("agent", "return", "95 %", "share", "CSR", "viol.", "gain", "turns", "p99 ms")
+    names = ("return", "", "informed_normalised_return", "csr", "violation", "control_gain", "session_length",
+             "latency_p99_ms")  # fmt: skip
+    rows = [list(heads)]
+    for agent in ordered(results):
+        cells = [agent]
+        for name in names:
+            found = metric(results, agent, name or "return")
+            if found is None:
+                cells.append("–")
+            elif not name:
+                cells.append(f"{found.low:.1f}–{found.high:.1f}")
+            else:
+                cells.append(f"{found.value:.{1 if name in ('session_length', 'latency_p99_ms') else 2}f}")
+        rows.append(cells)
+    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
+    lines = [
+        "  ".join(cell.ljust(width) if not place else cell.rjust(width)
+                  for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]  # fmt: skip
+    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
