@@ -6,6 +6,7 @@ Every text has an id, every goal its texts, so that the hot loop moves ids and a
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -21,11 +22,15 @@ from instructrec.envs.words import MOVIES
 from instructrec.goals import Goals, Predicate, Reveal, compile_goals
 from instructrec.splits import Splits
 
-_TEXTS_PER_GOAL = 4.2
-"""Texts a goal gets on average: what divides a bank's size into goals."""
+_LARGE = 2000
+_TEXTS_PER_GOAL, _TEXTS_PER_GOAL_SMALL = 5.2, 4.2
+"""Texts a goal gets on average in a bank of `_LARGE` texts or more, and in a smaller one."""
+_FIRST_ROUND = 0.8
+"""The share of goals that is dealt out among the kinds of request before gaps are filled."""
 _NARROW_AT_MOST = 0.05
 """The largest share of narrow goals, where the catalogue allows it."""
 _ATTEMPTS = 12
+_MOST_OPENINGS = 30
 _CANDIDATES_PER_GOAL = 12
 
 
@@ -202,7 +207,7 @@ def compile_bank(
     critiques = tuple(
         Critique(more.name, more.field, catalogue.place(more.field), more.direction) for more in words.comparatives
     )
-    variants = 1 if size < 2000 else 3
+    variants = 3 if size >= _LARGE else 1
     said = [
         [criticise(more, position, words, rng, style=style) for _ in range(variants)]
         for more in words.comparatives
@@ -215,7 +220,7 @@ def compile_bank(
             f"a bank of {size} texts has no room for goals beside {len(writer.ids)} critiques and continuations; "
             f"give size >= {len(writer.ids) + 8}"
         )
-    wanted = max(1, int(writer.left / _TEXTS_PER_GOAL))
+    wanted = max(1, int(writer.left / (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL)))
     asking = Asking(catalogue, words, attribute)
     requests = _choose(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
     groups = _write(requests, words, rng, style, writer)
@@ -230,6 +235,47 @@ def _seed_words(seed: int, splits: Splits) -> list[int]:
     return [int.from_bytes(digest[at : at + 4], "big") for at in range(0, 16, 4)]
 
 
+class _Chooser:
+    """Collects distinct requests that the splits allow, few of them narrow."""
+
+    def __init__(
+        self, asking: Asking, splits: Splits, wanted: int, slate_size: int, turn_limit: int, longest: int
+    ) -> None:
+        self.asking, self.splits, self.wanted = asking, splits, wanted
+        self.slate_size, self.enough, self.longest = slate_size, slate_size * turn_limit, longest
+        self.chosen: list[Request] = []
+        self.reserve: list[Request] = []
+        self._seen: set[tuple[str, ...]] = set()
+        self._narrow = 0
+
+    @property
+    def left(self) -> int:
+        """How many more requests are wanted."""
+        return self.wanted - len(self.chosen)
+
+    def consider(self, request: Request) -> bool:
+        """Takes a request if it is new, allowed, sensible and not one narrow request too many."""
+        key = (
+            combination_of(request.predicates),
+            *sorted(str(p.reveal) for p in request.predicates),
+            request.kind.intention,
+        )
+        if key in self._seen or len(request.predicates) > self.longest:
+            return False
+        if not may_use(request.predicates, self.splits):
+            return False
+        self._seen.add(key)
+        if not self.asking.sensible(request.predicates, self.slate_size):
+            return False
+        if count_hard(self.asking.matcher, request.predicates) < self.enough:
+            if self._narrow >= _NARROW_AT_MOST * self.wanted:
+                self.reserve.append(request)
+                return False
+            self._narrow += 1
+        self.chosen.append(request)
+        return True
+
+
 def _choose(
     asking: Asking,
     splits: Splits,
@@ -239,39 +285,36 @@ def _choose(
     turn_limit: int,
     longest: int,
 ) -> list[Request]:
-    """Returns up to ``wanted`` distinct requests: the essentials first, then by the documented mix, flattened."""
-    chosen: list[Request] = []
-    seen: set[tuple[str, ...]] = set()
-    narrow: list[Request] = []
-
-    def consider(request: Request) -> None:
-        combination = combination_of(request.predicates)
-        key = (combination, *sorted(str(p.reveal) for p in request.predicates), request.kind.intention)
-        if key in seen or len(request.predicates) > longest or not may_use(request.predicates, splits):
-            return
-        seen.add(key)
-        if not asking.sensible(request.predicates, slate_size):
-            return
-        wide = count_hard(asking.matcher, request.predicates) >= slate_size * turn_limit
-        (chosen if wide else narrow).append(request)
-
+    """Returns up to ``wanted`` distinct requests of every kind, in which every value that can be asked for occurs."""
+    chooser = _Chooser(asking, splits, wanted, slate_size, turn_limit, longest)
     essentials = asking.essentials()
-    for place in rng.permutation(len(essentials)):
-        consider(essentials[int(place)])
+    essentials = [essentials[int(place)] for place in rng.permutation(len(essentials))]
+    if wanted > 3 * len(essentials):
+        for request in essentials:
+            chooser.consider(request)
     # Square roots: kinds that are rare among people still get enough goals to be learned; `frequency` tells the truth.
     kinds = asking.words.requests
     chance = np.sqrt([kind.share for kind in kinds])
+    quotas = np.ceil(_FIRST_ROUND * wanted * chance / chance.sum()).astype(int)
+    for kind, quota in zip(kinds, quotas, strict=True):
+        got = sum(request.kind is kind for request in chooser.chosen)
+        for _ in range(_CANDIDATES_PER_GOAL * int(quota)):
+            if got >= quota or not chooser.left:
+                break
+            got += chooser.consider(asking.draw(kind, rng))
+    for request in essentials:
+        if chooser.left and not asking.covered(request, chooser.chosen):
+            chooser.consider(request)
     for _ in range(_CANDIDATES_PER_GOAL * wanted):
-        if len(chosen) >= wanted:
+        if not chooser.left:
             break
-        consider(asking.draw(kinds[int(rng.choice(len(kinds), p=chance / chance.sum()))], rng))
-    if not chosen and not narrow:
+        chooser.consider(asking.draw(kinds[int(rng.choice(len(kinds), p=chance / chance.sum()))], rng))
+    kept = chooser.chosen + chooser.reserve[: chooser.left]
+    if not kept:
         raise ValueError(
             f"nothing that vocabulary {asking.words.name!r} can ask for is met by {slate_size} items of this catalogue; "
             "give more items or a smaller slate"
         )
-    room = max(wanted - len(chosen), min(len(narrow), int(_NARROW_AT_MOST * wanted)))
-    kept = (chosen[: max(0, wanted - min(room, len(narrow)))] + narrow[:room])[:wanted]
     return [kept[int(place)] for place in rng.permutation(len(kept))]
 
 
@@ -302,12 +345,15 @@ def _write(
             for _ in range(2):
                 _extend(group.reveal[place], writer, request.predicates[place : place + 1], words, rng, "reveal", style)
         groups.append(group)
+    # A request that very many make, such as "surprise me", needs more phrasings than one among hundreds of its kind.
+    common = [max(1, min(_MOST_OPENINGS, round(chance * writer.size / 10))) for chance in _frequencies(requests)]
     idle = 0
     while writer.left and idle < 3:
         before = writer.left
-        for request, said, group in zip(requests, volunteered, groups, strict=False):
-            if writer.left:
-                _extend(group.opening, writer, said, words, rng, _family(request, said), style)
+        for request, said, group, share in zip(requests, volunteered, groups, common, strict=False):
+            for _ in range(1 if idle or len(group.opening) >= share else share):
+                if writer.left:
+                    _extend(group.opening, writer, said, words, rng, _family(request, said), style)
         idle = idle + 1 if writer.left == before else 0
     return groups
 
@@ -329,6 +375,13 @@ def _extend(
             return
 
 
+def _frequencies(requests: Sequence[Request]) -> Floats:
+    """Returns how often people make each request: a kind's share evenly among its requests, sums to 1."""
+    counts = Counter(request.kind.name for request in requests)
+    shares = np.array([request.kind.share / counts[request.kind.name] for request in requests])
+    return shares / shares.sum()
+
+
 def _assemble(
     requests: Sequence[Request],
     groups: Sequence[_Group],
@@ -344,7 +397,6 @@ def _assemble(
     predicates = tuple(request.predicates for request in requests)
     kinds = tuple(request.kind.name for request in requests)
     matching = np.array([count_hard(asking.matcher, goal) for goal in predicates], np.int32)
-    share = np.array([request.kind.share / kinds.count(request.kind.name) for request in requests])
     return Bank(
         texts=tuple(writer.ids),
         predicates=predicates,
@@ -353,7 +405,7 @@ def _assemble(
         intention=tuple(request.kind.intention for request in requests),
         narrow=matching < enough,
         matching=matching,
-        frequency=share / share.sum(),
+        frequency=_frequencies(requests),
         opening=Phrases.of(group.opening for group in groups),
         restated=Phrases.of(group.restated for group in groups),
         reveal=Phrases.of(

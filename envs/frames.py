@@ -1,7 +1,8 @@
 """Sentence shapes of Movies in English: templates, frames, portions, critiques and courtesies, as data.
 
 Slots of a template: ``{one}`` "a scary movie", ``{some}`` "some scary movies", ``{any}`` "any scary movies", ``{many}``
-"scary movies", ``{bare}`` "scary movie", ``{list}`` "scary, 90s, no westerns", ``{clauses}`` "no westerns, nothing before
+"scary movies" (no superlatives), ``{those}`` the same or "the best movies", ``{a}`` "a scary movie" (no superlatives),
+``{bare}`` "scary movie", ``{list}`` "scary, 90s, no westerns", ``{clauses}`` "no westerns, nothing before
 1990", ``{clause}`` one of those. What has no place of its own is added after a comma. No template holds a word that
 means something to the parser.
 """
@@ -225,11 +226,11 @@ _OPENING = (
     "show me {some}",
     "list {some}",
     "suggest {some}",
-    "show {many}",
+    "show {those}",
     "pick {one} for me",
     "get me {some} to choose from",
     "play {one}",
-    "search for {many}",
+    "search for {those}",
     "tell me about {some}",
     # Questions.
     "can you find me {one}?",
@@ -237,7 +238,7 @@ _OPENING = (
     "what are {some} to watch?",
     "do you have {any}?",
     "are there {any} I could watch?",
-    "is there {one} I could watch?",
+    "is there {a} I could watch?",
     "do you know {any}?",
     "got {any}?",
     "any chance of {one}?",
@@ -253,7 +254,7 @@ _OPENING = (
     "{list}",
     "{list}, that kind of thing",
     "looking for {one}",
-    "searching for {many}",
+    "searching for {those}",
     "in the mood for {one}",
     "{one} for a night in",
     "wanted: {one}",
@@ -384,7 +385,7 @@ TEMPLATES = {
 
 POLITE = (
     ("please, ", "hi, ", "hello, ", "hey, ", "hi there, ", "excuse me, "),
-    (" please", " thanks", " thank you", ", if you can", ", if possible", ", cheers"),
+    (" please", ", thanks", ", thank you", ", if you can", ", if possible", ", cheers"),
 )
 RESETS = (
     "actually, ",

@@ -308,7 +308,7 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
     if "list" in slots:
         return _fill(template, {"list": _tags(words, rng, predicates)})
     shape = next((slot for slot in slots if slot not in ("clauses", "clause")), "")
-    phrase = _Phrase(words, rng, something=shape == "one" and rng.random() < _SOMETHING)
+    phrase = _Phrase(words, rng, something=shape in ("one", "a") and rng.random() < _SOMETHING)
     if any(p.operator is Operator.INCLUDE and len(p.values) > 1 for p in predicates):
         phrase.something = False
     apart: list[Predicate] = []
@@ -323,7 +323,7 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
             alone = rng.random() < _AS_CLAUSE
         if alone or not _place_in_phrase(phrase, predicate):
             apart.append(predicate)
-    if "clauses" in slots and not apart:
+    if ("clauses" in slots and not apart) or (phrase.superlative and shape in ("many", "a")):
         return ""
     clauses = ", ".join(clause(words, rng, predicate) for predicate in apart)
     filled = _fill(template, _noun_phrases(phrase, shape) | {"clauses": clauses})
@@ -334,14 +334,16 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
 
 
 def _noun_phrases(phrase: _Phrase, shape: str) -> dict[str, str]:
-    many = shape in ("many", "some", "any")
+    many = shape in ("many", "some", "any", "those")
     text = phrase.render(plural=many)
     definite = f"the {text}" if phrase.superlative else ""
     match shape:
-        case "one":
-            return {"one": text if phrase.something else definite or article(text)}
+        case "one" | "a":
+            return {shape: text if phrase.something else definite or article(text)}
         case "some":
             return {"some": definite or f"some {text}"}
+        case "those":
+            return {"those": definite or text}
         case "any":
             return {"any": f"any of {definite}" if definite else f"any {text}"}
         case _:

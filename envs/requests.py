@@ -10,7 +10,7 @@ import numpy as np
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue
 from instructrec.envs.vocabulary import RequestKind, Vocabulary, key_of
-from instructrec.goals import Operator, Predicate, Reveal, allowed, compile_goals, satisfied
+from instructrec.goals import Operator, Predicate, Reveal, compile_goals, satisfied
 from instructrec.splits import Splits, split_of
 
 _EITHER = 0.06
@@ -20,6 +20,8 @@ _BOTH = 0.08
 _EXCLUDE_TWO = 0.1
 _HELD_BACK_EXCLUSION, _HELD_BACK_OTHER = 0.4, 0.12
 """How often an exclusion, and another condition, is said only when it is broken. Assumed."""
+_WHOLE_POOL = 9
+"""Pools of at most this many predicates are in every bank whole; of larger ones (single years) a draw."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,15 @@ class Asking:
                     return False
         return True
 
+    def covered(self, request: Request, chosen: Sequence[Request]) -> bool:
+        """Returns whether what a single-predicate request asks for occurs in another request."""
+        wanted = request.predicates[0]
+        for predicate in (p for other in chosen for p in other.predicates):
+            same = predicate.field == wanted.field and predicate.operator is wanted.operator
+            if same and (key_of(predicate) == key_of(wanted) or set(wanted.values) & set(predicate.values)):
+                return True
+        return False
+
     def essentials(self) -> list[Request]:
         """Returns one request for every single value, both asked for and excluded, and every pooled predicate."""
         kinds = {kind.parts: kind for kind in self.words.requests}
@@ -182,13 +193,6 @@ class Asking:
         return found
 
 
-_WHOLE_POOL = 9
-"""Pools of at most this many predicates are in every bank whole; of larger ones (single years) a draw."""
-
-
 def count_hard(matcher: Matcher, predicates: Sequence[Predicate]) -> int:
     """Returns how many items meet every hard item-level predicate."""
     return int(np.count_nonzero(matcher.jointly(predicates, hard_only=True)))
-
-
-__all__ = ["Asking", "Matcher", "Request", "allowed", "combination_of", "count_hard", "may_use"]
