@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from instructrec.arrays import Floats, Ints
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+_WORD, _WORD_1, _WORD_2 = (1 << 64) - 1, int(_MIX_1), int(_MIX_2)
 _S30, _S27, _S31, _S12, _S32 = (np.uint64(bits) for bits in (30, 27, 31, 12, 32))
 # 52 bits, not 53: the largest draw is then 1 - 2**-53, which a double holds; with one bit more it would round to 1.
 _TO_UNIT = float(2.0**-52)
@@ -46,9 +48,21 @@ class Purpose(IntEnum):
 
 def mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Scrambles 64-bit integers, one to one (splitmix64's finaliser)."""
-    values = (values ^ (values >> _S30)) * _MIX_1
-    values = (values ^ (values >> _S27)) * _MIX_2
-    return values ^ (values >> _S31)
+    if values.size == 1:
+        # One user: Python's integers are three times as fast as arrays of one.
+        word = int(values.item())
+        word = (word ^ (word >> 30)) * _WORD_1 & _WORD
+        word = (word ^ (word >> 27)) * _WORD_2 & _WORD
+        return np.array(word ^ (word >> 31), np.uint64).reshape(values.shape)
+    mixed = values >> _S30
+    mixed ^= values
+    mixed *= _MIX_1
+    shifted = mixed >> _S27
+    mixed ^= shifted
+    mixed *= _MIX_2
+    np.right_shift(mixed, _S31, out=shifted)
+    mixed ^= shifted
+    return mixed
 
 
 def session_keys(seed: Ints, lane: Ints, ordinal: Ints) -> npt.NDArray[np.uint64]:
@@ -58,7 +72,16 @@ def session_keys(seed: Ints, lane: Ints, ordinal: Ints) -> npt.NDArray[np.uint64
     return mix(key + (ordinal.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache(maxsize=256)
+def _steps(purpose: int, size: int) -> npt.NDArray[np.uint64]:
+    """Returns how far from a turn's key each draw of a purpose lies, [1, size]."""
+    index = (np.uint64(purpose) << _S32) + np.arange(1, size + 1, dtype=np.uint64)
+    steps = (index * _GOLDEN)[None, :]
+    steps.flags.writeable = False
+    return steps
+
+
+@dataclass(frozen=True)
 class Noise:
     """The luck of a batch of sessions in one turn.
 
@@ -72,9 +95,12 @@ class Noise:
 
     def integers(self, purpose: int, size: int) -> npt.NDArray[np.uint64]:
         """Returns ``size`` 64-bit hashes per session for ``purpose``, shape [batch, size]."""
-        turn_keys = mix(self.keys + (self.turn.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
-        index = (np.uint64(purpose) << _S32) + np.arange(1, size + 1, dtype=np.uint64)
-        return mix(turn_keys[:, None] + index[None, :] * _GOLDEN)
+        return mix(self._turn_keys + _steps(int(purpose), size))
+
+    @cached_property
+    def _turn_keys(self) -> npt.NDArray[np.uint64]:
+        """One key per session and turn, [batch, 1]."""
+        return mix(self.keys + (self.turn.astype(np.uint64) + np.uint64(1)) * _GOLDEN)[:, None]
 
     def uniform(self, purpose: int, size: int = 1) -> npt.NDArray[np.float64]:
         """Returns draws in the open interval (0, 1), shape [batch, size]."""
