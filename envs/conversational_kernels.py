@@ -198,7 +198,7 @@ def _boredom(topics: Any, satiation: Any) -> Any:
     total, count = 0.0, 0
     for topic in range(len(satiation)):
         if (topics >> np.uint64(topic)) & _ONE:
-            total += satiation[topic]
+            total += np.float64(satiation[topic])
             count += 1
     return total / count if count > 0 else 0.0
 
@@ -285,11 +285,11 @@ def react(
                 met = _meets(item, place, n, key, check, column, mask, low, high, negate, items, constants)
                 if hard[n, place] and check[n, place] != _SHARE:
                     if not met:
-                        violations += weight[n, place]
+                        violations += np.float64(weight[n, place])
                 else:
-                    soft_total += weight[n, place]
+                    soft_total += np.float64(weight[n, place])
                     if met:
-                        soft_met += weight[n, place]
+                        soft_met += np.float64(weight[n, place])
             shared = -constants.hard_violation * violations
             if soft_total > 0:
                 shared += constants.soft_match * (soft_met / soft_total - 0.5)
@@ -297,7 +297,7 @@ def react(
             if _seen_before(item, past[who], consumed_items[n], num_consumed[n]):
                 shared -= constants.seen
             likes = _sigmoid(
-                constants.click_bias + constants.click_per_star * stars + constants.allure * items.allure[item] + shared
+                constants.click_bias + constants.click_per_star * stars + constants.allure * np.float64(items.allure[item]) + shared
             )
             enjoys = _sigmoid(constants.enjoyment_bias + constants.enjoyment_per_star * stars + shared)
             if violations > 0:
@@ -320,11 +320,11 @@ def react(
                 for position in range(slate_size):
                     if _has(items.masks[slates[n, position], column[n, place]], mask[n, place]):
                         counted += 1
-                if counted < share[n, place] * slate_size - 1e-6:
+                if counted < np.float64(share[n, place]) * slate_size - 1e-6:
                     broken += 1.0
 
         for topic in range(satiation.shape[1]):
-            satiation[n, topic] *= constants.satiation_memory
+            satiation[n, topic] = constants.satiation_memory * np.float64(satiation[n, topic])
         for position in range(slate_size):
             if not clicked[n, position]:
                 continue
@@ -333,20 +333,24 @@ def react(
             num_consumed[n] += 1
             for topic in range(satiation.shape[1]):
                 if (items.topics[item] >> np.uint64(topic)) & _ONE:
-                    satiation[n, topic] += (1.0 - constants.satiation_memory) / slate_size
+                    more = (1.0 - constants.satiation_memory) / slate_size
+                    satiation[n, topic] = np.float64(satiation[n, topic]) + more
 
         felt = enjoyed / num_clicked if num_clicked > 0 else constants.no_click_satisfaction
-        satisfaction[n] += constants.satisfaction_rate * (felt - satisfaction[n])
-        change = constants.trust_recovery * (1.0 - trust[n])
-        change -= constants.trust_loss_violation * broken / num_examined
+        # Moods are kept in single and reckoned in double precision, compiled or not.
+        pleased = np.float64(satisfaction[n])
+        pleased += constants.satisfaction_rate * (felt - pleased)
+        trusting = np.float64(trust[n])
+        trusting += constants.trust_recovery * (1.0 - trusting) - constants.trust_loss_violation * broken / num_examined
         if num_clicked > 0:
-            change -= constants.trust_loss_clickbait * bait / num_clicked
-        trust[n] = min(1.0, max(0.0, trust[n] + change))
+            trusting -= constants.trust_loss_clickbait * bait / num_clicked
+        trusting = min(1.0, max(0.0, trusting))
+        satisfaction[n], trust[n] = pleased, trusting
         hazard = _sigmoid(
             constants.leave_bias
             + constants.leave_fatigue * (turn[n] + 1.0) / turn_limit
-            + constants.leave_dissatisfaction * (0.5 - satisfaction[n])
-            + constants.leave_distrust * (1.0 - trust[n])
+            + constants.leave_dissatisfaction * (0.5 - pleased)
+            + constants.leave_distrust * (1.0 - trusting)
         )
         left[n] = _uniform(now, _LEAVING, 0) < hazard
 
