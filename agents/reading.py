@@ -1,0 +1,117 @@
+"""From an observation to what the network sees: texts become vectors, pasts profiles, slates sums of features."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from instructrec.agents.encoder import TextEncoder
+from instructrec.agents.features import ItemFeatures, Profiles
+from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class SessionReader:
+    """Reads observations for `SlateScorer`. Tensors it returns are its own: they share no memory with what it read.
+
+    Args:
+        features: The items.
+        encoder: The language model.
+        slate_size: Items per slate.
+        turn_limit: Slates per session at most.
+        memory: How many earlier instructions are read.
+        fading: Share of a turn's weight that is left one turn later, in the sums over what was clicked and shown.
+    """
+
+    def __init__(
+        self,
+        features: ItemFeatures,
+        encoder: TextEncoder,
+        *,
+        slate_size: int,
+        turn_limit: int,
+        memory: int = 4,
+        fading: float = 0.7,
+    ) -> None:
+        self.features, self.encoder, self.memory = features, encoder, memory
+        self._slate_size, self._turn_limit, self._fading = slate_size, turn_limit, fading
+        self._profiles = Profiles(features)
+        self._table = torch.from_numpy(features.table)
+        self._numbers = torch.from_numpy(np.ascontiguousarray(features.table[:, features.blocks["numbers"]]))
+
+    def read(self, arrays: Arrays) -> ScorerInputs:
+        """Returns the inputs of a batch.
+
+        Args:
+            arrays: As `instructrec.agents.inputs.inputs_of` gives them.
+        """
+        batch = len(arrays["tokens"])
+        tokens = np.asarray(arrays["tokens"])
+        width = tokens.shape[1]
+        earlier = np.asarray(arrays["earlier_tokens"]).reshape(batch * self.memory, width)
+        vectors = self.encoder.encode_tokens(np.concatenate([tokens, earlier]))
+        turn = np.asarray(arrays["turn"]).reshape(batch).astype(np.int64)
+        shape = (batch, self._turn_limit, self._slate_size)
+        slates = np.asarray(arrays["slates"]).reshape(shape).astype(np.int64)
+        clicked = np.asarray(arrays["clicked"]).reshape(shape) > 0.5
+        past = np.asarray(arrays["past"]).astype(np.int64)
+        age = turn[:, None] - 1 - np.arange(self._turn_limit)
+        weights = np.where(age >= 0, self._fading ** np.maximum(age, 0), 0.0)[:, :, None] * (slates >= 0)
+        total = np.maximum(weights.sum(axis=(1, 2), keepdims=True), 1e-9)
+        marked = np.concatenate([past, slates.reshape(batch, -1)], axis=1)
+        kinds = np.zeros((*marked.shape, MARKS), np.float32)
+        kinds[:, : past.shape[1], 0] = past >= 0
+        kinds[:, past.shape[1] :, 1] = clicked.reshape(batch, -1)
+        kinds[:, past.shape[1] :, 2] = marked[:, past.shape[1] :] >= 0
+        last = slates[np.arange(batch), np.maximum(turn - 1, 0)]
+        numbers = self._numbers[torch.from_numpy(np.maximum(last, 0))]
+        numbers *= torch.from_numpy(last >= 0)[:, :, None]
+        flat = torch.from_numpy(np.maximum(slates, 0).reshape(batch, -1))
+        return ScorerInputs(
+            text=torch.from_numpy(vectors[:batch].copy()),
+            earlier=torch.from_numpy(vectors[batch:].reshape(batch, self.memory, -1).copy()),
+            profile=torch.from_numpy(self._profiles.of(past, np.asarray(arrays["past_ratings"]))),
+            clicked=self._sum(flat, weights * clicked / 3.0),
+            shown=self._sum(flat, weights / total),
+            last=numbers,
+            facts=torch.from_numpy(self._facts(turn, clicked, weights, total)),
+            marked=torch.from_numpy(np.maximum(marked, 0)),
+            mark_kinds=torch.from_numpy(kinds),
+        )
+
+    def _sum(self, items: torch.Tensor, weights: npt.NDArray[np.float64]) -> torch.Tensor:
+        flat = torch.from_numpy(weights.reshape(len(weights), -1).astype(np.float32))
+        return functional.embedding_bag(items, self._table, mode="sum", per_sample_weights=flat)
+
+    def _facts(
+        self, turn: npt.NDArray[np.int64], clicked: npt.NDArray[np.bool_], weights: Any, total: Any
+    ) -> npt.NDArray[np.float32]:
+        """Turn, whether it is the first or the last, and click rates: of the last slate, fading, and of all."""
+        batch = len(turn)
+        last = clicked[np.arange(batch), np.maximum(turn - 1, 0)].mean(axis=1)
+        facts = np.stack(
+            [
+                turn / self._turn_limit,
+                turn == 0,
+                turn == self._turn_limit - 1,
+                last,
+                (clicked * weights / total).sum(axis=(1, 2)),
+                clicked.mean(axis=(1, 2)) * self._turn_limit / np.maximum(turn, 1),
+            ],
+            axis=1,
+        ).astype(np.float32)
+        assert facts.shape[1] == FACTS
+        return facts
+
+
+def joined(parts: list[ScorerInputs]) -> ScorerInputs:
+    """Returns several batches as one."""
+    names = [field.name for field in dataclasses.fields(ScorerInputs)]
+    return ScorerInputs(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

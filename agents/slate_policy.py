@@ -1,0 +1,125 @@
+"""SlatePPO's policy in Stable-Baselines3's form: its features extractor owns the language model, its actions are slates."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor
+
+from instructrec.agents.reading import SessionReader
+from instructrec.agents.scorer import ScorerConfig, ScorerInputs, SlateScorer
+from instructrec.agents.slate_distribution import PlackettLuceDistribution
+
+
+class ReadSession(BaseFeaturesExtractor):
+    """Embeds the instruction with the language model, and the rest of the session beside it.
+
+    Args:
+        observation_space: What the environment shows.
+        reader: Does the work; holds the frozen encoder and its cache.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, reader: SessionReader) -> None:
+        super().__init__(observation_space, features_dim=reader.encoder.width)
+        self.reader = reader
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Returns the instruction's vector, [batch, encoder width]."""
+        return self.read(observations).text
+
+    def read(self, observations: dict[str, Tensor]) -> ScorerInputs:
+        """Returns all that the network sees."""
+        return self.reader.read({name: np.asarray(value.cpu()) for name, value in observations.items()})
+
+
+class SlatePolicy(ActorCriticPolicy):
+    """Scores every item and draws slates from the scores by Plackett–Luce.
+
+    Args:
+        observation_space: What the environment shows.
+        action_space: Slates: a `MultiDiscrete` of ``slate_size`` item numbers.
+        lr_schedule: Learning rate by remaining progress.
+        reader: Turns observations into the network's inputs.
+        scorer: The network's sizes and start.
+        temperature: Scores are divided by it before drawing.
+        arguments: What `ActorCriticPolicy` takes besides.
+    """
+
+    action_dist: PlackettLuceDistribution
+    features_extractor: ReadSession
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.MultiDiscrete,
+        lr_schedule: Schedule,
+        *,
+        reader: SessionReader,
+        scorer: ScorerConfig,
+        temperature: float = 1.0,
+        **arguments: Any,
+    ) -> None:
+        self._scorer_config, self.temperature = scorer, temperature
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            features_extractor_class=ReadSession,
+            features_extractor_kwargs={"reader": reader},
+            **arguments,
+        )
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        reader = self.features_extractor.reader
+        slate_size = len(cast("spaces.MultiDiscrete", self.action_space).nvec)
+        self.action_dist = PlackettLuceDistribution(reader.features.num_items, slate_size)
+        self.scorer = SlateScorer(
+            reader.features,
+            encoder_width=reader.encoder.width,
+            memory=reader.memory,
+            slate_size=slate_size,
+            config=self._scorer_config,
+        )
+        self.optimizer = torch.optim.Adam(self.scorer.parameters(), lr=lr_schedule(1), eps=1e-5)
+
+    def read(self, observations: PyTorchObs) -> ScorerInputs:
+        """Returns what the network sees of ``observations``."""
+        return self.features_extractor.read(cast("dict[str, Tensor]", observations))
+
+    def scores(self, inputs: ScorerInputs) -> Tensor:
+        """Returns every item's score over the temperature, [batch, num_items]."""
+        return self.scorer(inputs) / self.temperature  # type: ignore[no-any-return]
+
+    def get_distribution(self, obs: PyTorchObs) -> PlackettLuceDistribution:
+        """Returns the distribution of slates."""
+        return self.action_dist.proba_distribution(self.scores(self.read(obs)))
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns slates, values and log-probabilities of whole slates."""
+        inputs = self.read(obs)
+        distribution = self.action_dist.proba_distribution(self.scores(inputs))
+        slates = distribution.get_actions(deterministic=deterministic)
+        return slates, self._values(inputs), distribution.log_prob(slates)
+
+    def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns values, log-probabilities of whole slates and entropies."""
+        inputs = self.read(obs)
+        distribution = self.action_dist.proba_distribution(self.scores(inputs))
+        log_prob = distribution.log_prob(actions)
+        return self._values(inputs), log_prob, distribution.entropy()
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Returns expected returns, [batch, 1]."""
+        return self._values(self.read(obs))
+
+    def _values(self, inputs: ScorerInputs) -> Tensor:
+        return self.scorer.values(self.scorer.state(inputs)).total[:, None]
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        return self.get_distribution(observation).get_actions(deterministic=deterministic)

@@ -1,0 +1,298 @@
+"""PPO over slates: Stable-Baselines3's PPO with a Plackett–Luce policy and credit for each position.
+
+References:
+    Schulman et al. (2017), Proximal policy optimization algorithms, arXiv 1707.06347.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import explained_variance, obs_as_tensor
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+from instructrec.agents.reading import SessionReader
+from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
+from instructrec.agents.scorer import ScorerConfig, SlateScorer
+from instructrec.agents.slate_distribution import divergences, draw_slates, slate_terms
+from instructrec.agents.slate_policy import SlatePolicy
+from instructrec.sessions import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlatePPOConfig:
+    """How SlatePPO learns.
+
+    Attributes:
+        credit: Which rewards a position answers for: "item", "reward_to_go" or "slate".
+        num_envs: Sessions run side by side.
+        num_steps: Turns of each of them per iteration.
+        epochs: Passes over an iteration's turns.
+        minibatch_size: Turns per gradient step.
+        learning_rate: Of Adam.
+        final_learning_rate: What it falls to, in a straight line, at the end of training.
+        clip: How far a probability ratio may pay, either way.
+        gamma: Discount per turn.
+        gae_lambda: 0 trusts the critic, 1 trusts what happened.
+        entropy: Weight of the entropy, per position.
+        anchor: Weight of the divergence from the policy at the start, per position.
+        anchor_decay: What is left of that weight after each iteration.
+        target_kl: An iteration's update stops when slates diverge by this much on average; None never stops.
+        value: Weight of the critic's loss.
+        max_grad_norm: Gradients longer than this are shortened to it.
+        temperature: Scores are divided by it before drawing.
+        memory: How many earlier instructions are read.
+        scorer: The network.
+    """
+
+    credit: str = "item"
+    num_envs: int = 512
+    num_steps: int = 8
+    epochs: int = 2
+    minibatch_size: int = 512
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
+    clip: float = 0.2
+    gamma: float = 0.9
+    gae_lambda: float = 0.9
+    entropy: float = 0.001
+    anchor: float = 0.0
+    anchor_decay: float = 1.0
+    target_kl: float | None = None
+    value: float = 0.5
+    max_grad_norm: float = 0.5
+    temperature: float = 1.0
+    memory: int = 4
+    scorer: ScorerConfig = field(default_factory=ScorerConfig)
+
+
+class SlateVecEnv(Protocol):
+    """What `SlatePPO` needs of its environment besides being a `VecEnv`."""
+
+    last_outcome: Outcome
+
+
+class SlatePPO(PPO):
+    """Learns a ranker for slates by PPO.
+
+    Args:
+        env: Sessions side by side; see `instructrec.agents.sb3_env.sb3_vec_env`.
+        reader: What the policy sees of them.
+        config: How to learn.
+        seed: Where weights, draws and minibatches come from.
+        arguments: What `PPO` takes besides, such as ``tensorboard_log`` and ``verbose``.
+    """
+
+    policy: SlatePolicy
+    rollout_buffer: SlateRolloutBuffer
+
+    def __init__(
+        self,
+        env: VecEnv,
+        reader: SessionReader,
+        config: SlatePPOConfig | None = None,
+        *,
+        seed: int = 0,
+        **arguments: Any,
+    ) -> None:
+        self.config = config if config is not None else SlatePPOConfig()
+        settings = self.config
+        self.iteration = 0
+        self.seconds: dict[str, float] = defaultdict(float)
+        """Where the last iteration's time went: read, score, draw, env, update."""
+        super().__init__(
+            SlatePolicy,
+            env,
+            learning_rate=lambda left: (
+                settings.final_learning_rate + left * (settings.learning_rate - settings.final_learning_rate)
+            ),
+            n_steps=settings.num_steps,
+            batch_size=min(settings.minibatch_size, settings.num_steps * env.num_envs),
+            n_epochs=settings.epochs,
+            gamma=settings.gamma,
+            gae_lambda=settings.gae_lambda,
+            clip_range=settings.clip,
+            ent_coef=settings.entropy,
+            vf_coef=settings.value,
+            max_grad_norm=settings.max_grad_norm,
+            target_kl=settings.target_kl,
+            rollout_buffer_class=SlateRolloutBuffer,
+            rollout_buffer_kwargs={"credit_by": settings.credit},
+            policy_kwargs={"reader": reader, "scorer": settings.scorer, "temperature": settings.temperature},
+            seed=seed,
+            device="cpu",
+            **arguments,
+        )
+        self._start: SlateScorer | None = None
+        if settings.anchor > 0:
+            self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
+
+    def _reseed(self) -> None:
+        """Makes an iteration's luck depend on the seed and its number alone."""
+        words = np.random.SeedSequence([self.seed or 0, self.iteration]).generate_state(2)
+        torch.manual_seed(int(words[0]))
+        np.random.seed(int(words[1]))  # noqa: NPY002 - Stable-Baselines3 draws from the global generator.
+
+    def _timed(self, name: str, since: float) -> float:
+        now = time.perf_counter()
+        self.seconds[name] += now - since
+        return now
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """Steps the sessions and fills the buffer.
+
+        Returns:
+            Whether to go on: False where the callback asked to stop.
+        """
+        buffer, scorer = cast("SlateRolloutBuffer", rollout_buffer), self.policy.scorer
+        self._reseed()
+        self.seconds = defaultdict(float)
+        self.policy.set_training_mode(False)
+        buffer.reset()
+        callback.on_rollout_start()
+        next_values = torch.zeros(n_rollout_steps, env.num_envs)
+        for step in range(n_rollout_steps):
+            clock = time.perf_counter()
+            with torch.no_grad():
+                inputs = self.policy.read(obs_as_tensor(self._last_obs, self.device))
+                clock = self._timed("read", clock)
+                state = scorer.state(inputs)
+                expected = scorer.values(state)
+                scores = scorer.scores(scorer.query(state, inputs), inputs) / self.policy.temperature
+                clock = self._timed("score", clock)
+                slates = draw_slates(scores, self.policy.action_dist.slate_size)
+                log_probs = slate_terms(scores, slates).log_probs
+                clock = self._timed("draw", clock)
+            new_obs, rewards, dones, infos = env.step(slates.numpy())
+            outcome = cast("SlateVecEnv", env).last_outcome
+            clock = self._timed("env", clock)
+            if step > 0:
+                # The value of where the last step led, unless its session ended there.
+                next_values[step - 1] += expected.total * (1 - ended)
+            truncated = np.flatnonzero([bool(info.get("TimeLimit.truncated")) for info in infos])
+            ended = torch.from_numpy(np.asarray(dones, np.float32))
+            next_values[step] = self._cut_off_values(infos, truncated)
+            buffer.store(
+                inputs,
+                slates=slates,
+                candidates=torch.empty(env.num_envs, 0, dtype=torch.int64),
+                log_probs=log_probs,
+                item_rewards=torch.from_numpy(outcome.item_rewards),
+                expected_items=expected.items,
+                expected_future=expected.future,
+                ended=torch.from_numpy(np.asarray(dones, np.bool_)),
+            )
+            self._timed("store", clock)
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            self._update_info_buffer(infos, dones)
+            self._last_obs, self._last_episode_starts = new_obs, dones
+        with torch.no_grad():
+            values = self.policy.predict_values(obs_as_tensor(self._last_obs, self.device))[:, 0]
+        next_values[-1] += values * (1 - ended)
+        buffer.share_credit(next_values)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def _cut_off_values(self, infos: list[dict[str, Any]], truncated: Any) -> Tensor:
+        """Returns the value of where truncated sessions stood, 0 for the others, [num_envs]: in one call, not one each."""
+        values = torch.zeros(len(infos))
+        if len(truncated):
+            last = [infos[row]["terminal_observation"] for row in truncated]
+            stacked = {name: np.stack([one[name] for one in last]) for name in last[0]}
+            with torch.no_grad():
+                values[truncated] = self.policy.predict_values(obs_as_tensor(stacked, self.device))[:, 0]
+        return values
+
+    def train(self) -> None:
+        """Updates the policy from what was collected."""
+        clock = time.perf_counter()
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        advantages = self.rollout_buffer.column("advantages")
+        advantages.sub_(advantages.mean()).div_(advantages.std() + 1e-8)
+        seen: dict[str, list[float]] = defaultdict(list)
+        anchor = self.config.anchor * self.config.anchor_decay**self.iteration
+        for _ in range(self.n_epochs):
+            stopped = False
+            for batch in self.rollout_buffer.minibatches(self.batch_size):
+                loss, facts = self._loss(batch, anchor)
+                for name, value in facts.items():
+                    seen[name].append(float(value))
+                if self.target_kl is not None and facts["approx_kl"] > 1.5 * self.target_kl:
+                    stopped = True
+                    break
+                self.policy.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(self.policy.scorer.parameters(), self.max_grad_norm)
+                self.policy.optimizer.step()
+            self._n_updates += 1
+            if stopped:
+                break
+        self.iteration += 1
+        self._timed("update", clock)
+        self._log(seen)
+
+    def _loss(self, batch: Minibatch, anchor: float) -> tuple[Tensor, dict[str, Tensor]]:
+        scorer, inputs, temperature = self.policy.scorer, batch.inputs, self.policy.temperature
+        state = scorer.state(inputs)
+        scores = scorer.scores(scorer.query(state, inputs), inputs) / temperature
+        terms = slate_terms(scores, batch.slates)
+        log_ratio, advantages = terms.log_probs - batch.log_probs, batch.advantages
+        if self.config.credit == CreditBy.SLATE:
+            log_ratio, advantages = log_ratio.sum(dim=1, keepdim=True), advantages[:, :1]
+        ratio = torch.exp(log_ratio)
+        clip = cast("float", self.config.clip)
+        gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
+        values = scorer.values(state)
+        # Rewards of a position and of the future have different sizes; both losses are means over their own entries.
+        value_loss = nn.functional.mse_loss(values.items, batch.item_rewards) + nn.functional.mse_loss(
+            values.future, batch.future
+        )
+        entropy = terms.entropies.mean()
+        loss = -gain + self.config.value * value_loss - self.config.entropy * entropy
+        facts = {
+            "policy_gradient_loss": -gain,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "approx_kl": ((ratio - 1) - log_ratio).sum(dim=1).mean(),
+            "clip_fraction": ((ratio - 1).abs() > clip).float().mean(),
+        }
+        if anchor > 0 and self._start is not None:
+            with torch.no_grad():
+                there = self._start(inputs) / temperature
+            divergence = divergences(scores, there, batch.slates).mean()
+            loss = loss + anchor * divergence
+            facts["anchor_kl"] = divergence
+        return loss, {name: value.detach() for name, value in facts.items()}
+
+    def _log(self, seen: dict[str, list[float]]) -> None:
+        for name, values in seen.items():
+            self.logger.record(f"train/{name}", float(np.mean(values)))
+        buffer = self.rollout_buffer
+        for name, expected, target in (
+            ("explained_variance", "expected_future", "future"),
+            ("explained_variance_items", "expected_items", "item_rewards"),
+        ):
+            explained = explained_variance(
+                buffer.column(expected).flatten().numpy(), buffer.column(target).flatten().numpy()
+            )
+            self.logger.record(f"train/{name}", float(explained))
+        for name, seconds in self.seconds.items():
+            self.logger.record(f"time/{name}_seconds", seconds)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
