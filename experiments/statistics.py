@@ -152,7 +152,9 @@ class Crossed:
         draws = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
         return Estimate(float(above.sum() / total) if total > 0 else float("nan"), draws)
 
-    def centred(self, value: float, statistic: Callable[[npt.NDArray[np.bool_]], float], draws: int = 200) -> Estimate:
+    def centred(
+        self, value: float, statistic: Callable[[npt.NDArray[np.float64]], Floats], *, draws: int = 200
+    ) -> Estimate:
         """Estimates something that depends on how many different people there are, such as coverage.
 
         A resampling holds fewer different people than the sample, so its values lie lower; they are moved so that
@@ -160,10 +162,10 @@ class Crossed:
 
         Args:
             value: The value on all people.
-            statistic: From which people are in, bool [num_people], to the value.
+            statistic: From how often each person is taken, [num_draws, num_people], to the values, [num_draws].
             draws: How many of the resamplings to use.
         """
-        used = np.array([statistic(row > 0) for row in self.people[:draws]])
+        used = statistic(self.people[:draws])
         moved = np.full(len(self.people), np.nan)
         moved[: len(used)] = used + (value - used.mean())
         return Estimate(value, moved)
