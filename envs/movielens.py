@@ -76,6 +76,8 @@ class People:
         person_factors: Taste, float32 [num_persons, rank].
         item_factors: What the taste is for, float32 [num_items, rank].
         residual_sd: Standard deviation of held-out ratings around the expectation.
+        taste_variance: The prior variance of taste that was chosen; see `instructrec.factors.fit_factors`.
+        noise_variance: The noise variance that was chosen; see there.
         quality_scale: What the fitted item biases were multiplied with.
         taste_scale: What the fitted taste was multiplied with.
         quality_slope: Held-out regression slope of ratings on the rescaled item bias.
@@ -94,6 +96,8 @@ class People:
     person_factors: npt.NDArray[np.float32]
     item_factors: npt.NDArray[np.float32]
     residual_sd: float
+    taste_variance: float
+    noise_variance: float
     quality_scale: float
     taste_scale: float
     quality_slope: float
@@ -104,6 +108,11 @@ class People:
     genre_agreement: float
     genre_misses: float
     genre_false_alarms: float
+
+    @property
+    def rank(self) -> int:
+        """How many factors there are."""
+        return int(self.item_factors.shape[1])
 
 
 def load_movielens(folder: Path, *, min_ratings: int = 5, shrinkage: float = 5.0) -> tuple[Catalogue, Ratings]:
@@ -195,13 +204,19 @@ def _article_first(title: str) -> str:
 
 def item_text(title: str, year: float, genres: Sequence[str], tags: Sequence[str] = (), max_tags: int = 8) -> str:
     """Returns one sentence about a film for language models to read: title, genres, year and its first tags."""
-    names = [_SPOKEN.get(genre, genre.lower()) for genre in genres]
-    kind = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
-    article = "an" if kind[:1].lower() in tuple("aeiou") else "a"
-    text = f"{title}, {article} {kind} film" if kind else f"{title}, a film"
+    text = f"{title}, {genre_phrase(genres)}"
     if not np.isnan(year):
         text += f" from {year:.0f}"
     return f"{text}: {', '.join(tags[:max_tags])}." if tags else f"{text}."
+
+
+def genre_phrase(genres: Sequence[str]) -> str:
+    """Returns what kind of film has these genres, as people say it: 'an action and sci-fi film'."""
+    names = [_SPOKEN.get(genre, genre.lower()) for genre in genres]
+    if not names:
+        return "a film"
+    kind = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind} film"
 
 
 def _genres(cell: str) -> tuple[str, ...]:
