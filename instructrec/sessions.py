@@ -295,9 +295,10 @@ def check_slates(world: World, slates: Any, batch: int) -> npt.NDArray[np.int32]
             f"expected slates of shape {(batch, world.slate_size)} (one row per user, {world.slate_size} items each), "
             f"got {array.shape}"
         )
-    if batch == 1 and len(items := set(array[0].tolist())) == world.slate_size:
+    if batch == 1:
         # One user: a set is several times as fast as arrays this small.
-        if min(items) >= 0 and max(items) < world.catalogue.num_items:
+        items = set(array[0].tolist())
+        if len(items) == world.slate_size and min(items) >= 0 and max(items) < world.catalogue.num_items:
             return array.astype(np.int32)
     outside = (array < 0) | (array >= world.catalogue.num_items)
     if outside.any():
