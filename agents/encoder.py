@@ -1,0 +1,228 @@
+"""Texts to vectors, each text encoded once: tokens, a frozen model, and a cache in memory and on disk.
+
+``load_encoder()`` gives the default language model, ``load_encoder("hashing")`` one without a language model, and
+``load_encoder("owner/name")`` or a local folder any other. Nothing heavy is imported before a text that no cache knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from instructrec.agents.hashed_words import HashedWords
+from instructrec.agents.language_model import LanguageModel, hub_folder, minilm_folder
+from instructrec.agents.row_cache import RowTable, ShardFolder, row_keys
+from instructrec.arrays import Floats, Ints
+from instructrec.names import unknown_name
+
+Progress = Callable[[int, int], None]
+
+
+class TokenModel(Protocol):
+    """What an encoder is made of: a tokenizer and a function from token rows to vectors.
+
+    Attributes:
+        width: Length of a vector.
+        token_length: Tokens per row.
+        pad_id: The token that fills rows up.
+        vocabulary_size: Tokens are below it.
+        fingerprint: A hash of all that decides tokens and vectors.
+        rows_per_call: How many rows to give at once, so that progress can be shown.
+    """
+
+    width: int
+    token_length: int
+    pad_id: int
+    vocabulary_size: int
+    fingerprint: str
+    rows_per_call: int
+
+    def tokenize(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Returns token ids, int32 [num_texts, token_length]."""
+        ...
+
+    def vectors(self, tokens: Ints) -> npt.NDArray[np.float32]:
+        """Returns one vector per row, float32 [num_rows, width]; a row's vector depends on that row alone."""
+        ...
+
+
+class TextEncoder:
+    """A frozen encoder with a cache: an `instructrec.protocols.InstructionEncoder` that also takes token rows.
+
+    A row of padding alone means that nothing was said, and has the zero vector.
+
+    Args:
+        model: The tokenizer and the function it keeps the results of.
+        folder: Where results are kept between processes; None keeps them in memory alone.
+        capacity: How many vectors to keep.
+    """
+
+    def __init__(self, model: TokenModel, folder: Path | None = None, capacity: int = 200_000) -> None:
+        self._model, self._capacity = model, capacity
+        self._table = RowTable(model.width)
+        self._shards = ShardFolder(folder, model.width)
+        self._shards_read = folder is None
+        silence = row_keys(np.zeros((1, model.token_length), np.int32))
+        self._table.add(silence, np.zeros((1, model.width), np.float32))
+        self.encoded = 0
+        """How many rows went through the model rather than out of a cache."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the model, its tokenizer and how they are used."""
+        return self._model.fingerprint
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        return self._model.width
+
+    @property
+    def token_length(self) -> int:
+        """Tokens per text."""
+        return self._model.token_length
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills rows up."""
+        return self._model.pad_id
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Token ids are from 0 to this, exclusive."""
+        return self._model.vocabulary_size
+
+    def tokenize(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Returns token ids, int32 [num_texts, token_length], padded with `pad_id`; longer texts are cut off."""
+        if not len(texts):
+            return np.empty((0, self.token_length), np.int32)
+        return self._model.tokenize(texts)
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> npt.NDArray[np.float32]:
+        """Returns one vector per text, float32 [num_texts, width]; ``progress(done, total)`` is told of new texts."""
+        return self.encode_tokens(self.tokenize(texts), progress)
+
+    def encode_tokens(self, tokens: Ints | Floats, progress: Progress | None = None) -> npt.NDArray[np.float32]:
+        """Returns one vector per row, float32 [num_rows, width].
+
+        Args:
+            tokens: Rows as `tokenize` gives them, [num_rows, token_length]; floats that hold integers are taken too,
+                since Stable-Baselines3 turns observations into floats.
+            progress: Called with (done, total) while new rows are encoded.
+        """
+        places = self.places(tokens, progress)
+        return self._table.vectors[places]
+
+    @property
+    def table(self) -> npt.NDArray[np.float32]:
+        """All vectors in memory, [num_known, width]: what `places` points into. A view; encoding may replace it."""
+        return self._table.vectors
+
+    def places(self, tokens: Ints | Floats, progress: Progress | None = None) -> npt.NDArray[np.int64]:
+        """Returns where in `table` each row's vector stands, int64 [num_rows], encoding the rows not yet there.
+
+        Equal rows have equal places, so a layer on top needs to see each distinct vector only once. Places hold until
+        the next call.
+
+        Raises:
+            ValueError: If the rows are not ``token_length`` wide.
+        """
+        rows: npt.NDArray[Any] = np.asarray(tokens)
+        if rows.ndim != 2 or rows.shape[1] != self.token_length:
+            raise ValueError(
+                f"expected token rows of shape [num_rows, {self.token_length}], got {rows.shape}; make them with "
+                "tokenize() of the same encoder"
+            )
+        keys = row_keys(rows if self.pad_id == 0 else (rows.astype(np.int64) - self.pad_id) % (1 << 32))
+        places = self._table.find(keys)
+        if (places < 0).any():
+            self._learn(rows, keys, places, progress)
+            places = self._table.find(keys)
+        return places
+
+    def _learn(
+        self,
+        rows: npt.NDArray[Any],
+        keys: npt.NDArray[np.uint64],
+        places: npt.NDArray[np.int64],
+        progress: Progress | None,
+    ) -> None:
+        if not self._shards_read:
+            self._shards_read = True
+            self._table.add(*self._shards.load(self._capacity))
+            places = self._table.find(keys)
+        new, first = np.unique(keys[places < 0], return_index=True)
+        new_rows = np.asarray(rows[places < 0][first], np.int32)
+        if len(self._table) + len(new) > self._capacity:
+            self._table.forget(np.append(places[places >= 0], 0))
+        size = self._model.rows_per_call
+        for start in range(0, len(new), size):
+            vectors = self._model.vectors(new_rows[start : start + size])
+            self._table.add(new[start : start + size], vectors)
+            self._shards.keep(new[start : start + size], vectors)
+            self.encoded += len(vectors)
+            if progress is not None:
+                progress(min(start + size, len(new)), len(new))
+
+    def flush(self) -> None:
+        """Writes new vectors to disk now rather than soon; the end of the process does it too."""
+        self._shards.flush()
+
+
+def cache_folder() -> Path | None:
+    """Returns where encoded texts are kept: $INSTRUCTREC_CACHE, or instructrec in the user's cache folder, or None."""
+    named = os.environ.get("INSTRUCTREC_CACHE")
+    if named:
+        return Path(named).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(home) if home else Path.home() / ".cache") / "instructrec"
+    except RuntimeError:
+        return None  # Nobody's home: an account without a folder.
+
+
+def load_encoder(
+    name: str = "minilm", *, cache_dir: str | Path | None = None, device: str = "cpu", token_length: int = 32
+) -> TextEncoder:
+    """Returns the encoder of that name; the same arguments give the same object, so that its memory is shared.
+
+    Args:
+        name: "minilm" (all-MiniLM-L6-v2, the default), "hashing" (no language model), a local folder in Hugging Face's
+            layout, or a Hugging Face name as owner/name, which is downloaded once.
+        cache_dir: Where encoded texts are kept between processes; see `cache_folder`.
+        device: Where the language model runs, as PyTorch names it.
+        token_length: Tokens per text; the rest is cut off.
+
+    Raises:
+        ValueError: If the name is none of these.
+        ModelMissingError: If the model's files are missing or altered.
+    """
+    folder = Path(cache_dir) if cache_dir is not None else cache_folder()
+    return _loaded(name, folder, device, token_length)
+
+
+@lru_cache(maxsize=8)
+def _loaded(name: str, cache: Path | None, device: str, token_length: int) -> TextEncoder:
+    if name == "hashing":
+        return TextEncoder(HashedWords(token_length))
+    if name == "minilm":
+        folder = minilm_folder()
+    elif Path(name).is_dir():
+        folder = Path(name)
+    elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        folder = hub_folder(name)
+    else:
+        raise ValueError(
+            unknown_name("encoder", name, ("hashing", "minilm"))
+            + "; or give a local folder that exists, or a Hugging Face name as owner/name"
+        )
+    model = LanguageModel(folder, token_length=token_length, device=device)
+    # What another processor or another version of PyTorch computes may differ in the last bit: it is kept apart.
+    kept = None if cache is None else cache / "encoders" / f"{model.fingerprint}-{model.numerics}"
+    return TextEncoder(model, kept)
