@@ -16,7 +16,7 @@ import numpy as np
 from instructrec.arrays import Bools, Floats, Ints, arrays_of
 from instructrec.catalogue import Catalogue
 from instructrec.envs.grammar import Style, criticise, realise
-from instructrec.envs.requests import Asking, Request, combination_of, count_hard, may_use
+from instructrec.envs.requests import Asking, Request, choose_requests, count_hard
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.words import MOVIES
 from instructrec.goals import Goals, Predicate, Reveal, compile_goals
@@ -25,13 +25,8 @@ from instructrec.splits import Splits
 _LARGE = 2000
 _TEXTS_PER_GOAL, _TEXTS_PER_GOAL_SMALL = 5.2, 4.2
 """Texts a goal gets on average in a bank of `_LARGE` texts or more, and in a smaller one."""
-_FIRST_ROUND = 0.8
-"""The share of goals that is dealt out among the kinds of request before gaps are filled."""
-_NARROW_AT_MOST = 0.05
-"""The largest share of narrow goals, where the catalogue allows it."""
 _ATTEMPTS = 12
 _MOST_OPENINGS = 30
-_CANDIDATES_PER_GOAL = 12
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,8 @@ class Bank:
         intention: Per goal: none, vague or specific.
         narrow: Whether fewer than slate_size × turn_limit items meet the hard conditions, [num_goals].
         matching: How many items meet every hard item-level predicate, [num_goals].
-        frequency: How often people ask for it: the documented mix over kinds, evenly within a kind; sums to 1 [num_goals].
+        frequency: How often people ask for it: the documented mix over kinds, evenly within a kind; sums to 1,
+            [num_goals].
         opening: Group per goal: says what is volunteered.
         restated: Group per goal: says what is volunteered and what is revealed on a violation.
         reveal: Group goal × num_predicates + place: says that one held-back predicate; empty elsewhere.
@@ -222,7 +218,7 @@ def compile_bank(
         )
     wanted = max(1, int(writer.left / (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL)))
     asking = Asking(catalogue, words, attribute)
-    requests = _choose(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
+    requests = choose_requests(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
     groups = _write(requests, words, rng, style, writer)
     requests = requests[: len(groups)]
     return _assemble(
@@ -233,89 +229,6 @@ def compile_bank(
 def _seed_words(seed: int, splits: Splits) -> list[int]:
     digest = hashlib.blake2b(repr(("bank", seed, splits)).encode(), digest_size=16).digest()
     return [int.from_bytes(digest[at : at + 4], "big") for at in range(0, 16, 4)]
-
-
-class _Chooser:
-    """Collects distinct requests that the splits allow, few of them narrow."""
-
-    def __init__(
-        self, asking: Asking, splits: Splits, wanted: int, slate_size: int, turn_limit: int, longest: int
-    ) -> None:
-        self.asking, self.splits, self.wanted = asking, splits, wanted
-        self.slate_size, self.enough, self.longest = slate_size, slate_size * turn_limit, longest
-        self.chosen: list[Request] = []
-        self.reserve: list[Request] = []
-        self._seen: set[tuple[str, ...]] = set()
-        self._narrow = 0
-
-    @property
-    def left(self) -> int:
-        """How many more requests are wanted."""
-        return self.wanted - len(self.chosen)
-
-    def consider(self, request: Request) -> bool:
-        """Takes a request if it is new, allowed, sensible and not one narrow request too many."""
-        key = (
-            combination_of(request.predicates),
-            *sorted(str(p.reveal) for p in request.predicates),
-            request.kind.intention,
-        )
-        if key in self._seen or len(request.predicates) > self.longest:
-            return False
-        if not may_use(request.predicates, self.splits):
-            return False
-        self._seen.add(key)
-        if not self.asking.sensible(request.predicates, self.slate_size):
-            return False
-        if count_hard(self.asking.matcher, request.predicates) < self.enough:
-            if self._narrow >= _NARROW_AT_MOST * self.wanted:
-                self.reserve.append(request)
-                return False
-            self._narrow += 1
-        self.chosen.append(request)
-        return True
-
-
-def _choose(
-    asking: Asking,
-    splits: Splits,
-    rng: np.random.Generator,
-    wanted: int,
-    slate_size: int,
-    turn_limit: int,
-    longest: int,
-) -> list[Request]:
-    """Returns up to ``wanted`` distinct requests of every kind, in which every value that can be asked for occurs."""
-    chooser = _Chooser(asking, splits, wanted, slate_size, turn_limit, longest)
-    essentials = asking.essentials()
-    essentials = [essentials[int(place)] for place in rng.permutation(len(essentials))]
-    if wanted > 3 * len(essentials):
-        for request in essentials:
-            chooser.consider(request)
-    # Square roots: kinds that are rare among people still get enough goals to be learned; `frequency` tells the truth.
-    kinds = asking.words.requests
-    chance = np.sqrt([kind.share for kind in kinds])
-    quotas = np.ceil(_FIRST_ROUND * wanted * chance / chance.sum()).astype(int)
-    for kind, quota in zip(kinds, quotas, strict=True):
-        got = sum(request.kind is kind for request in chooser.chosen)
-        for _ in range(_CANDIDATES_PER_GOAL * int(quota)):
-            if got >= quota or not chooser.left:
-                break
-            got += chooser.consider(asking.draw(kind, rng))
-    for request in essentials:
-        if chooser.left and not asking.covered(request, chooser.chosen):
-            chooser.consider(request)
-    for _ in range(_CANDIDATES_PER_GOAL * wanted):
-        if not chooser.left:
-            break
-        chooser.consider(asking.draw(kinds[int(rng.choice(len(kinds), p=chance / chance.sum()))], rng))
-    kept = chooser.chosen + chooser.reserve[: chooser.left]
-    if not kept:
-        raise ValueError(
-            f"nothing that vocabulary {asking.words.name!r} can ask for is met by {slate_size} items of this catalogue; "
-            "give more items or a smaller slate"
-        )
-    return [kept[int(place)] for place in rng.permutation(len(kept))]
 
 
 def _family(request: Request, predicates: Sequence[Predicate]) -> str:
@@ -378,8 +291,8 @@ def _extend(
 def _frequencies(requests: Sequence[Request]) -> Floats:
     """Returns how often people make each request: a kind's share evenly among its requests, sums to 1."""
     counts = Counter(request.kind.name for request in requests)
-    shares = np.array([request.kind.share / counts[request.kind.name] for request in requests])
-    return shares / shares.sum()
+    shares: Floats = np.array([request.kind.share / counts[request.kind.name] for request in requests])
+    return np.asarray(shares / shares.sum())
 
 
 def _assemble(
@@ -408,9 +321,7 @@ def _assemble(
         frequency=_frequencies(requests),
         opening=Phrases.of(group.opening for group in groups),
         restated=Phrases.of(group.restated for group in groups),
-        reveal=Phrases.of(
-            group.reveal.get(place, []) for group in groups for place in range(num_predicates)
-        ),
+        reveal=Phrases.of(group.reveal.get(place, []) for group in groups for place in range(num_predicates)),
         critique=Phrases.of(critique),
         critiques=critiques,
         more=Phrases.of([more]),

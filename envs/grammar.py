@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from instructrec.envs.english import joined, misspell, ordinal, with_article
 from instructrec.envs.vocabulary import SLOT, Comparative, Frame, Measure, Role, Sense, Speech, Term, Vocabulary
 from instructrec.goals import Operator, Predicate
 
@@ -23,15 +24,6 @@ _AFTER_HEAD = 0.4
 """How often an exclusion stands after the head ("with no horror") rather than in a clause. Assumed."""
 _AS_CLAUSE = 0.12
 """How often a wish or a year stands in a clause of its own. Assumed."""
-_SHORTEST_TYPO = 5
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_NEIGHBOURS = dict(
-    zip(
-        "qwertyuiopasdfghjklzxcvbnm",
-        "w e r t y u i o p o s d f g h j k l k x c v b n m n".split(),
-        strict=True,
-    )
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +31,8 @@ class Style:
     """How people write; each a probability per text.
 
     Attributes:
-        polite: A courtesy before or after. Measured: 1 % of the MIT movie queries, which were typed to a machine; assumed
-            higher in conversation.
+        polite: A courtesy before or after. Measured: 1 % of the MIT movie queries, which were said to a machine;
+            assumed higher in conversation.
         casual: All lower case and no final full stop. Assumed.
         typos: One misspelt letter in a word of five letters or more, never the first letter. Assumed.
         reset: A cue such as "actually," before an opening. Assumed.
@@ -63,21 +55,6 @@ CLEAN = Style(typos=0.0)
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
-
-
-def ordinal(position: int) -> str:
-    """Returns the word for a place counted from 1: "second", "11th"."""
-    if position <= len(_ORDINALS):
-        return _ORDINALS[position - 1]
-    last = "th" if position % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
-    return f"{position}{last}"
-
-
-def article(phrase: str) -> str:
-    """Returns ``phrase`` with "a" or "an" before it, by sound: "an 80s movie", "a 1980s movie"."""
-    first = phrase.lower()
-    vowel = first[0] in "aeio" or first.startswith(("u", "8", "11", "18")) and not first.startswith(("uni", "use"))
-    return f"{'an' if vowel and not first.startswith(('one', 'eu')) else 'a'} {phrase}"
 
 
 def _fill(text: str, slots: dict[str, str]) -> str:
@@ -135,8 +112,7 @@ class _Phrase:
         before = [text for _, text in sorted(self.before, key=lambda pair: pair[0])]
         after = [text for _, text in sorted(self.after, key=lambda pair: pair[0])]
         if self.something:
-            joined = " and ".join(", ".join(before).rsplit(", ", 1)) if before else ""
-            return " ".join(part for part in ("something", joined, *after) if part)
+            return " ".join(part for part in ("something", joined(before), *after) if part)
         *attributes, head = self.heads or [_pick(self.rng, self.words.heads)]
         core = [self.superlative, *before, *(one for one, _ in attributes), head[plural]]
         return " ".join(part for part in (*core, *after) if part)
@@ -181,7 +157,9 @@ def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -
     return " or ".join(one for one, _ in units), " or ".join(many for _, many in units)
 
 
-def _number_frames(words: Vocabulary, predicate: Predicate, roles: Sequence[Role]) -> list[tuple[Frame, dict[str, str]]]:
+def _number_frames(
+    words: Vocabulary, predicate: Predicate, roles: Sequence[Role]
+) -> list[tuple[Frame, dict[str, str]]]:
     measure = words.measure_of.get(predicate.field)
     if measure is None or predicate.operator not in (Operator.AT_LEAST, Operator.AT_MOST, Operator.BETWEEN):
         return []
@@ -217,7 +195,7 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     sense = words.sense_of(predicate)
     if sense is None and len(predicate.values) > 1:
         frame = _pick(rng, _frames(words, None, Role.CLAUSE, "one"))
-        return _fill(frame.text, {"one": article(_either(words, rng, predicate)[0])})
+        return _fill(frame.text, {"one": with_article(_either(words, rng, predicate)[0])})
     if numbers and (sense is None or rng.random() < 0.2):
         frame, said = _pick(rng, numbers)
         return _fill(frame.text, said)
@@ -233,7 +211,7 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     said = {slot: term.text}
     if slot == "one":
         one = term.text if term.speech is Speech.NOUN else f"{term.text} {_pick(rng, words.heads)[0]}"
-        said = {"one": article(one)}
+        said = {"one": with_article(one)}
     return _fill(_pick(rng, _frames(words, None, Role.CLAUSE, slot)).text, said)
 
 
@@ -330,7 +308,7 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
     if not clauses or "clauses" in slots:
         return filled
     stem = filled.rstrip("?")
-    return f"{stem}, {clauses}{filled[len(stem):]}"
+    return f"{stem}, {clauses}{filled[len(stem) :]}"
 
 
 def _noun_phrases(phrase: _Phrase, shape: str) -> dict[str, str]:
@@ -339,7 +317,7 @@ def _noun_phrases(phrase: _Phrase, shape: str) -> dict[str, str]:
     definite = f"the {text}" if phrase.superlative else ""
     match shape:
         case "one" | "a":
-            return {shape: text if phrase.something else definite or article(text)}
+            return {shape: text if phrase.something else definite or with_article(text)}
         case "some":
             return {"some": definite or f"some {text}"}
         case "those":
@@ -348,25 +326,6 @@ def _noun_phrases(phrase: _Phrase, shape: str) -> dict[str, str]:
             return {"any": f"any of {definite}" if definite else f"any {text}"}
         case _:
             return {shape: text}
-
-
-def _misspell(text: str, rng: np.random.Generator) -> str:
-    """Misspells one letter of one word: doubled, dropped, swapped with the next, or hit beside."""
-    words = text.split(" ")
-    long = [place for place, word in enumerate(words) if len(word) >= _SHORTEST_TYPO and word.isascii() and word.isalpha()]
-    if not long:
-        return text
-    place = _pick(rng, long)
-    word = words[place]
-    at = int(rng.integers(1, len(word) - 1))
-    near = _NEIGHBOURS.get(word[at], word[at])
-    words[place] = (
-        word[:at] + word[at] + word[at:],
-        word[:at] + word[at + 1 :],
-        word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-        word[:at] + near + word[at + 1 :],
-    )[int(rng.integers(4))]
-    return " ".join(words)
 
 
 def finish(text: str, words: Vocabulary, rng: np.random.Generator, style: Style) -> str:
@@ -382,7 +341,7 @@ def finish(text: str, words: Vocabulary, rng: np.random.Generator, style: Style)
         text = text.lower().removesuffix("?" if rng.random() < 0.5 else "")
     else:
         text = text[:1].upper() + text[1:] + ("" if text.endswith("?") or rng.random() < 0.4 else ".")
-    return _misspell(text, rng) if rng.random() < style.typos else text
+    return misspell(text, rng) if rng.random() < style.typos else text
 
 
 def realise(

@@ -16,10 +16,15 @@ from instructrec.splits import Splits, split_of
 _EITHER = 0.06
 """The share of named values that are alternatives ("comedies or dramas"). Assumed."""
 _BOTH = 0.08
-"""The share of requests that name two values at once ("romantic comedy"). Measured: 3 %; raised so that it is learned."""
+"""The share that name two values at once ("romantic comedy"). Measured: 3 %; raised so that it is learned."""
 _EXCLUDE_TWO = 0.1
 _HELD_BACK_EXCLUSION, _HELD_BACK_OTHER = 0.4, 0.12
 """How often an exclusion, and another condition, is said only when it is broken. Assumed."""
+_FIRST_ROUND = 0.8
+"""The share of goals that is dealt out among the kinds of request before gaps are filled."""
+_NARROW_AT_MOST = 0.05
+"""The largest share of narrow goals, where the catalogue allows it."""
+_CANDIDATES_PER_GOAL = 12
 _WHOLE_POOL = 9
 """Pools of at most this many predicates are in every bank whole; of larger ones (single years) a draw."""
 
@@ -79,9 +84,7 @@ class Asking:
 
     def __init__(self, catalogue: Catalogue, words: Vocabulary, attribute: str) -> None:
         self.words, self.attribute, self.matcher = words, attribute, Matcher(catalogue)
-        self.values = tuple(
-            sense.predicate.values[0] for sense in words.senses if sense.predicate.field == attribute
-        )
+        self.values = tuple(sense.predicate.values[0] for sense in words.senses if sense.predicate.field == attribute)
         column = catalogue.column(attribute)
         counts = column.indicators().sum(axis=0)[[column.values.index(value) for value in self.values]]
         # Square roots: common kinds are asked for more, and rare ones often enough to be learned.
@@ -196,3 +199,86 @@ class Asking:
 def count_hard(matcher: Matcher, predicates: Sequence[Predicate]) -> int:
     """Returns how many items meet every hard item-level predicate."""
     return int(np.count_nonzero(matcher.jointly(predicates, hard_only=True)))
+
+
+class _Chooser:
+    """Collects distinct requests that the splits allow, few of them narrow."""
+
+    def __init__(
+        self, asking: Asking, splits: Splits, wanted: int, slate_size: int, turn_limit: int, longest: int
+    ) -> None:
+        self.asking, self.splits, self.wanted = asking, splits, wanted
+        self.slate_size, self.enough, self.longest = slate_size, slate_size * turn_limit, longest
+        self.chosen: list[Request] = []
+        self.reserve: list[Request] = []
+        self._seen: set[tuple[str, ...]] = set()
+        self._narrow = 0
+
+    @property
+    def left(self) -> int:
+        """How many more requests are wanted."""
+        return self.wanted - len(self.chosen)
+
+    def consider(self, request: Request) -> bool:
+        """Takes a request if it is new, allowed, sensible and not one narrow request too many."""
+        key = (
+            combination_of(request.predicates),
+            *sorted(str(p.reveal) for p in request.predicates),
+            request.kind.intention,
+        )
+        if key in self._seen or len(request.predicates) > self.longest:
+            return False
+        if not may_use(request.predicates, self.splits):
+            return False
+        self._seen.add(key)
+        if not self.asking.sensible(request.predicates, self.slate_size):
+            return False
+        if count_hard(self.asking.matcher, request.predicates) < self.enough:
+            if self._narrow >= _NARROW_AT_MOST * self.wanted:
+                self.reserve.append(request)
+                return False
+            self._narrow += 1
+        self.chosen.append(request)
+        return True
+
+
+def choose_requests(
+    asking: Asking,
+    splits: Splits,
+    rng: np.random.Generator,
+    wanted: int,
+    slate_size: int,
+    turn_limit: int,
+    longest: int,
+) -> list[Request]:
+    """Returns up to ``wanted`` distinct requests of every kind, in which every value that can be asked for occurs."""
+    chooser = _Chooser(asking, splits, wanted, slate_size, turn_limit, longest)
+    essentials = asking.essentials()
+    essentials = [essentials[int(place)] for place in rng.permutation(len(essentials))]
+    if wanted > 3 * len(essentials):
+        for request in essentials:
+            chooser.consider(request)
+    # Square roots: kinds that are rare among people still get enough goals to be learned; `frequency` tells the truth.
+    kinds = asking.words.requests
+    chance = np.sqrt([kind.share for kind in kinds])
+    quotas = np.ceil(_FIRST_ROUND * wanted * chance / chance.sum()).astype(int)
+    for kind, quota in zip(kinds, quotas, strict=True):
+        got = sum(request.kind is kind for request in chooser.chosen)
+        for _ in range(_CANDIDATES_PER_GOAL * int(quota)):
+            if got >= quota or not chooser.left:
+                break
+            got += chooser.consider(asking.draw(kind, rng))
+    for request in essentials:
+        if chooser.left and not asking.covered(request, chooser.chosen):
+            chooser.consider(request)
+    for _ in range(_CANDIDATES_PER_GOAL * wanted):
+        if not chooser.left:
+            break
+        chooser.consider(asking.draw(kinds[int(rng.choice(len(kinds), p=chance / chance.sum()))], rng))
+    kept = chooser.chosen + chooser.reserve[: chooser.left]
+    if not kept:
+        raise ValueError(
+            f"nothing that vocabulary {asking.words.name!r} can ask for is met by {slate_size} items of this "
+            "catalogue; give more items or a smaller slate"
+        )
+    return [kept[int(place)] for place in rng.permutation(len(kept))]

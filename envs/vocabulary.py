@@ -2,7 +2,7 @@
 
 A *sense* is one meaning (a predicate) with its *terms*, the words for it. A *frame* is a phrase with slots, such as
 "released before {before}" or "no {stuff}", that turns a predicate into words. A *template* is a sentence with slots for
-what is asked. The grammar reads them forwards, the parser backwards, so that neither can know a word the other does not.
+what is asked. The grammar reads them forwards, the parser backwards, so that neither knows a word the other does not.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class Sense:
 class Frame:
     """A phrase with slots that says a predicate.
 
-    Slots: ``stuff`` (a term and what it applies to: "scary movies"), ``adjective``, ``one`` ("a scary movie"), ``after``,
-    ``period``, ``superlative`` take terms; ``low``, ``high``, ``exact`` take the predicate's bounds, ``beyond`` the number
-    below an at_least bound ("after 1999" is 2000 on), ``before`` the number above an at_most bound. A frame without an
-    operator asks for what its term means; one without a field fits every attribute.
+    Slots: ``stuff`` (a term and what it applies to: "scary movies"), ``adjective``, ``one`` ("a scary movie"),
+    ``after``, ``period``, ``superlative`` take terms; ``low``, ``high``, ``exact`` take the predicate's bounds,
+    ``beyond`` the number below an at_least bound ("after 1999" is 2000 on), ``before`` the number above an at_most
+    bound. A frame without an operator asks for what its term means; one without a field fits every attribute.
     """
 
     text: str
@@ -151,9 +151,9 @@ def key_of(predicate: Predicate) -> tuple[object, ...]:
     return (p.field, str(p.operator), tuple(sorted(p.values)), float(p.low), float(p.high), float(p.share), p.position)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Vocabulary:
-    """Everything a language has to say about a catalogue.
+    """Everything a language has to say about a catalogue; compared by identity, so that what is compiled from it keeps.
 
     Attributes:
         name: Its name.

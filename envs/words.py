@@ -1,8 +1,8 @@
 """The words of Movies in English: genres, eras, ratings, popularity, and what people ask for how often.
 
 Figures marked *measured* are of the 8,797 training queries of the MIT movie corpus (tags GENRE, YEAR, RATINGS_AVERAGE,
-TITLE per word): 4,950 of them name a genre, a year or a rating and no title, and the mix is theirs. No sentence is taken
-from it. Figures marked *assumed* are ours.
+TITLE per word): 4,950 of them name a genre, a year or a rating and no title, and the mix is theirs. No sentence is
+taken from it. Figures marked *assumed* are ours.
 """
 
 from __future__ import annotations
@@ -201,10 +201,12 @@ def _span(years: int, *names: str) -> Sense:
     return Sense(predicate, _terms(_AFTER, *(shape.format(name) for shape in shapes for name in names)))
 
 
-DECADES = tuple(
-    _decade(1900 + short, f"{short}s", f"{short}'s", word)
-    for short, word in ((30, "thirties"), (40, "forties"), (50, "fifties"), (60, "sixties"), (70, "seventies"))
-) + (
+DECADES = (
+    _decade(1930, "30s", "30's", "thirties"),
+    _decade(1940, "40s", "40's", "forties"),
+    _decade(1950, "50s", "50's", "fifties"),
+    _decade(1960, "60s", "60's", "sixties"),
+    _decade(1970, "70s", "70's", "seventies"),
     _decade(1980, "80s", "80's", "eighties"),
     _decade(1990, "90s", "90's", "nineties"),
     _decade(2000, "noughties", "aughts", "two-thousands"),
@@ -277,15 +279,16 @@ SUPERLATIVES = tuple(
 )
 
 
-def _bounds(operator: Operator, numbers: range) -> tuple[Predicate, ...]:
-    side = "low" if operator is Operator.AT_LEAST else "high"
-    return tuple(Predicate(field="year", operator=operator, **{side: float(number)}) for number in numbers)
+def _from(years: range) -> tuple[Predicate, ...]:
+    return tuple(Predicate(field="year", operator=Operator.AT_LEAST, low=year) for year in years)
+
+
+def _until(years: range) -> tuple[Predicate, ...]:
+    return tuple(Predicate(field="year", operator=Operator.AT_MOST, high=year) for year in years)
 
 
 def _between(width: int, firsts: range) -> tuple[Predicate, ...]:
-    return tuple(
-        Predicate(field="year", operator=Operator.BETWEEN, low=float(low), high=float(low + width)) for low in firsts
-    )
+    return tuple(Predicate(field="year", operator=Operator.BETWEEN, low=low, high=low + width) for low in firsts)
 
 
 def _meanings(*senses: Sense) -> tuple[Predicate, ...]:
@@ -299,14 +302,14 @@ YEARS = (
     Pool(0.12, _meanings(*SPANS)),
     Pool(0.06, _between(0, range(1980, 2016))),
     Pool(0.10, _meanings(*ERAS)),
-    Pool(0.13, _bounds(Operator.AT_LEAST, range(1970, 2011, 5)) + _bounds(Operator.AT_LEAST, range(1971, 2012, 5))),
-    Pool(0.09, _bounds(Operator.AT_MOST, range(1970, 2006, 5)) + _bounds(Operator.AT_MOST, range(1969, 2005, 5))),
+    Pool(0.13, _from(range(1970, 2011, 5)) + _from(range(1971, 2012, 5))),
+    Pool(0.09, _until(range(1970, 2006, 5)) + _until(range(1969, 2005, 5))),
     Pool(0.05, _between(10, range(1960, 2001, 5)) + _between(15, range(1960, 2001, 5))),
     Pool(0.03, _meanings(SUPERLATIVES[1], SUPERLATIVES[2])),
 )
 QUALITY = (
-    # Measured: of the ratings named 31 % are numbers, 27 % "good", "ok" and the like, 25 % high praise, 11 % popularity,
-    # 2.5 % superlatives. Assumed: "obscure", and more superlatives.
+    # Measured: of the ratings named 31 % are numbers, 27 % "good", "ok" and the like, 25 % high praise, 11 %
+    # popularity, 2.5 % superlatives. Assumed: "obscure", and more superlatives.
     Pool(0.24, tuple(Predicate(field="rating", operator=Operator.AT_LEAST, low=low) for low in (3.0, 3.5, 4.0))),
     Pool(0.18, _meanings(WISHES[0])),
     Pool(0.24, _meanings(WISHES[1])),
@@ -317,8 +320,8 @@ QUALITY = (
 )
 
 _EXCLUDING = 0.25
-"""The share of requests with an exclusion, besides what else they ask. Assumed: .9 % of the queries hold any negation, but
-they are single searches; in conversation people reject."""
+"""The share of requests with an exclusion, besides what else they ask. Assumed: .9 % of the queries hold any negation,
+but they are single searches; in conversation people reject."""
 _NAMED = (
     # Measured, of the 4,950: what a request names. "quality" is RATINGS_AVERAGE, which covers popularity too.
     (0.358, ("genre",)),
@@ -333,10 +336,7 @@ _SPECIFIC = 0.80
 """The share of requests that name something specific; the rest as below. Assumed."""
 
 REQUESTS = (
-    *(
-        RequestKind("+".join(parts), _SPECIFIC * (1 - _EXCLUDING) * share, parts)
-        for share, parts in _NAMED
-    ),
+    *(RequestKind("+".join(parts), _SPECIFIC * (1 - _EXCLUDING) * share, parts) for share, parts in _NAMED),
     *(
         RequestKind("+".join((*parts, "exclusion")), _SPECIFIC * _EXCLUDING * share, (*parts, "exclusion"))
         for share, parts in _NAMED

@@ -1,0 +1,383 @@
+"""Text into predicates: the grammar's words read backwards.
+
+It knows the words of every split, forgives one misspelt letter in a long word, follows negation to where it ends, and
+says which words it did not understand. It is a baseline and serves display; no learner reads it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from instructrec.envs.english import (
+    ALTERNATIVES,
+    ARTICLES,
+    FUNCTION_WORDS,
+    LEADING,
+    NEGATIONS,
+    OPENERS,
+    SHORTEST_MISSPELT,
+    THROUGH,
+    ordinal,
+)
+from instructrec.envs.vocabulary import SLOT, Comparative, Frame, Measure, Speech, Vocabulary, key_of
+from instructrec.goals import Operator, Predicate
+
+_TOKEN = re.compile(r"\d+\.\d+|[^\W_]+|[^\w\s]|_")
+_PUNCTUATION = frozenset(".,;:!?()[]{}-–—\"'`*/_…")
+_BOUNDARIES = frozenset(".,;:!?()")
+_LONGEST_FORGIVEN = 24
+_MOST_ORDINALS = 50
+
+
+@dataclass(frozen=True)
+class Parse:
+    """What was understood of a text.
+
+    Attributes:
+        predicates: In the order said, each once.
+        unknown: Words that mean nothing to the vocabulary and are not function words, as they were written, each once.
+    """
+
+    predicates: tuple[Predicate, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Means:
+    """What a phrase of the lexicon does."""
+
+    predicate: Predicate | None = None
+    frame: Frame | None = None
+    comparative: Comparative | None = None
+    share: float = 0.0
+    position: int = 0
+    negates: bool = False
+    after: bool = False
+
+
+@dataclass
+class _Node:
+    """A node of the phrase tree: words lead to children; ``<field>`` stands for a number of that measure."""
+
+    children: dict[str, _Node] = field(default_factory=dict)
+    means: _Means | None = None
+
+
+@dataclass(frozen=True)
+class _Token:
+    text: str
+    written: str
+    number: float | None
+
+    @property
+    def boundary(self) -> bool:
+        return self.text in _BOUNDARIES
+
+
+def _tokens(text: str) -> list[_Token]:
+    # Apostrophes vanish inside words, so that "don't", "dont" and "don’t" are one word and "90's" is "90s".
+    plain = re.sub(r"(?<=\w)['’ʼ](?=\w)", "", unicodedata.normalize("NFKC", text))
+    found = []
+    for match in _TOKEN.finditer(plain):
+        word = match[0]
+        number = float(word) if word[0].isdigit() and word.isascii() and word.replace(".", "", 1).isdigit() else None
+        found.append(_Token(word.lower(), word, number))
+    return found
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Returns the lower-case words of a text, as the parser compares them."""
+    return tuple(token.text for token in _tokens(text) if token.text not in _PUNCTUATION)
+
+
+class _Lexicon:
+    """A vocabulary's phrases as a tree, its stop words, and its words by what is left of them with a letter missing."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.root = _Node()
+        self.measures: tuple[Measure, ...] = vocabulary.measures
+        self.heads = frozenset(word for pair in vocabulary.heads for word in pair)
+        self.stop = FUNCTION_WORDS | self._sentence_words()
+        for negation in NEGATIONS:
+            self._learn((negation,), _Means(negates=True))
+        for frame in vocabulary.frames:
+            self._learn_frame(frame)
+        for portion in vocabulary.portions:
+            for text in portion.frames:
+                self._learn(words_of(text.split("{")[0]), _Means(share=portion.share))
+        for position in range(1, _MOST_ORDINALS + 1):
+            self._learn((ordinal(position),), _Means(position=position))
+            self._learn(("number", str(position)), _Means(position=position))
+        for more in vocabulary.comparatives:
+            for comparison in more.terms:
+                self._learn(words_of(comparison), _Means(comparative=more))
+        for sense in vocabulary.senses:
+            for term in sense.terms:
+                for text in term.texts:
+                    self._learn(words_of(text), _Means(predicate=sense.predicate, after=term.speech is Speech.AFTER))
+        self.known = self._known()
+        self._near = self._misspellings()
+
+    def _sentence_words(self) -> frozenset[str]:
+        v = self.vocabulary
+        texts: list[str] = [text for family in v.templates.values() for text in family]
+        texts += [frame.text for frame in v.frames] + [text for portion in v.portions for text in portion.frames]
+        texts += [*v.polite[0], *v.polite[1], *v.resets, *(word for pair in v.heads for word in pair)]
+        return frozenset(word for text in texts for word in words_of(SLOT.sub(" ", text)))
+
+    def _learn(self, phrase: Sequence[str], means: _Means) -> None:
+        node = self.root
+        for word in phrase:
+            node = node.children.setdefault(word, _Node())
+        if phrase and node.means is None:
+            node.means = means
+
+    def _learn_frame(self, frame: Frame) -> None:
+        if frame.operator is Operator.EXCLUDE:
+            # Without its "but": "but nothing after 1995" is a bound, and the longer phrase would win.
+            self._learn(words_of(frame.text.split("{")[0].removeprefix("but ")), _Means(negates=True))
+        elif frame.field:
+            spoken = words_of(SLOT.sub(" xslotx ", frame.text))
+            phrase = [f"<{frame.field}>" if word == "xslotx" else word for word in spoken]
+            self._learn(phrase, _Means(frame=frame))
+            # "it should be rated 4 or higher" is understood without its first words too.
+            short = phrase
+            while short[0] in OPENERS and short[1] != f"<{frame.field}>":
+                short = short[1:]
+            self._learn(short, _Means(frame=frame))
+
+    def _misspellings(self) -> Mapping[str, tuple[str, ...]]:
+        near: dict[str, list[str]] = {}
+        for word in sorted(self.known):
+            if len(word) >= SHORTEST_MISSPELT and word.isascii() and word.isalpha():
+                for shorter in {word, *_shortened(word)}:
+                    near.setdefault(shorter, []).append(word)
+        return {shorter: tuple(words) for shorter, words in near.items()}
+
+    def _known(self) -> frozenset[str]:
+        known, pending = set(self.stop), [self.root]
+        while pending:
+            children = pending.pop().children
+            known |= set(children)
+            pending += children.values()
+        return frozenset(known)
+
+    def forgive(self, word: str) -> str:
+        """Returns the known word that ``word`` misspells by one letter, or ``word``."""
+        if word in self.known or not SHORTEST_MISSPELT - 1 <= len(word) <= _LONGEST_FORGIVEN or not word.isascii():
+            return word
+        candidates = {near for shorter in (word, *_shortened(word)) for near in self._near.get(shorter, ())}
+        fitting = sorted(near for near in candidates if near[0] == word[0] and _one_apart(word, near))
+        return fitting[0] if fitting else word
+
+    def longest(self, tokens: Sequence[_Token], at: int) -> tuple[int, _Means, list[float]] | None:
+        """Returns (end, meaning, numbers) of the longest phrase that starts at ``at``."""
+        best: tuple[int, _Means, list[float]] | None = None
+        # A number can be a word ("2 decades") or stand for itself, so a few branches are followed.
+        pending: list[tuple[int, _Node, list[float]]] = [(at, self.root, [])]
+        while pending:
+            place, node, numbers = pending.pop()
+            if node.means is not None and place > at and (best is None or place > best[0]):
+                best = (place, node.means, numbers)
+            here = place
+            while place > at and here < len(tokens) and tokens[here].text in ("-", "–", "'", "’"):
+                here += 1
+            if here == len(tokens):
+                continue
+            token = tokens[here]
+            if token.text in node.children:
+                pending.append((here + 1, node.children[token.text], numbers))
+            if token.number is not None:
+                for measure in self.measures:
+                    child = node.children.get(f"<{measure.field}>")
+                    if child is not None and measure.lowest <= token.number <= measure.highest:
+                        pending.append((here + 1, child, [*numbers, token.number]))
+        return best
+
+
+def _shortened(word: str) -> Iterable[str]:
+    return (word[:at] + word[at + 1 :] for at in range(len(word)))
+
+
+def _one_apart(one: str, other: str) -> bool:
+    """Returns whether one letter added, dropped, changed or swapped turns one word into the other."""
+    if len(one) > len(other):
+        one, other = other, one
+    start = next((at for at, letter in enumerate(one) if letter != other[at]), len(one))
+    if len(one) < len(other):
+        return one[start:] == other[start + 1 :]
+    if one[start + 1 :] == other[start + 1 :]:
+        return True
+    return one[start : start + 2] == other[start : start + 2][::-1] and one[start + 2 :] == other[start + 2 :]
+
+
+@lru_cache(maxsize=8)
+def _lexicon(vocabulary: Vocabulary) -> _Lexicon:
+    return _Lexicon(vocabulary)
+
+
+class _Reader:
+    """Reads one text from left to right."""
+
+    def __init__(self, lexicon: _Lexicon, tokens: list[_Token]) -> None:
+        self.lexicon, self.tokens = lexicon, tokens
+        self.found: list[Predicate] = []
+        self.unknown: list[str] = []
+        self.negated = False
+        self.denied = False  # Whether the negation has met what it negates.
+        self.share = 0.0
+        self.alternative = -1  # The place in `found` that an "or" just after would widen.
+        self.joining = False
+        self.after_and = False
+        self.comparison: tuple[Comparative, str] | None = None
+        self.position = 0
+
+    def read(self) -> Parse:
+        """Returns what the text says."""
+        at = 0
+        while at < len(self.tokens):
+            match = self.lexicon.longest(self.tokens, at)
+            if match is None:
+                self._plain(self.tokens[at])
+                at += 1
+            else:
+                end, means, numbers = match
+                self._phrase(means, numbers, " ".join(token.written for token in self.tokens[at:end]))
+                at = end
+        if self.comparison is not None:
+            more, said = self.comparison
+            if self.position:
+                operator = Operator.MORE_THAN if more.direction > 0 else Operator.LESS_THAN
+                self._add(Predicate(field=more.field, operator=operator, position=self.position))
+            else:
+                # Newer than what? Without an item to compare with, nothing can be checked.
+                self.unknown.append(said)
+        return Parse(tuple(self.found), tuple(dict.fromkeys(self.unknown)))
+
+    def _plain(self, token: _Token) -> None:
+        """Reads a word that starts no phrase."""
+        word = token.text
+        if word in self.lexicon.heads or (word in _PUNCTUATION and not token.boundary):
+            return
+        stop = word in self.lexicon.stop
+        # "no horror and an action movie": an article after "and" starts something that is wanted again.
+        goes_on = not stop or word in THROUGH or (word in LEADING and not self.denied)
+        if token.boundary or not goes_on or (self.after_and and word in ARTICLES):
+            self.negated = False
+        self.after_and = word == "and"
+        if word in ALTERNATIVES:
+            self.joining = self.alternative >= 0
+        elif word not in ARTICLES:
+            self.alternative, self.joining = -1, False
+        if token.boundary:
+            self.share = 0.0
+        elif not stop:
+            self.unknown.append(token.written)
+
+    def _phrase(self, means: _Means, numbers: list[float], said: str) -> None:
+        self.after_and = False
+        if means.negates:
+            self.negated, self.denied, self.alternative, self.joining = True, False, -1, False
+        elif means.share:
+            self.share, self.negated, self.alternative = means.share, False, -1
+        elif means.comparative is not None:
+            self.comparison = (means.comparative, said)
+        elif means.position:
+            self.position = means.position
+        elif means.frame is not None:
+            self.negated, self.alternative = False, -1
+            self._add(_from_frame(means.frame, numbers, self.lexicon.vocabulary.measure_of[means.frame.field]))
+        elif means.predicate is not None:
+            if means.after and self.denied:
+                # "no horror from the last few years": what follows the negated thing describes what is wanted.
+                self.negated = False
+            self._sense(means.predicate, said)
+
+    def _sense(self, predicate: Predicate, said: str) -> None:
+        on_sets = predicate.operator is Operator.INCLUDE
+        if on_sets and self.joining and self.found[self.alternative].field == predicate.field:
+            old = self.found[self.alternative]
+            values = tuple(dict.fromkeys((*old.values, *predicate.values)))
+            self.found[self.alternative] = Predicate(
+                field=old.field, operator=old.operator, values=values, share=old.share, hard=old.hard
+            )
+        elif on_sets and self.share:
+            share, self.share = self.share, 0.0
+            self._add(
+                Predicate(
+                    field=predicate.field,
+                    operator=Operator.SHARE,
+                    values=predicate.values,
+                    share=share,
+                    hard=False,
+                )
+            )
+            self.alternative = len(self.found) - 1
+        elif self.negated:
+            opposite = _opposite(predicate, self.lexicon.vocabulary)
+            if opposite is None:
+                self.unknown.append(said)
+            else:
+                self.denied = True
+                self._add(opposite)
+                self.alternative = len(self.found) - 1 if on_sets else -1
+        else:
+            self._add(predicate)
+            self.alternative = len(self.found) - 1 if on_sets else -1
+        self.joining = False
+
+    def _add(self, predicate: Predicate) -> None:
+        if key_of(predicate) not in {key_of(known) for known in self.found}:
+            self.found.append(predicate)
+
+
+def _from_frame(frame: Frame, numbers: Sequence[float], measure: Measure) -> Predicate:
+    """Returns the predicate that a number frame says with these numbers."""
+    said = dict(zip(frame.slots, numbers, strict=True))
+    low = said.get("low", said.get("exact", said["beyond"] + measure.step if "beyond" in said else 0.0))
+    high = said.get("high", said.get("exact", said["before"] - measure.step if "before" in said else 0.0))
+    match frame.operator:
+        case Operator.AT_LEAST:
+            return Predicate(field=frame.field, operator=Operator.AT_LEAST, low=low)
+        case Operator.AT_MOST:
+            return Predicate(field=frame.field, operator=Operator.AT_MOST, high=high)
+        case _:
+            return Predicate(field=frame.field, operator=Operator.BETWEEN, low=min(low, high), high=max(low, high))
+
+
+def _opposite(predicate: Predicate, vocabulary: Vocabulary) -> Predicate | None:
+    """Returns what "no" makes of a predicate, or None where no operator says it ("not from the 90s")."""
+    p = predicate
+    measure = vocabulary.measure_of.get(p.field)
+    match p.operator:
+        case Operator.INCLUDE:
+            return Predicate(field=p.field, operator=Operator.EXCLUDE, values=p.values)
+        case Operator.AT_LEAST if measure is not None:
+            return Predicate(field=p.field, operator=Operator.AT_MOST, high=p.low - measure.step)
+        case Operator.AT_MOST if measure is not None:
+            return Predicate(field=p.field, operator=Operator.AT_LEAST, low=p.high + measure.step)
+        case Operator.HIGHEST | Operator.LOWEST if p.share < 1:
+            turned = Operator.LOWEST if p.operator is Operator.HIGHEST else Operator.HIGHEST
+            return Predicate(field=p.field, operator=turned, share=1 - p.share, hard=p.hard, weight=p.weight)
+        case _:
+            return None
+
+
+def parse(text: str, vocabulary: Vocabulary) -> Parse:
+    """Understands what it can of any text; never raises.
+
+    Args:
+        text: What was said; of any length, in time linear in it.
+        vocabulary: The words to know, of every split: an unrestricted vocabulary.
+    """
+    lexicon = _lexicon(vocabulary)
+    tokens = [
+        _Token(lexicon.forgive(token.text), token.written, token.number) if token.number is None else token
+        for token in _tokens(text)
+    ]
+    return _Reader(lexicon, tokens).read()
