@@ -121,16 +121,6 @@ def test_every_public_name_is_typed_and_documented(path: Path) -> None:
     assert not undocumented, f"{_name(path)}: a docstring states the contract: {undocumented}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_names_offered_by_a_module_exist_and_are_sorted(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            names = ast.literal_eval(node.value)
-            assert names == sorted(names), f"{_name(path)}: sort __all__"
-            assert len(names) == len(set(names)), f"{_name(path)}: __all__ names something twice"
-
-
 def test_no_module_is_without_a_home() -> None:
     homeless = {"utils", "util", "common", "helpers", "helper", "misc"}
     assert not [_name(path) for path in SOURCES if path.stem.strip("_") in homeless]
@@ -144,27 +134,6 @@ def test_nothing_committed_names_a_place_on_somebodys_machine() -> None:
             lines = enumerate(path.read_text(errors="replace").splitlines(), 1)
             found += [f"{_name(path)}:{number}" for number, line in lines if place.search(line)]
     assert not found
-
-
-def _commands_in(document: str) -> set[str]:
-    blocks = re.findall(r"^```(?:bash|console|sh)?\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    return {words[1] for line in lines if (words := line.split())[:1] == ["instructrec"] and len(words) > 1}
-
-
-def test_every_command_in_the_readme_exists() -> None:
-    named = _commands_in((ROOT / "README.md").read_text())
-    assert named, "the README shows no command"
-    cli = pytest.importorskip("instructrec.experiments.cli", exc_type=ModuleNotFoundError)
-    assert cli
-    done = subprocess.run(
-        [sys.executable, "-m", "instructrec.experiments.cli", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not [name for name in sorted(named) if not re.search(rf"\b{name}\b", done.stdout)]
 
 
 def test_make_targets_in_the_documents_exist() -> None:
