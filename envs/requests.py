@@ -210,7 +210,7 @@ class _Chooser:
         self.asking, self.splits, self.wanted = asking, splits, wanted
         self.slate_size, self.enough, self.longest = slate_size, slate_size * turn_limit, longest
         self.chosen: list[Request] = []
-        self.reserve: list[Request] = []
+        self.reserve: dict[tuple[str, ...], Request] = {}
         self._seen: set[tuple[str, ...]] = set()
         self._narrow = 0
 
@@ -219,14 +219,14 @@ class _Chooser:
         """How many more requests are wanted."""
         return self.wanted - len(self.chosen)
 
-    def consider(self, request: Request) -> bool:
-        """Takes a request if it is new, allowed, sensible and not one narrow request too many."""
+    def consider(self, request: Request, *, essential: bool = False) -> bool:
+        """Takes a request if it is new, allowed, sensible and, unless essential, not one narrow request too many."""
         key = (
             combination_of(request.predicates),
             *sorted(str(p.reveal) for p in request.predicates),
             request.kind.intention,
         )
-        if key in self._seen or len(request.predicates) > self.longest:
+        if (key in self._seen and not essential) or len(request.predicates) > self.longest:
             return False
         if not may_use(request.predicates, self.splits):
             return False
@@ -234,10 +234,11 @@ class _Chooser:
         if not self.asking.sensible(request.predicates, self.slate_size):
             return False
         if count_hard(self.asking.matcher, request.predicates) < self.enough:
-            if self._narrow >= _NARROW_AT_MOST * self.wanted:
-                self.reserve.append(request)
+            if self._narrow >= _NARROW_AT_MOST * self.wanted and not essential:
+                self.reserve[key] = request
                 return False
             self._narrow += 1
+        self.reserve.pop(key, None)
         self.chosen.append(request)
         return True
 
@@ -257,7 +258,7 @@ def choose_requests(
     essentials = [essentials[int(place)] for place in rng.permutation(len(essentials))]
     if wanted > 3 * len(essentials):
         for request in essentials:
-            chooser.consider(request)
+            chooser.consider(request, essential=True)
     # Square roots: kinds that are rare among people still get enough goals to be learned; `frequency` tells the truth.
     kinds = asking.words.requests
     chance = np.sqrt([kind.share for kind in kinds])
@@ -270,12 +271,12 @@ def choose_requests(
             got += chooser.consider(asking.draw(kind, rng))
     for request in essentials:
         if chooser.left and not asking.covered(request, chooser.chosen):
-            chooser.consider(request)
+            chooser.consider(request, essential=True)
     for _ in range(_CANDIDATES_PER_GOAL * wanted):
         if not chooser.left:
             break
         chooser.consider(asking.draw(kinds[int(rng.choice(len(kinds), p=chance / chance.sum()))], rng))
-    kept = chooser.chosen + chooser.reserve[: chooser.left]
+    kept = chooser.chosen + list(chooser.reserve.values())[: chooser.left]
     if not kept:
         raise ValueError(
             f"nothing that vocabulary {asking.words.name!r} can ask for is met by {slate_size} items of this "

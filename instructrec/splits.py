@@ -118,7 +118,7 @@ class Splits:
 
     @classmethod
     def of(cls, split: Split | str) -> Splits:
-        """Returns a split's standard setting: its own people, templates and combinations, train's synonyms, all items."""
+        """Returns a split's standard: its own people, templates and combinations, train's synonyms, all items."""
         own = _splits("split", split)
         return cls(users=own, templates=own, combinations=own)
 
