@@ -1,0 +1,405 @@
+"""The command line: ``instructrec demo``, ``train``, ``evaluate``, ``compare``, ``recommend``, ``worlds``, ``agents``.
+
+Results go to standard output, everything else to the error stream. A mistake of the person who types is one or two
+sentences and exit code 2; a bug is one sentence, exit code 1 and, with ``--debug``, its traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
+
+from instructrec.names import unknown_name
+
+if TYPE_CHECKING:
+    from instructrec.experiments.progress import Narrator
+
+# Nothing heavy is imported above: `instructrec --help` answers at once, and so do `worlds` and `agents`.
+
+DESCRIPTION = """Simulated users who say what they want, and a place to train, test and compare
+recommenders that listen.
+
+A first look, in about a minute:  instructrec demo --quick
+
+Then ask it for something:  instructrec recommend runs/demo "a tense thriller"
+"""
+
+Settings = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")]
+
+
+class UserError(Exception):
+    """Something the person at the keyboard can mend; the message says what and how."""
+
+
+class GateError(Exception):
+    """The flagship failed a gate; the message says which, with its figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What all commands share."""
+
+    json: bool = False
+    """Print one JSON document on standard output, and nothing else there."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Does the work and returns what to print."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command found: a document for programs, the same as text for people."""
+
+    document: Any
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Command):
+    """Train a recommender that follows instructions, compare it with baselines, and write a report."""
+
+    out: Path = Path("runs/demo")
+    """Folder for events, results.json, report.html and the trained agent."""
+    final: bool = False
+    """Report on the held-out test people and phrasings; without it, on the validation ones."""
+    quick: bool = False
+    """A size of about a minute, to see whether everything works; the numbers mean little."""
+    world: str = "instructrec/Movies-v0"
+    """The world; `instructrec worlds` lists them."""
+    seed: int = 0
+    """The seed of training and of the people met."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Runs the demo."""
+        from instructrec.experiments.demo import demo
+
+        results = demo(
+            world_name(self.world), out=self.out, seed=self.seed, final=self.final, quick=self.quick, narrator=narrator
+        )
+        return _comparison(results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command):
+    """Train an agent in a world, with checkpoints that survive a kill."""
+
+    world: Positional[str]
+    """The world; `instructrec worlds` lists them."""
+    agent: str = "slate_ppo"
+    """The agent: slate_ppo, ppo or supervised."""
+    out: Path
+    """The run folder."""
+    steps: int = 200_000
+    """User-steps of training."""
+    seed: int = 0
+    """The seed: the same seed gives the same weights."""
+    resume: bool = False
+    """Go on where the run in the folder stopped; with none there, begin."""
+    set: Settings = ()
+    """Settings of the agent, such as learning_rate=3e-4 or scorer.width=64."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Trains."""
+        from instructrec.experiments.train import TrainPlan, train
+
+        plan = TrainPlan(
+            world=world_name(self.world),
+            world_settings=settings(self.world_set),
+            agent=self.agent,
+            agent_settings=settings(self.set),
+            seed=at_least(0, "seed", self.seed),
+            steps=at_least(1, "steps", self.steps),
+        )
+        summary = train(plan, self.out, resume=self.resume, narrator=narrator)
+        lines = [f"{self.agent} trained for {summary['steps']:,} user-steps; it lies in {self.out}."]
+        lines += [f"Look at it:  tensorboard --logdir {shlex.quote(str(self.out))}"]
+        lines += [f"Measure it:  instructrec evaluate {shlex.quote(str(self.out))}"]
+        return Answer(document=summary, text="\n".join(lines))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Measure a trained run on people it has not met."""
+
+    folder: Annotated[Positional[str], arg(metavar="RUN")]
+    """The run folder."""
+    people: int = 500
+    """Sessions to play."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Evaluates."""
+        from instructrec.experiments.compare import evaluate_run
+
+        count = at_least(1, "people", self.people)
+        return _comparison(
+            evaluate_run(
+                self.folder, sessions=count, seed=at_least(0, "seed", self.seed), final=self.final, narrator=narrator
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Command):
+    """Compare agents on the same people with the same luck; trained ones are named by their run folder."""
+
+    world: Positional[str]
+    """The world; `instructrec worlds` lists them."""
+    agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
+    """Agents by name, or NAME=RUN for a trained one, separated by commas."""
+    out: Path
+    """Folder for results.json and report.html."""
+    people: int = 500
+    """Sessions to play."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Compares."""
+        from instructrec.experiments.compare import compare
+
+        results = compare(
+            world_name(self.world),
+            [name.strip() for name in self.agents.split(",") if name.strip()],
+            out=self.out,
+            world_settings=settings(self.world_set),
+            sessions=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return _comparison(results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommend(Command):
+    """Ask a trained run for items in your own words."""
+
+    folder: Annotated[Positional[str], arg(metavar="RUN")]
+    """The run folder."""
+    text: Positional[str]
+    """What you want, for example "a tense thriller from the 90s, no horror"."""
+    k: Annotated[int, arg(aliases=["-k"])] = 10
+    """How many items."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Recommends."""
+        from instructrec.experiments.recommend import answer
+
+        document, text = answer(self.folder, self.text, self.k)
+        return Answer(document=document, text=text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worlds(Command):
+    """List the worlds there are."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Lists them."""
+        from instructrec.envs.worlds import WORLDS
+
+        rows = [(spec.name, f"{spec.summary}") for spec in WORLDS.values()]
+        document = [{"name": s.name, "domain": s.domain, "summary": s.summary} for s in WORLDS.values()]
+        return Answer(document=document, text=_listing(rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agents(Command):
+    """List the agents there are."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Lists them."""
+        from instructrec.experiments.headline import ABOUT, kind_of
+
+        rows = [(name, f"{words} ({kind_of(name)})") for name, words in ABOUT.items()]
+        document = [{"name": name, "kind": kind_of(name), "summary": words} for name, words in ABOUT.items()]
+        return Answer(document=document, text=_listing(rows))
+
+
+COMMANDS = {
+    "demo": Demo,
+    "train": Train,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "recommend": Recommend,
+    "worlds": Worlds,
+    "agents": Agents,
+}
+
+
+def _comparison(results: Mapping[str, Any]) -> Answer:
+    from instructrec.experiments.headline import headline, scope, to_text
+
+    lines = [to_text(results), "", *headline(results), scope(results)]
+    return Answer(document=results, text="\n".join(lines))
+
+
+def _listing(rows: Sequence[tuple[str, str]]) -> str:
+    import textwrap
+
+    width = max(len(name) for name, _ in rows) + 2
+    lines = []
+    for name, words in rows:
+        first, *rest = textwrap.wrap(words, 80 - width) or [""]
+        lines += [f"{name:<{width}}{first}", *(" " * width + line for line in rest)]
+    return "\n".join(lines)
+
+
+def world_name(name: str) -> str:
+    """Returns the full id of a world; ``movies``, ``Movies-v0`` and ``instructrec/Movies-v0`` are the same.
+
+    Raises:
+        UserError: If there is none; the message suggests the nearest.
+    """
+    from instructrec.envs.worlds import WORLDS
+
+    spoken: dict[str, str] = {}
+    for full in WORLDS:
+        short = full.rpartition("/")[2]
+        spoken |= {full.lower(): full, short.lower(): full, short.rpartition("-v")[0].lower(): full}
+    found = spoken.get(name.lower())
+    if found is None:
+        raise UserError(unknown_name("world", name, WORLDS))
+    return found
+
+
+def settings(given: Sequence[str]) -> dict[str, Any]:
+    """Reads settings given as ``NAME=VALUE``, values as in YAML.
+
+    Raises:
+        UserError: If one has no ``=`` or its value is not YAML.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for entry in given:
+        name, mark, value = entry.partition("=")
+        if not mark or not name:
+            raise UserError(f"a setting is NAME=VALUE, such as learning_rate=3e-4; got {entry!r}")
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"the value of {name} is not a number, a word or a list: {value!r}") from error
+        # YAML takes 3e-4 for a word, since it lacks a point; people mean the number.
+        with contextlib.suppress(ValueError, TypeError):
+            read = float(read) if isinstance(read, str) else read
+        found[name] = read
+    return found
+
+
+def at_least(lowest: int, name: str, value: int) -> int:
+    """Returns ``value`` after checking that it is not below ``lowest``."""
+    if value < lowest:
+        raise UserError(f"--{name} must be {lowest} or more, got {value}")
+    return value
+
+
+def _parse(arguments: Sequence[str]) -> Command:
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    if named is not None and named not in COMMANDS:
+        raise UserError(unknown_name("command", named, COMMANDS))
+    union: Any = None
+    for name, kind in COMMANDS.items():
+        choice = Annotated[kind, subcommand(name)]  # type: ignore[valid-type]
+        union = choice if union is None else union | choice
+    return tyro.cli(  # type: ignore[no-any-return]
+        union,
+        prog="instructrec",
+        description=DESCRIPTION,
+        args=list(arguments),
+        config=(OmitArgPrefixes, FlagCreatePairsOff),
+    )
+
+
+def _quiet_libraries() -> None:
+    """Keeps libraries from the network and from talking over the results."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 a gate failed or a bug, 2 a mistake in what was typed."""
+    from instructrec.experiments.progress import Narrator
+
+    _quiet_libraries()
+    debug = "--debug" in arguments
+    narrator = Narrator()
+    try:
+        command = _parse(arguments)
+        # Whatever a library prints must not stand in the results.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = command.run(narrator)
+        _print(answer, as_json=command.json)
+        _check_gates(answer.document)
+    except KeyboardInterrupt:
+        narrator.say("\nStopped. What was finished stays; `train` goes on with --resume.")
+        return 130
+    except BrokenPipeError:
+        # The reader closed the pipe (`| head`): there is nobody left to tell. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except GateError as failure:
+        narrator.say(f"Gate failed: {failure}")
+        return 1
+    except (UserError, ValueError, TypeError, ImportError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        narrator.say(f"instructrec: {_sentence(error)}")
+        return 2
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        narrator.say(f"instructrec: this is a bug: {type(error).__name__}: {_sentence(error)} (--debug shows where)")
+        return 1
+    return 0
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this; use fewer people or a smaller world"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _print(answer: Answer, *, as_json: bool) -> None:
+    from instructrec.runs import to_json
+
+    sys.stdout.write(to_json(answer.document) if as_json else answer.text + "\n")
+    sys.stdout.flush()
+
+
+def _check_gates(document: Any) -> None:
+    gates = document.get("gates") if isinstance(document, dict) else None
+    if gates:
+        raise GateError("; ".join(str(gate["sentence"]) for gate in gates))
+
+
+def main() -> NoReturn:
+    """The entry point of the ``instructrec`` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
