@@ -235,8 +235,8 @@ def _compile_predicate(goals: Goals, row: int, place: int, predicate: Predicate,
     if operator in (Operator.MORE_THAN, Operator.LESS_THAN):
         raise ValueError(f"{operator} speaks of a shown slate and cannot be compiled without one")
     if on_sets != column.is_set:
-        wanted = "categorical or multi-valued" if on_sets else "ordinal or numeric"
-        raise ValueError(f"{operator} needs a {wanted} attribute; {predicate.field!r} is {column.kind}")
+        wanted = "a categorical or multi-valued" if on_sets else "an ordinal or numeric"
+        raise ValueError(f"{operator} needs {wanted} attribute; {predicate.field!r} is {column.kind}")
     goals.column[at] = catalogue.place(predicate.field)
     goals.hard[at], goals.weight[at] = predicate.hard, predicate.weight
     goals.said[at] = predicate.reveal is Reveal.VOLUNTEERED
@@ -247,7 +247,10 @@ def _compile_predicate(goals: Goals, row: int, place: int, predicate: Predicate,
         goals.share[at] = predicate.share if operator is Operator.SHARE else 0.0
         return
     goals.check[at] = Check.RANGE
-    goals.low[at], goals.high[at] = predicate.low, predicate.high
+    if operator in (Operator.AT_LEAST, Operator.BETWEEN):
+        goals.low[at] = predicate.low
+    if operator in (Operator.AT_MOST, Operator.BETWEEN):
+        goals.high[at] = predicate.high
     if operator is Operator.HIGHEST:
         goals.low[at] = threshold(column.numbers, predicate.share, highest=True)
     elif operator is Operator.LOWEST:
