@@ -74,7 +74,9 @@ def test_worlds_load_no_learning_library() -> None:
 
 def test_load_is_the_only_lazy_name() -> None:
     import instructrec
+    from instructrec.experiments.recommend import load
 
+    assert instructrec.load is load
     assert instructrec.__all__ == ["__version__", "load"]
     assert "load" in dir(instructrec)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
