@@ -6,6 +6,7 @@ Importing this package registers the worlds with Gymnasium.
 from instructrec.envs.rec_env import RecEnv
 from instructrec.envs.spaces import SlateSpace
 from instructrec.envs.tiny import tiny_world
+from instructrec.envs.users import ScriptedUser, population_of, world_of
 from instructrec.envs.vector_env import RecVectorEnv
 from instructrec.envs.worlds import WORLDS, WorldSpec, make_world, register_world, register_worlds
 
@@ -13,12 +14,15 @@ __all__ = [
     "WORLDS",
     "RecEnv",
     "RecVectorEnv",
+    "ScriptedUser",
     "SlateSpace",
     "WorldSpec",
     "make_world",
+    "population_of",
     "register_world",
     "register_worlds",
     "tiny_world",
+    "world_of",
 ]
 
 register_worlds()

@@ -62,10 +62,23 @@ class KnowsUtility(Protocol):
 
 @dataclass(frozen=True)
 class Instruction:
-    """What one person says: the text, and the goal it expresses where one is known."""
+    """What one person says: the text, and the goal it expresses where one is known.
+
+    Raises:
+        TypeError: If the text is not a string, or the goal holds something else than predicates.
+    """
 
     text: str
     goal: tuple[Predicate, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise TypeError(f"the text of an Instruction is a string, got {type(self.text).__name__}")
+        if self.goal is not None:
+            object.__setattr__(self, "goal", tuple(self.goal))
+            for predicate in self.goal:
+                if not isinstance(predicate, Predicate):
+                    raise TypeError(f"the goal of an Instruction holds predicates, got {type(predicate).__name__}")
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,43 @@ class Reaction:
         consumed: Positions consumed; all the clicked ones when omitted.
         next: What the person says next; the same instruction again when omitted.
         left: Whether the person leaves.
+
+    Raises:
+        TypeError: If positions are not whole numbers, ``next`` is not an `Instruction` or ``left`` not a truth value.
+        ValueError: If a position is negative or named twice, or something is consumed that was not clicked.
     """
 
     clicked: tuple[int, ...] = ()
     consumed: tuple[int, ...] | None = None
     next: Instruction | None = None
     left: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clicked", _positions("clicked", self.clicked))
+        if self.consumed is not None:
+            object.__setattr__(self, "consumed", _positions("consumed", self.consumed))
+            for position in self.consumed:
+                if position not in self.clicked:
+                    raise ValueError(f"position {position} is consumed but not clicked; click it too")
+        if self.next is not None and not isinstance(self.next, Instruction):
+            raise TypeError(f"next is an Instruction or None, got {type(self.next).__name__}")
+        if not isinstance(self.left, bool | np.bool_):
+            raise TypeError(f"left is True or False, got {self.left!r}")
+
+
+def _positions(name: str, given: Any) -> tuple[int, ...]:
+    """Returns positions as a sorted tuple of plain integers, whatever sequence of whole numbers they came in."""
+    if not isinstance(given, tuple | list | np.ndarray):
+        raise TypeError(f"{name} is a tuple of positions in the slate, got {type(given).__name__}")
+    for position in given:
+        if isinstance(position, bool | np.bool_) or not isinstance(position, int | np.integer):
+            raise TypeError(f"{name} holds positions, whole numbers counted from 0; got {position!r}")
+        if position < 0:
+            raise ValueError(f"{name} holds position {position}; positions are counted from 0")
+    positions = tuple(sorted(int(position) for position in given))
+    if len(set(positions)) != len(positions):
+        raise ValueError(f"{name} names a position twice: {positions}")
+    return positions
 
 
 class User(Protocol):

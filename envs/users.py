@@ -1,0 +1,424 @@
+"""People written one at a time: a crowd made of any `User`, and a user that follows a script."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from instructrec.arrays import Ints
+from instructrec.catalogue import Catalogue
+from instructrec.goals import Goals, Operator, Predicate, compile_goals
+from instructrec.noise import Noise, Purpose
+from instructrec.protocols import CandidateSource, Instruction, Reaction, Reward, Slate, User
+from instructrec.rewards import EngagementReward
+from instructrec.sessions import Instructions, Reactions, Sessions, World
+from instructrec.texts import Texts
+
+_SESSION = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class UserState:
+    """The saved state of users written one at a time: who they are and what happened to them, arrays only.
+
+    Attributes:
+        sessions: Who they are.
+        turn: How many slates each saw, int32 [batch].
+        instruction: The text id of what each said last, int64 [batch].
+        goals: What each has in mind, or None where these users do not tell.
+        slates: What each was shown, padded with -1, int32 [batch, turn_limit, slate_size].
+        clicked: What each clicked, [batch, turn_limit, slate_size].
+    """
+
+    sessions: Sessions
+    turn: npt.NDArray[np.int32]
+    instruction: npt.NDArray[np.int64]
+    goals: Goals | None
+    slates: npt.NDArray[np.int32]
+    clicked: npt.NDArray[np.bool_]
+
+
+@dataclass
+class _Living:
+    """A user object and the slates it has seen, as bytes: how it is recognised."""
+
+    user: User
+    seen: bytes
+
+
+class UserPopulation:
+    """A `Population` of users written one at a time; made by `population_of`, which documents the arguments."""
+
+    def __init__(
+        self,
+        make_user: Callable[[], User],
+        catalogue: Catalogue,
+        *,
+        slate_size: int,
+        turn_limit: int,
+        num_predicates: int | None,
+        bank: Iterable[str],
+        keep: int,
+        fingerprint: str | None,
+    ) -> None:
+        if min(slate_size, turn_limit, keep) < 1:
+            raise ValueError(f"slate_size, turn_limit and keep are at least 1, got {slate_size}, {turn_limit}, {keep}")
+        self._make_user, self._catalogue = make_user, catalogue
+        self._slate_size, self._turn_limit, self._keep = slate_size, turn_limit, keep
+        self._texts = Texts(tuple(bank))
+        self._living: OrderedDict[_SESSION, _Living] = OrderedDict()
+        self._compiled: dict[tuple[Predicate, ...], Goals] = {}
+        self._philox = np.random.Philox(key=0)
+        self._generator = np.random.Generator(self._philox)
+        # Keys and an empty buffer: setting this is several times as fast as making a generator.
+        self._fresh = self._philox.state
+        user, first = self._begin(Sessions.first(0, 1), 0, _keys_alone(Sessions.first(0, 1), 0, None))
+        self._num_predicates = num_predicates if num_predicates is not None else 0 if first.goal is None else 8
+        self._fingerprint = fingerprint or _fingerprint(make_user, type(user))
+
+    @property
+    def texts(self) -> Texts:
+        """Everything they have said; grows as they speak."""
+        return self._texts
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the code of the user and of its factory, and of the settings."""
+        parts = (self._fingerprint, self._texts.bank, self._slate_size, self._turn_limit, self._num_predicates)
+        return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()[:16]
+
+    def arrive(self, sessions: Sessions, noise: Noise) -> tuple[UserState, Instructions]:
+        """Returns newly made users and what they say first."""
+        batch = len(sessions.lane)
+        goals = Goals.empty(batch, self._num_predicates) if self._num_predicates else None
+        keys, said = noise.integers(Purpose.PERSON, 2), []
+        for row in range(batch):
+            user, instruction = self._begin(sessions, row, keys[row])
+            said.append(instruction.text)
+            self._write_goal(goals, row, instruction, None, user)
+            self._remember(_session(sessions, row), _Living(user, b""))
+        shape = (batch, self._turn_limit, self._slate_size)
+        texts = self._texts.ids(said)
+        state = UserState(
+            sessions=sessions,
+            turn=np.zeros(batch, np.int32),
+            instruction=texts,
+            goals=goals,
+            slates=np.full(shape, -1, np.int32),
+            clicked=np.zeros(shape, np.bool_),
+        )
+        return state, Instructions(texts, goals)
+
+    def react(self, state: UserState, slates: Ints, noise: Noise) -> tuple[UserState, Reactions]:
+        """Shows every user a slate; rebuilds those of which no living copy is at this point of the session.
+
+        Raises:
+            ValueError: If slates or turns exceed what the population was made for, or a reaction makes no sense.
+            TypeError: If a user returns something else than a `Reaction`.
+            RuntimeError: If a user's method raises, or a user does not do the same again when rebuilt.
+        """
+        batch = len(state.turn)
+        if slates.shape != (batch, self._slate_size):
+            raise ValueError(
+                f"this population was made for slates of {self._slate_size}, got shape {slates.shape}; "
+                f"make it with population_of(..., slate_size={slates.shape[-1]})"
+            )
+        if batch and int(state.turn.max()) >= self._turn_limit:
+            raise ValueError(f"this population was made for {self._turn_limit} turns; make it with a higher turn_limit")
+        clicked, consumed = np.zeros((2, batch, self._slate_size), np.bool_)
+        left, texts = np.zeros(batch, np.bool_), state.instruction.copy()
+        goals = None if state.goals is None else replace(
+            state.goals, **{name: getattr(state.goals, name).copy() for name in state.goals.__dataclass_fields__}
+        )  # fmt: skip
+        keys = noise.integers(Purpose.USER, 2)
+        for row in range(batch):
+            living = self._living_copy(state, row)
+            reaction = self._react(living.user, slates[row], int(state.turn[row]), keys[row], state.sessions, row)
+            clicked[row, list(reaction.clicked)] = True
+            consumed[row, list(reaction.clicked if reaction.consumed is None else reaction.consumed)] = True
+            left[row] = reaction.left
+            if reaction.next is not None:
+                texts[row] = self._texts.ids([reaction.next.text])[0]
+                self._write_goal(goals, row, reaction.next, slates[row], living.user)
+            self._remember(
+                _session(state.sessions, row),
+                _Living(living.user, living.seen + slates[row].astype(np.int32).tobytes()),
+            )
+        rows, slates_so_far, clicked_so_far = np.arange(batch), state.slates.copy(), state.clicked.copy()
+        slates_so_far[rows, state.turn] = slates
+        clicked_so_far[rows, state.turn] = clicked
+        after = UserState(state.sessions, state.turn + np.int32(1), texts, goals, slates_so_far, clicked_so_far)
+        return after, Reactions(clicked, consumed, Instructions(texts, goals), left)
+
+    def past(self, state: UserState) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Returns nothing: a `User` tells of no past, shape [batch, 0]."""
+        shape = (len(state.turn), 0)
+        return np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+
+    def _rng(self, key: npt.NDArray[np.uint64]) -> np.random.Generator:
+        self._fresh["state"]["key"] = key
+        self._philox.state = self._fresh
+        return self._generator
+
+    def _begin(self, sessions: Sessions, row: int, key: npt.NDArray[np.uint64]) -> tuple[User, Instruction]:
+        where = _where(sessions, row, 0)
+        user: User = _called("the user factory", where, self._make_user)
+        first = _called(f"{type(user).__name__}.arrive", where, user.arrive, self._rng(key))
+        if not isinstance(first, Instruction):
+            raise TypeError(
+                f"{type(user).__name__}.arrive must return an Instruction, got {type(first).__name__} ({where})"
+            )
+        return user, first
+
+    def _react(
+        self, user: User, items: Ints, turn: int, key: npt.NDArray[np.uint64], sessions: Sessions, row: int
+    ) -> Reaction:
+        where, name = _where(sessions, row, turn), f"{type(user).__name__}.react"
+        # From here on the object is neither before nor after the turn; should it raise, it must not be met again.
+        self._living.pop(_session(sessions, row), None)
+        titles = tuple(self._catalogue.titles[item] for item in items)
+        slate = Slate(items=np.array(items, np.int32), titles=titles, turn=turn)
+        reaction = _called(name, where, user.react, slate, self._rng(key))
+        if not isinstance(reaction, Reaction):
+            raise TypeError(f"{name} must return a Reaction, got {type(reaction).__name__} ({where})")
+        if reaction.clicked and max(reaction.clicked) >= self._slate_size:
+            raise ValueError(
+                f"{name} clicked position {max(reaction.clicked)}; positions of a slate of {self._slate_size} "
+                f"are 0 to {self._slate_size - 1} ({where})"
+            )
+        return reaction
+
+    def _living_copy(self, state: UserState, row: int) -> _Living:
+        turn, session = int(state.turn[row]), _session(state.sessions, row)
+        seen = state.slates[row, :turn].tobytes()
+        living = self._living.get(session)
+        if living is not None and living.seen == seen:
+            return living
+        user, instruction = self._begin(state.sessions, row, _keys_alone(state.sessions, row, None))
+        text = self._texts.ids([instruction.text])[0]
+        for past_turn in range(turn):
+            key = _keys_alone(state.sessions, row, past_turn)
+            reaction = self._react(user, state.slates[row, past_turn], past_turn, key, state.sessions, row)
+            if reaction.clicked != tuple(np.flatnonzero(state.clicked[row, past_turn])):
+                raise RuntimeError(_did_otherwise(user, "clicked", _where(state.sessions, row, past_turn)))
+            text = text if reaction.next is None else self._texts.ids([reaction.next.text])[0]
+        if text != state.instruction[row]:
+            raise RuntimeError(_did_otherwise(user, "said", _where(state.sessions, row, turn)))
+        return _Living(user, seen)
+
+    def _remember(self, session: _SESSION, living: _Living) -> None:
+        self._living[session] = living
+        self._living.move_to_end(session)
+        if len(self._living) > self._keep:
+            self._living.popitem(last=False)
+
+    def _write_goal(self, goals: Goals | None, row: int, said: Instruction, shown: Ints | None, user: User) -> None:
+        if goals is None:
+            if said.goal is None:
+                return
+            raise ValueError(
+                f"{type(user).__name__} gives a goal with {said.text!r} but gave none with its first instruction in "
+                "session (0, 0, 0); say how many predicates a goal may have: population_of(..., num_predicates=8)"
+            )
+        compiled = self._compile(_resolved(said, shown, self._catalogue, user))
+        for name in goals.__dataclass_fields__:
+            getattr(goals, name)[row] = getattr(compiled, name)[0]
+
+    def _compile(self, goal: tuple[Predicate, ...]) -> Goals:
+        if goal not in self._compiled:
+            if len(self._compiled) >= 10_000:
+                self._compiled.clear()
+            self._compiled[goal] = compile_goals([goal], self._catalogue, self._num_predicates)
+        return self._compiled[goal]
+
+
+def population_of(
+    make_user: Callable[[], User],
+    catalogue: Catalogue,
+    *,
+    slate_size: int = 10,
+    turn_limit: int = 10,
+    num_predicates: int | None = None,
+    bank: Iterable[str] = (),
+    keep: int = 20_000,
+    fingerprint: str | None = None,
+) -> UserPopulation:
+    """Makes a population of users written one at a time.
+
+    Every session has a user of its own, made by ``make_user``. Nothing of it is saved but what happened to it: where
+    the object at hand is not at the point of the session that is asked for, a new one is made and lives through the
+    same slates again. So a user needs no saving or copying, but must be deterministic: all its luck comes from the
+    ``rng`` it is handed, which is meant for that call alone.
+
+    Args:
+        make_user: Makes a new user: a class, or a function without arguments.
+        catalogue: The items.
+        slate_size: Items per slate, as in the world.
+        turn_limit: Slates per session at most, as in the world.
+        num_predicates: How many predicates a goal may have; 0 means that these users tell no goals. Omitted: 8, or 0
+            if the user of the session (0, 0, 0) gives none with its first words.
+        bank: Texts known beforehand: an encoder can embed them before the first step.
+        keep: How many user objects to keep between steps; more users than that are rebuilt every turn.
+        fingerprint: What stands for the users' behaviour in the world's fingerprint; a hash of their code if omitted.
+            Give one where the behaviour depends on data or other code.
+
+    Raises:
+        TypeError: If ``arrive`` returns something else than an `Instruction`.
+        RuntimeError: If making a user fails, or its ``arrive`` raises.
+    """
+    return UserPopulation(
+        make_user,
+        catalogue,
+        slate_size=slate_size,
+        turn_limit=turn_limit,
+        num_predicates=num_predicates,
+        bank=bank,
+        keep=keep,
+        fingerprint=fingerprint,
+    )
+
+
+def world_of(
+    make_user: Callable[[], User],
+    catalogue: Catalogue,
+    *,
+    name: str = "users/Mine-v0",
+    reward: Reward | None = None,
+    candidates: CandidateSource | None = None,
+    slate_size: int = 10,
+    turn_limit: int = 10,
+    **settings: Any,
+) -> World:
+    """Makes a whole world of users written one at a time; see `population_of` for ``settings``.
+
+    Args:
+        make_user: Makes a new user: a class, or a function without arguments.
+        catalogue: The items.
+        name: The world's name.
+        reward: What a reaction is worth; a point per click if omitted.
+        candidates: Which items may be ranked each turn; all if omitted.
+        slate_size: Items per slate.
+        turn_limit: Slates per session at most.
+        settings: Further arguments of `population_of`.
+    """
+    users = population_of(make_user, catalogue, slate_size=slate_size, turn_limit=turn_limit, **settings)
+    return World(
+        name=name,
+        catalogue=catalogue,
+        population=users,
+        reward=EngagementReward() if reward is None else reward,
+        candidates=candidates,
+        slate_size=slate_size,
+        turn_limit=turn_limit,
+    )
+
+
+@dataclass
+class ScriptedUser:
+    """A user who says and does what is written down, whatever is shown; leaves when the script ends.
+
+    Attributes:
+        first: What it says first.
+        reactions: What it does, slate by slate.
+        slates: What it was shown.
+    """
+
+    first: Instruction | str
+    reactions: tuple[Reaction, ...] = ()
+    slates: list[Slate] = field(default_factory=list)
+
+    def arrive(self, rng: np.random.Generator) -> Instruction:
+        """Returns the first line."""
+        return Instruction(self.first) if isinstance(self.first, str) else self.first
+
+    def react(self, slate: Slate, rng: np.random.Generator) -> Reaction:
+        """Returns the next reaction of the script."""
+        self.slates.append(slate)
+        return self.reactions[slate.turn] if slate.turn < len(self.reactions) else Reaction(left=True)
+
+
+def _session(sessions: Sessions, row: int) -> _SESSION:
+    return int(sessions.seed[row]), int(sessions.lane[row]), int(sessions.ordinal[row])
+
+
+def _keys_alone(sessions: Sessions, row: int, turn: int | None) -> npt.NDArray[np.uint64]:
+    """Returns the key of one user's generator in a turn, or at the arrival, [2]."""
+    noise = Noise(sessions.keys[row : row + 1], np.array([turn or 0], np.int32))
+    key: npt.NDArray[np.uint64] = noise.integers(Purpose.PERSON if turn is None else Purpose.USER, 2)[0]
+    return key
+
+
+def _where(sessions: Sessions, row: int, turn: int) -> str:
+    seed, lane, ordinal = _session(sessions, row)
+    return f"session seed {seed}, lane {lane}, ordinal {ordinal}, turn {turn + 1}"
+
+
+def _called(name: str, where: str, method: Callable[..., Any], *given: Any) -> Any:
+    try:
+        return method(*given)
+    except Exception as error:
+        raise RuntimeError(f"{name} raised {type(error).__name__}: {error} ({where})") from error
+
+
+def _did_otherwise(user: User, did: str, where: str) -> str:
+    return (
+        f"{type(user).__name__} {did} something else when it lived through the same session again ({where}); "
+        "all of a user's luck must come from the rng it is handed, and none of it from outside"
+    )
+
+
+def _resolved(said: Instruction, shown: Ints | None, catalogue: Catalogue, user: User) -> tuple[Predicate, ...]:
+    """Returns the goal with critiques of the shown slate turned into bounds."""
+    goal = []
+    for predicate in said.goal or ():
+        if predicate.operator not in (Operator.MORE_THAN, Operator.LESS_THAN):
+            goal.append(predicate)
+            continue
+        if shown is None or predicate.position > len(shown):
+            seen = "no slate was shown yet" if shown is None else f"the slate holds {len(shown)} items"
+            raise ValueError(
+                f"{type(user).__name__} said {said.text!r}, a critique of position {predicate.position}, but {seen}"
+            )
+        number = catalogue.column(predicate.field).numbers[shown[predicate.position - 1]]
+        if np.isnan(number):
+            raise ValueError(
+                f"{type(user).__name__} said {said.text!r}, but item {shown[predicate.position - 1]} in position "
+                f"{predicate.position} has no {predicate.field!r} to compare with"
+            )
+        more = predicate.operator is Operator.MORE_THAN
+        # The next number up or down: bounds include their end, a comparison does not.
+        bound = float(np.nextafter(number, np.float32(np.inf if more else -np.inf), dtype=np.float32))
+        operator = Operator.AT_LEAST if more else Operator.AT_MOST
+        goal.append(
+            replace(
+                predicate, operator=operator, position=0, low=bound if more else -np.inf, high=np.inf if more else bound
+            )
+        )
+    return tuple(goal)
+
+
+def _fingerprint(make_user: Callable[[], User], kind: type) -> str:
+    parts: list[str] = []
+    maker: Any = make_user
+    while isinstance(maker, partial):
+        parts.append(repr((maker.args, sorted(maker.keywords.items()))))
+        maker = maker.func
+    for thing in (maker, kind):
+        parts.append(f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', repr(thing))}")
+        try:
+            parts.append(inspect.getsource(thing))
+        except (OSError, TypeError):
+            parts.append("source unknown")
+    # An object's address differs from process to process.
+    return hashlib.sha256(re.sub(r" at 0x[0-9a-fA-F]+", "", repr(parts)).encode(errors="surrogatepass")).hexdigest()[
+        :16
+    ]
