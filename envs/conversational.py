@@ -66,29 +66,29 @@ class Behaviour:
         allure_from_popularity: Correlation of allure with popularity beyond quality, 0 to 1. Assumed.
     """
 
-    click_bias: float = -0.5
-    click_per_star: float = 2.0
-    allure: float = 0.8
-    enjoyment_bias: float = 0.0
-    enjoyment_per_star: float = 3.0
-    soft_match: float = 2.0
-    hard_violation: float = 4.0
-    boredom: float = 2.0
+    click_bias: float = -3.7
+    click_per_star: float = 1.2
+    allure: float = 1.5
+    enjoyment_bias: float = -2.1
+    enjoyment_per_star: float = 4.5
+    soft_match: float = 3.0
+    hard_violation: float = 6.0
+    boredom: float = 1.2
     satiation_memory: float = 0.7
-    seen: float = 2.0
-    continue_after_skip: float = 0.9
-    continue_after_click: float = 0.9
+    seen: float = 3.0
+    continue_after_skip: float = 0.76
+    continue_after_click: float = 0.62
     perceived_miss: float = 0.05
     perceived_false_alarm: float = 0.027
-    satisfaction_rate: float = 0.4
+    satisfaction_rate: float = 0.3
     no_click_satisfaction: float = 0.1
     trust_recovery: float = 0.1
     trust_loss_violation: float = 0.5
-    trust_loss_clickbait: float = 0.5
-    leave_bias: float = -2.5
+    trust_loss_clickbait: float = 0.7
+    leave_bias: float = -4.3
     leave_fatigue: float = 1.0
-    leave_dissatisfaction: float = 5.0
-    leave_distrust: float = 3.0
+    leave_dissatisfaction: float = 9.0
+    leave_distrust: float = 4.0
     reveal: float = 0.9
     new_goal: float = 0.15
     critique: float = 0.2
