@@ -117,7 +117,7 @@ def fit_factors(
     ratings.sort_indices()
     by_item = ratings.T.tocsr()
     rated = np.diff(ratings.indptr) > 0
-    mean = float(rating.mean())
+    mean = float(ratings.data.mean())  # Of the sorted ratings, so that their order cannot matter.
     start = np.zeros((num_items, 1 + rank))
     start[:, 1:] = 0.1 * np.random.default_rng(seed).standard_normal((num_items, rank))
     people = _Side(np.zeros((num_persons, 1 + rank)), np.zeros((num_persons, 1 + rank, 1 + rank)))
