@@ -67,7 +67,8 @@ class TokenRows:
             new = np.unique(places[~known])
             self._rows[new] = encoder.tokenize([self._bank[place - 1] for place in new])
             self._known[new] = True
-        return self._rows[places]
+        rows: npt.NDArray[np.int32] = self._rows[places]
+        return rows
 
     def _with_free(
         self, ids: Ints, places: Ints, outside: npt.NDArray[np.bool_], texts: Texts, encoder: TextEncoder
