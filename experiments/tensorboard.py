@@ -149,6 +149,7 @@ NAMES = {
     "train/n_updates": "learning/updates",
     "time/fps": "speed/steps_per_second",
 }
+# What `instructrec.experiments.watch` writes itself, per user-step.
 _DROPPED = ("time/iterations", "time/time_elapsed", "time/total_timesteps")
 
 
@@ -162,7 +163,7 @@ class GroupedWriter(KVWriter):
         """Writes what the logger has gathered."""
         values: dict[str, float | None] = {}
         for key, value in key_values.items():
-            if key in _DROPPED or "tensorboard" in (key_excluded.get(key) or ()):
+            if key in _DROPPED or key.endswith("_seconds") or "tensorboard" in (key_excluded.get(key) or ()):
                 continue
             if isinstance(value, int | float | np.number):
                 if key == "train/entropy_loss":  # SB3 logs minus the entropy.

@@ -1,0 +1,159 @@
+"""Watching training: progress for people, events for TensorBoard, checkups, and checkpoints that survive a kill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+
+from instructrec import runs
+from instructrec.experiments.checkups import Examiner
+from instructrec.experiments.evaluation import Competitor
+from instructrec.experiments.progress import Advance, silent
+from instructrec.experiments.tensorboard import Events, GroupedWriter
+
+CURVE = "curve.json"
+_BATCH_TIMES = {"read": "encode", "score": "score", "draw": "draw", "env": "environment", "update": "update"}
+
+
+class Watch(BaseCallback):
+    """Watches an SB3 algorithm train.
+
+    Args:
+        events: Where numbers go.
+        steps: User-steps of training in all.
+        ranker_of: Returns the algorithm's present ranker, for checkups.
+        examiner: Examines it; None for no checkups.
+        checkups: How many checkups to make, evenly spread; the last stands at the end.
+        advance: Is told how far training has come.
+        save: Writes the algorithm into an empty folder; None for no checkpoints.
+        run: The run folder that checkpoints go to.
+        checkpoint_seconds: Least time between checkpoints; 0 makes one after every iteration.
+        curve: Rows of the learning curve so far, for a run that is resumed.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        steps: int,
+        *,
+        ranker_of: Callable[[Any], Competitor] | None = None,
+        examiner: Examiner | None = None,
+        checkups: int = 8,
+        advance: Advance = silent,
+        save: Callable[[Path], None] | None = None,
+        run: Path | None = None,
+        checkpoint_seconds: float = 30.0,
+        curve: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        super().__init__()
+        self.curve: list[dict[str, float]] = [dict(row) for row in curve]
+        self.seconds = 0.0
+        self._events, self._steps, self._advance = events, steps, advance
+        self._ranker_of, self._examiner, self._checkups = ranker_of, examiner, checkups
+        self._save, self._run, self._every = save, run, checkpoint_seconds
+        self._begun = self._saved_at = self._iteration_at = time.monotonic()
+        self._iterations, self._checked = 0, 0
+        self._rewards: list[np.ndarray[Any, Any]] = []
+        self._components: dict[str, list[float]] = {}
+        self._ended = 0
+
+    def _on_training_start(self) -> None:
+        self.model.set_logger(Logger(folder=None, output_formats=[GroupedWriter(self._events)]))
+        self._begun = self._saved_at = self._iteration_at = time.monotonic()
+        self._checked = self.num_timesteps
+        statistics = getattr(self.training_env, "episode_statistics", None)
+        self._ended = 0 if statistics is None else statistics.count
+
+    def _on_step(self) -> bool:
+        outcome = getattr(self.training_env, "last_outcome", None)
+        if outcome is not None:
+            reactions = outcome.reactions
+            parts = {
+                "reward/slate": outcome.reward,
+                "reward/clicks": reactions.clicked.sum(axis=1),
+                "reward/consumed": reactions.consumed.sum(axis=1),
+                "reward/first_position": outcome.item_rewards[:, 0],
+                "reward/left": reactions.left,
+            }
+            for name, values in parts.items():
+                self._components.setdefault(name, []).append(float(np.mean(values)))
+        words = f"return {self.curve[-1]['return']:.1f}" if self.curve else ""
+        self._advance(min(self.num_timesteps / self._steps, 1.0), words)
+        return True
+
+    def _on_rollout_start(self) -> None:
+        # The end of an iteration: what was collected before has been learned from.
+        if self._iterations:
+            self._end_iteration(last=False)
+        self._iterations += 1
+
+    def _on_training_end(self) -> None:
+        if self._iterations:
+            self._end_iteration(last=True)
+        self.seconds = time.monotonic() - self._begun
+
+    def _end_iteration(self, *, last: bool) -> None:
+        step, now = self.num_timesteps, time.monotonic()
+        values: dict[str, float] = {name: float(np.mean(rows)) for name, rows in self._components.items()}
+        self._components = {}
+        values |= self._sessions()
+        if now > self._iteration_at:
+            turns = self.model.n_steps * self.training_env.num_envs  # type: ignore[attr-defined]
+            values["speed/steps_per_second"] = turns / (now - self._iteration_at)
+        self._iteration_at = now
+        self._events.scalars(step, values)
+        self.model.logger.dump(step)
+        self._batch_times(step)
+        if "reward/session_return" in values:
+            self.curve.append({"step": float(step), "return": values["reward/session_return"]})
+        if self._examiner is not None and (last or step - self._checked >= self._steps / max(self._checkups, 1)):
+            self._check_up(step)
+        self._events.flush()
+        if self._save is not None and self._run is not None and (last or now - self._saved_at >= self._every):
+            runs.save_checkpoint(self._run, step, self._write)
+            self._saved_at = time.monotonic()
+
+    def _sessions(self) -> dict[str, float]:
+        """Returns means over the sessions that ended in this iteration."""
+        statistics = getattr(self.training_env, "episode_statistics", None)
+        if statistics is None or statistics.count == self._ended:
+            return {}
+        latest = statistics.since(self._ended)
+        self._ended = statistics.count
+        return {
+            "reward/session_return": float(np.mean(latest.returns)),
+            "reward/session_length": float(np.mean(latest.lengths)),
+            "reward/leave_rate": float(np.mean(latest.left)),
+        }
+
+    def _batch_times(self, step: int) -> None:
+        """Writes where the iteration's time went, per user-step."""
+        seconds = getattr(self.model, "seconds", None) or {}
+        turns = self.model.n_steps * self.training_env.num_envs  # type: ignore[attr-defined]
+        self._events.scalars(
+            step,
+            {f"speed/us_per_step_{told}": 1e6 * seconds[n] / turns for n, told in _BATCH_TIMES.items() if n in seconds},
+        )
+
+    def _check_up(self, step: int) -> None:
+        assert self._examiner is not None
+        if self._ranker_of is None:
+            return
+        found = self._examiner.examine(self._ranker_of(self.model))
+        self._checked = step
+        self._events.scalars(step, found.values)
+        self._events.latencies(step, found.milliseconds)
+        row = {"step": float(step), "return": self.curve[-1]["return"]} if self.curve else {"step": float(step)}
+        row |= {name.rpartition("/")[2]: value for name, value in found.values.items()}
+        self.curve[-1:] = [row]
+
+    def _write(self, folder: Path) -> None:
+        assert self._save is not None
+        self._save(folder)
+        runs.write_json(folder / CURVE, self.curve)
