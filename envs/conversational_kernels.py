@@ -297,7 +297,10 @@ def react(
             if _seen_before(item, past[who], consumed_items[n], num_consumed[n]):
                 shared -= constants.seen
             likes = _sigmoid(
-                constants.click_bias + constants.click_per_star * stars + constants.allure * np.float64(items.allure[item]) + shared
+                constants.click_bias
+                + constants.click_per_star * stars
+                + constants.allure * np.float64(items.allure[item])
+                + shared
             )
             enjoys = _sigmoid(constants.enjoyment_bias + constants.enjoyment_per_star * stars + shared)
             if violations > 0:

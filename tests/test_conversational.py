@@ -44,7 +44,15 @@ def small_bank(catalogue: Catalogue) -> Bank:
     comedy = Predicate(field="genre", operator="include", values=("Comedy",))
     early = Predicate(field="year", operator="at_most", high=1989, reveal="on_violation")
     predicates = ((comedy,), (comedy, early))
-    texts = ("", "a comedy", "before 1990 please", "a comedy before 1990", "newer than the first", "newer than another", "more")
+    texts = (
+        "",
+        "a comedy",
+        "before 1990 please",
+        "a comedy before 1990",
+        "newer than the first",
+        "newer than another",
+        "more",
+    )
     return Bank(
         texts=texts,
         predicates=predicates,
@@ -78,9 +86,7 @@ def world(**constants: float) -> World:
     population = ConversationalPopulation(
         catalogue, tastes, small_bank(catalogue), topic="genre", behaviour=Behaviour(**settings), slate_size=SLATE
     )
-    return World(
-        name="test", catalogue=catalogue, population=population, reward=EngagementReward(), slate_size=SLATE
-    )
+    return World(name="test", catalogue=catalogue, population=population, reward=EngagementReward(), slate_size=SLATE)
 
 
 def shown(items: np.ndarray, batch: int) -> np.ndarray:
@@ -224,7 +230,9 @@ def test_the_kernel_agrees_with_itself_run_as_plain_python(monkeypatch: pytest.M
     import instructrec.envs.conversational as module
     import instructrec.envs.conversational_kernels as kernels
 
-    for name in ("_mix _turn_key _uniform _sigmoid _phrase _draw _has _seen_before _meets _boredom _can_critique").split():
+    for name in (
+        "_mix _turn_key _uniform _sigmoid _phrase _draw _has _seen_before _meets _boredom _can_critique"
+    ).split():
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
     monkeypatch.setattr(module, "react", kernels.react.py_func)
     monkeypatch.setattr(module, "arrive", kernels.arrive.py_func)
