@@ -38,8 +38,13 @@ LEADING = _words("from in with about made released set out")
 """What may lead from "nothing" to what it negates, but not from one negated thing to the next."""
 ALTERNATIVES = _words("or nor")
 ARTICLES = _words("a an some any the")
-OPENERS = _words("it should be has to must have come out")
-"""How a clause may begin before what it says: "it should be rated 4 or higher"."""
+OPENERS = _words("it should be has to must have come came out that released made from in of the with a an only")
+"""How a frame may begin before what it says: in "it should be rated 4 or higher" the last four words are enough."""
+NUMBERS = {
+    **{"two": 2.0, "three": 3.0, "four": 4.0, "five": 5.0, "six": 6.0, "seven": 7.0, "eight": 8.0, "nine": 9.0},
+    **{"ten": 10.0, "twelve": 12.0, "fifteen": 15.0, "twenty": 20.0, "thirty": 30.0, "forty": 40.0, "fifty": 50.0},
+}
+"""Numbers that are said in words; "one" is too often no number."""
 
 
 def ordinal(position: int) -> str:

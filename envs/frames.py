@@ -15,7 +15,7 @@ from instructrec.goals import Operator
 HEADS = (("movie", "movies"), ("film", "films"), ("flick", "flicks"), ("picture", "pictures"))
 
 MEASURES = (
-    Measure("year", 1.0, 5.0, 1870, 2100),
+    Measure("year", 1.0, 5.0, 1870, 2100, now=2018),
     Measure("rating", 0.5, 0.5, 0.5, 5.0),
 )
 
@@ -113,6 +113,12 @@ _YEARS = (
         "from {low} on", "made since {low}", "released in {low} or later", "from {low} onwards", "from {low} or later",
         "made after {beyond}", "released after {beyond}", "from after {beyond}", "that came out after {beyond}",
     ),
+    *_numbers(
+        "year", Operator.AT_LEAST, Role.AFTER,
+        "from the last {span} years", "made in the past {span} years", "released in the last {span} years",
+        "from the past {span} years",
+        "from the last {decades} decades", "made in the past {decades} decades", "of the past {decades} decades",
+    ),
     *_numbers("year", Operator.AT_LEAST, Role.BEFORE, "post-{beyond}"),
     *_numbers(
         "year", Operator.AT_LEAST, Role.CLAUSE,
@@ -150,7 +156,7 @@ _RATINGS = (
         "rating", Operator.AT_LEAST, Role.AFTER,
         "rated {low} or better", "rated at least {low}", "with at least {low} stars", "with a rating of {low} or more",
         "with {low} stars or more", "rated {low} and up", "rated {low} or higher", "with a rating of at least {low}",
-        "with an average rating of at least {low}",
+        "with an average rating of at least {low}", "with {low} stars and above",
     ),
     *_numbers(
         "rating", Operator.AT_LEAST, Role.CLAUSE,

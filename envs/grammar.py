@@ -24,6 +24,8 @@ _AFTER_HEAD = 0.4
 """How often an exclusion stands after the head ("with no horror") rather than in a clause. Assumed."""
 _AS_CLAUSE = 0.12
 """How often a wish or a year stands in a clause of its own. Assumed."""
+_ATTEMPTS = 1000
+_PLURALS = frozenset({"some", "any", "many", "those", "list", "clause"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +73,26 @@ def frame_numbers(frame: Frame, predicate: Predicate, measure: Measure) -> dict[
         "before": p.high + measure.step,
         "exact": p.low,
     }
+    if measure.now is not None:
+        span = measure.now + measure.step - p.low
+        known |= {"span": span, "decades": span / 10}
     if ("exact" in frame.slots) != (p.low == p.high):
         return None
     for slot in frame.slots:
         if slot not in known:
             return None
         number = known[slot]
-        if slot != "exact" and number % measure.round_to:
+        # "the last decades" is no number of them, and "the last 49 years" is nobody's.
+        natural = 2 <= number == int(number) if slot == "decades" else slot == "exact" or not number % measure.round_to
+        if not natural or number <= 0:
             return None
         said[slot] = f"{number:g}"
     return said
+
+
+def _head(words: Vocabulary, rng: np.random.Generator) -> tuple[str, str]:
+    # The first two words for an item, "movie" and "film", are said twice as often as the others. Assumed.
+    return _pick(rng, words.heads[:2] + words.heads)
 
 
 class _Phrase:
@@ -113,14 +125,15 @@ class _Phrase:
         after = [text for _, text in sorted(self.after, key=lambda pair: pair[0])]
         if self.something:
             return " ".join(part for part in ("something", joined(before), *after) if part)
-        *attributes, head = self.heads or [_pick(self.rng, self.words.heads)]
+        *attributes, head = self.heads or [_head(self.words, self.rng)]
         core = [self.superlative, *before, *(one for one, _ in attributes), head[plural]]
         return " ".join(part for part in (*core, *after) if part)
 
 
 def _term_for(words: Vocabulary, rng: np.random.Generator, sense: Sense, speeches: Sequence[Speech]) -> Term | None:
     fitting = [term for term in sense.terms if term.speech in speeches]
-    return _pick(rng, fitting) if fitting else None
+    # The most ordinary word, which stands first, is said twice as often as another. Assumed.
+    return _pick(rng, fitting[:1] + fitting) if fitting else None
 
 
 _ANY_SPEECH = tuple(Speech)
@@ -140,7 +153,7 @@ def _stuff(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
         elif term.speech is Speech.MASS and rng.random() < 0.5:
             parts.append(term.text)
         else:
-            parts.append(f"{term.text} {_pick(rng, words.heads)[1]}")
+            parts.append(f"{term.text} {_head(words, rng)[1]}")
     return " or ".join(parts)
 
 
@@ -151,7 +164,7 @@ def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -
         term = _term_for(words, rng, words.sense_of_value(predicate.field, value), _PLAIN)
         if term is None:
             raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
-        one, many = (term.text, term.plural) if term.speech is Speech.NOUN else _pick(rng, words.heads)
+        one, many = (term.text, term.plural) if term.speech is Speech.NOUN else _head(words, rng)
         prefix = "" if term.speech is Speech.NOUN else f"{term.text} "
         units.append((prefix + one, prefix + many))
     return " or ".join(one for one, _ in units), " or ".join(many for _, many in units)
@@ -210,7 +223,7 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     }.get(term.speech, "one")
     said = {slot: term.text}
     if slot == "one":
-        one = term.text if term.speech is Speech.NOUN else f"{term.text} {_pick(rng, words.heads)[0]}"
+        one = term.text if term.speech is Speech.NOUN else f"{term.text} {_head(words, rng)[0]}"
         said = {"one": with_article(one)}
     return _fill(_pick(rng, _frames(words, None, Role.CLAUSE, slot)).text, said)
 
@@ -312,7 +325,7 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
 
 
 def _noun_phrases(phrase: _Phrase, shape: str) -> dict[str, str]:
-    many = shape in ("many", "some", "any", "those")
+    many = shape in _PLURALS
     text = phrase.render(plural=many)
     definite = f"the {text}" if phrase.superlative else ""
     match shape:
@@ -367,13 +380,19 @@ def realise(
     templates = words.templates[family]
     if not predicates:
         templates = tuple(t for t in templates if not {"list", "clauses", "clause"} & set(SLOT.findall(t)))
+    if any(predicate.operator is Operator.SHARE for predicate in predicates):
+        templates = tuple(t for t in templates if _PLURALS & set(SLOT.findall(t))) or templates
     text = ""
-    while not text:
+    for _ in range(_ATTEMPTS):
         template = _pick(rng, templates)
         if "{clause}" in template:
             text = _fill(template, {"clause": clause(words, rng, predicates[0])})
         else:
             text = _sentence(words, rng, predicates, template)
+        if text:
+            break
+    else:
+        raise ValueError(f"no {family} template of {words.name!r} fits {', '.join(map(str, predicates))}; add one")
     if family in ("opening", "vague", "implicit") and rng.random() < style.reset:
         text = _pick(rng, words.resets) + text
     return finish(text, words, rng, style)

@@ -18,6 +18,7 @@ from instructrec.envs.english import (
     FUNCTION_WORDS,
     LEADING,
     NEGATIONS,
+    NUMBERS,
     OPENERS,
     SHORTEST_MISSPELT,
     THROUGH,
@@ -31,6 +32,7 @@ _PUNCTUATION = frozenset(".,;:!?()[]{}-–—\"'`*/_…")
 _BOUNDARIES = frozenset(".,;:!?()")
 _LONGEST_FORGIVEN = 24
 _MOST_ORDINALS = 50
+_LONGEST_SPAN = 150
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,13 @@ class _Token:
 def _tokens(text: str) -> list[_Token]:
     # Apostrophes vanish inside words, so that "don't", "dont" and "don’t" are one word and "90's" is "90s".
     plain = re.sub(r"(?<=\w)['’ʼ](?=\w)", "", unicodedata.normalize("NFKC", text))
+    # Speech recognisers write "1990 s".
+    plain = re.sub(r"(?<!\w)(\d\d|\d{4}) [sS](?!\w)", r"\1s", plain)
     found = []
     for match in _TOKEN.finditer(plain):
         word = match[0]
         number = float(word) if word[0].isdigit() and word.isascii() and word.replace(".", "", 1).isdigit() else None
-        found.append(_Token(word.lower(), word, number))
+        found.append(_Token(word.lower(), word, NUMBERS.get(word.lower(), number)))
     return found
 
 
@@ -143,13 +147,13 @@ class _Lexicon:
             self._learn(words_of(frame.text.split("{")[0].removeprefix("but ")), _Means(negates=True))
         elif frame.field:
             spoken = words_of(SLOT.sub(" xslotx ", frame.text))
-            phrase = [f"<{frame.field}>" if word == "xslotx" else word for word in spoken]
+            slots = iter("<span>" if slot in ("span", "decades") else f"<{frame.field}>" for slot in frame.slots)
+            phrase = [next(slots) if word == "xslotx" else word for word in spoken]
             self._learn(phrase, _Means(frame=frame))
             # "it should be rated 4 or higher" is understood without its first words too.
-            short = phrase
-            while short[0] in OPENERS and short[1] != f"<{frame.field}>":
-                short = short[1:]
-            self._learn(short, _Means(frame=frame))
+            while phrase[0] in OPENERS and phrase[1] in self.stop:
+                phrase = phrase[1:]
+                self._learn(phrase, _Means(frame=frame))
 
     def _misspellings(self) -> Mapping[str, tuple[str, ...]]:
         near: dict[str, list[str]] = {}
@@ -193,6 +197,8 @@ class _Lexicon:
             if token.text in node.children:
                 pending.append((here + 1, node.children[token.text], numbers))
             if token.number is not None:
+                if "<span>" in node.children and 1 <= token.number <= _LONGEST_SPAN:
+                    pending.append((here + 1, node.children["<span>"], [*numbers, token.number]))
                 for measure in self.measures:
                     child = node.children.get(f"<{measure.field}>")
                     if child is not None and measure.lowest <= token.number <= measure.highest:
@@ -290,8 +296,11 @@ class _Reader:
         elif means.position:
             self.position = means.position
         elif means.frame is not None:
+            # "nothing made before 1990" turns the bound round; "no horror made before 1990" describes what is wanted.
+            self.negated = self.negated and not self.denied
+            measure = self.lexicon.vocabulary.measure_of[means.frame.field]
+            self._sense(_from_frame(means.frame, numbers, measure), said)
             self.negated, self.alternative = False, -1
-            self._add(_from_frame(means.frame, numbers, self.lexicon.vocabulary.measure_of[means.frame.field]))
         elif means.predicate is not None:
             if means.after and self.denied:
                 # "no horror from the last few years": what follows the negated thing describes what is wanted.
@@ -339,6 +348,8 @@ class _Reader:
 def _from_frame(frame: Frame, numbers: Sequence[float], measure: Measure) -> Predicate:
     """Returns the predicate that a number frame says with these numbers."""
     said = dict(zip(frame.slots, numbers, strict=True))
+    if measure.now is not None and ("span" in said or "decades" in said):
+        said["low"] = measure.now + measure.step - said.get("span", 10 * said.get("decades", 0.0))
     low = said.get("low", said.get("exact", said["beyond"] + measure.step if "beyond" in said else 0.0))
     high = said.get("high", said.get("exact", said["before"] - measure.step if "before" in said else 0.0))
     match frame.operator:
@@ -377,7 +388,7 @@ def parse(text: str, vocabulary: Vocabulary) -> Parse:
     """
     lexicon = _lexicon(vocabulary)
     tokens = [
-        _Token(lexicon.forgive(token.text), token.written, token.number) if token.number is None else token
+        _Token(lexicon.forgive(token.text), token.written, None) if token.number is None else token
         for token in _tokens(text)
     ]
     return _Reader(lexicon, tokens).read()

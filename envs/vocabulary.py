@@ -17,6 +17,7 @@ from instructrec.catalogue import Catalogue
 from instructrec.goals import Operator, Predicate
 from instructrec.splits import Split, split_group
 
+_LARGE_GROUP = 5
 SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -76,7 +77,8 @@ class Frame:
     Slots: ``stuff`` (a term and what it applies to: "scary movies"), ``adjective``, ``one`` ("a scary movie"),
     ``after``, ``period``, ``superlative`` take terms; ``low``, ``high``, ``exact`` take the predicate's bounds,
     ``beyond`` the number below an at_least bound ("after 1999" is 2000 on), ``before`` the number above an at_most
-    bound. A frame without an operator asks for what its term means; one without a field fits every attribute.
+    bound, ``span`` and ``decades`` the time from an at_least bound until now. A frame without an operator asks for
+    what its term means; one without a field fits every attribute.
     """
 
     text: str
@@ -100,6 +102,7 @@ class Measure:
         round_to: Bounds are said only where the number said is a multiple of this.
         lowest: The smallest number that is understood as one.
         highest: The largest.
+        now: Where "the last ten years" ends, for attributes that are times.
     """
 
     field: str
@@ -107,6 +110,7 @@ class Measure:
     round_to: float
     lowest: float
     highest: float
+    now: float | None = None
 
 
 @dataclass(frozen=True)
@@ -233,12 +237,18 @@ class Vocabulary:
         """Returns the vocabulary with only the templates and frames, and the terms, of these splits.
 
         Alternatives are split within their group (the terms of one sense, the frames that say one thing in one place),
-        so every meaning can be said in every split. Heads, courtesies and cues are everybody's.
+        so every meaning can be said in every split, and the most ordinary one (two of a large group), which stands
+        first, in training. Heads, courtesies and cues are everybody's.
         """
         shapes, words = set(templates), set(synonyms)
 
-        def kept(axis: str, names: Iterable[str], wanted: set[Split]) -> tuple[str, ...]:
-            return tuple(name for name, split in split_group(axis, list(names)).items() if split in wanted)
+        def kept(
+            axis: str, names: Iterable[str], wanted: set[Split], *, ordinary: tuple[int, int] = (1, 2)
+        ) -> tuple[str, ...]:
+            alternatives = list(names)
+            first = ordinary[len(alternatives) >= _LARGE_GROUP]
+            splits = split_group(axis, alternatives, for_training=first)
+            return tuple(name for name, split in splits.items() if split in wanted)
 
         groups: dict[tuple[object, ...], list[Frame]] = {}
         for frame in self.frames:
@@ -259,5 +269,7 @@ class Vocabulary:
             senses=tuple(senses),
             portions=tuple(replace(p, frames=kept("templates", p.frames, shapes)) for p in self.portions),
             comparatives=tuple(replace(c, terms=kept("synonyms", c.terms, words)) for c in self.comparatives),
-            templates={family: kept("templates", texts, shapes) for family, texts in self.templates.items()},
+            templates={
+                family: kept("templates", texts, shapes, ordinary=(0, 0)) for family, texts in self.templates.items()
+            },
         )

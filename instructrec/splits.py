@@ -53,7 +53,7 @@ def split_of(axis: str, key: str) -> Split:
     return Split.VALIDATION if place < _TEST_FROM else Split.TEST
 
 
-def split_group(axis: str, names: Sequence[str]) -> dict[str, Split]:
+def split_group(axis: str, names: Sequence[str], *, for_training: int = 0) -> dict[str, Split]:
     """Splits a short list of alternatives, such as the synonyms of one word, so that no split goes without.
 
     A group of three or more gives validation and test at least one name each and train the rest, 20 % each where the
@@ -62,6 +62,8 @@ def split_group(axis: str, names: Sequence[str]) -> dict[str, Split]:
     Args:
         axis: One of `AXES`.
         names: Distinct names.
+        for_training: How many names, the first, are train's whatever their hash: the words without which nothing is
+            learned. Too many are cut down to what leaves the other splits one each.
 
     Raises:
         ValueError: If a name repeats or the axis is unknown.
@@ -70,7 +72,8 @@ def split_group(axis: str, names: Sequence[str]) -> dict[str, Split]:
         repeated = next(name for name in names if list(names).count(name) > 1)
         raise ValueError(f"{repeated!r} stands twice in one group of {axis}; alternatives must be distinct")
     held_out = max(1, round(len(names) / 5)) if len(names) >= _FEWEST_TO_SPLIT else 0
-    ranked = sorted(names, key=lambda name: (_place(axis, name), name))
+    kept = set(names[: min(for_training, len(names) - 2 * held_out)])
+    ranked = sorted(names, key=lambda name: (name not in kept, _place(axis, name), name))
     train = ranked[: len(ranked) - 2 * held_out]
     validation = set(ranked[len(train) : len(train) + held_out])
     return {

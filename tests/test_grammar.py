@@ -99,6 +99,31 @@ def test_splits_share_no_template_and_no_synonym():
                 assert not {t.text for t in one.terms} & {t.text for t in other.terms}
 
 
+def test_the_most_ordinary_words_are_heard_in_training():
+    train = words((Split.TRAIN,), (Split.TRAIN,))
+    known = {term.text for sense in train.senses for term in sense.terms}
+    assert known >= {
+        "action",
+        "animated",
+        "comedy",
+        "romantic",
+        "horror",
+        "scary",
+        "thriller",
+        "sci-fi",
+        "90s",
+        "recent",
+    }
+    assert known >= {"good", "highly rated", "popular", "best rated", "newest"}
+    assert {"no {stuff}", "nothing {adjective}", "made after {beyond}"} <= {frame.text for frame in train.frames}
+
+
+def test_a_share_of_the_slate_is_asked_of_many():
+    half = Predicate(field="genre", operator=Operator.SHARE, values=("War",), share=0.5, hard=False)
+    for text in said([half], 100):
+        assert not re.search(r"\ba (movie|film|flick|picture)\b", text.lower()), text
+
+
 def test_a_request_says_all_of_it_in_many_ways():
     texts = said([THRILLER, NINETIES, NO_HORROR], 200)
     assert len(set(texts)) > 150

@@ -49,6 +49,16 @@ def test_a_group_is_split_by_its_members_not_their_order():
     assert split_group("templates", names) == split_group("templates", names[::-1])
 
 
+def test_the_ordinary_words_are_for_training_and_the_others_still_have_theirs():
+    names = [f"word {number}" for number in range(5)]
+    for first in names:
+        group = [first, *(name for name in names if name != first)]
+        splits = split_group("synonyms", group, for_training=1)
+        assert splits[first] is Split.TRAIN
+        assert set(splits.values()) == set(EVERY_SPLIT)
+    assert set(split_group("synonyms", names, for_training=9).values()) == set(EVERY_SPLIT)
+
+
 def test_a_repeated_alternative_is_refused():
     with pytest.raises(ValueError, match="'b' stands twice"):
         split_group("synonyms", ["a", "b", "b"])
