@@ -114,7 +114,6 @@ def fit_factors(
     ratings = sparse.csr_array((rating, (person, item)), shape=(num_persons, num_items))
     if ratings.nnz != len(rating):
         raise ValueError(f"{len(rating) - ratings.nnz} ratings repeat a person and item; keep one of each")
-    ratings.sort_indices()
     by_item = ratings.T.tocsr()
     rated = np.diff(ratings.indptr) > 0
     mean = float(ratings.data.mean())  # Of the sorted ratings, so that their order cannot matter.

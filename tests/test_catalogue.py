@@ -53,6 +53,12 @@ def test_the_masks_of_sixty_four_values_are_all_different():
     assert column.mask_of(["63"]) == 1 << 63
 
 
+def test_values_given_keep_their_order_and_may_go_unused():
+    column = Column.multi_valued("genre", [("B",), ("A", "C")], values=["C", "B", "A", "Unused"])
+    assert column.values == ("C", "B", "A", "Unused")
+    np.testing.assert_array_equal(column.indicators(), [[0, 1, 0, 0], [1, 0, 1, 0]])
+
+
 def test_a_mask_is_the_union_of_its_values():
     column = catalogue().column("genre")
     assert column.mask_of(["Comedy", "Horror"]) == column.mask_of(["Comedy"]) | column.mask_of(["Horror"])

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from instructrec.factors import fit_factors, fold_in
+from instructrec.factors import _Side, _solve, fit_factors, fold_in
 
 NUM_PERSONS, NUM_ITEMS, RANK = 150, 80, 2
 
@@ -81,6 +82,23 @@ def test_fitting_is_deterministic_and_blind_to_the_order_of_ratings(world):
     order = np.random.default_rng(2).permutation(len(person))
     shuffled = fitted(person[order], item[order], rating[order])
     np.testing.assert_array_equal(first.person_factors, shuffled.person_factors)
+
+
+def test_each_update_is_the_exact_posterior_given_uncertain_items():
+    """One person, two items whose bias and factor are uncertain and covary, against moments of a million draws."""
+    rng = np.random.default_rng(0)
+    vectors, noise, prior = np.array([[0.3, 0.5], [-0.2, 0.8]]), 0.5, np.array([2.0, 1.0])
+    covariances = np.array([[[0.2, 0.1], [0.1, 0.3]], [[0.1, -0.08], [-0.08, 0.2]]])
+    ratings = sparse.csr_array(np.array([[4.0, 2.0]]))
+    information, evidence = np.diag(prior), np.zeros(2)
+    for item, rating in enumerate((4.0, 2.0)):
+        bias, factor = rng.multivariate_normal(vectors[item], covariances[item], 1_000_000).T
+        design = np.stack([np.ones_like(factor), factor])
+        information = information + design @ design.T / len(bias) / noise
+        evidence = evidence + design @ (rating - 3.0 - bias) / len(bias) / noise
+    side = _solve(ratings, 3.0, _Side(vectors, covariances), prior, noise)
+    np.testing.assert_allclose(side.vectors[0], np.linalg.solve(information, evidence), atol=5e-3)
+    np.testing.assert_allclose(side.covariances[0], np.linalg.inv(information), atol=5e-3)
 
 
 def padded(world, people, length=48):

@@ -76,10 +76,18 @@ def test_a_missing_number_meets_no_range(operator):
     assert 5 not in matching(predicate)
 
 
-@pytest.mark.parametrize("operator", [Operator.AT_LEAST, Operator.HIGHEST])
-def test_a_bound_that_the_operator_does_not_use_changes_nothing(operator):
-    plain = Predicate(field="year", operator=operator, low=1990, share=0.4)
-    assert matching(plain) == matching(Predicate(field="year", operator=operator, low=1990, high=1991, share=0.4))
+@pytest.mark.parametrize(
+    ("operator", "used", "unused"),
+    [
+        (Operator.AT_LEAST, {"low": 1990}, {"high": 1991}),
+        (Operator.AT_MOST, {"high": 1990}, {"low": 1989}),
+        (Operator.HIGHEST, {"share": 0.4}, {"high": 2000}),
+        (Operator.LOWEST, {"share": 0.4}, {"low": 1980}),
+    ],
+)
+def test_a_bound_that_the_operator_does_not_use_changes_nothing(operator, used, unused):
+    plain = Predicate(field="year", operator=operator, **used)
+    assert matching(plain) == matching(Predicate(field="year", operator=operator, **used, **unused))
 
 
 def test_an_item_without_values_is_excluded_by_includes_and_passes_excludes():

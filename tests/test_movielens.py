@@ -287,6 +287,8 @@ def test_false_alarms_make_the_catalogue_agree_as_often_as_measured():
     assert people.genre_agreement == agreeing / total
     assert 0.8 < people.genre_agreement < 0.87
     has = films.column("genre").indicators() > 0
+    chance = fit_movies.false_alarms(has.mean(), people.genre_misses, people.genre_agreement)
+    assert people.genre_false_alarms == pytest.approx(chance, rel=1e-5)
     draws = np.random.default_rng(0).random(has.shape)
     perceived = np.where(has, draws > people.genre_misses, draws < people.genre_false_alarms)
     assert has[perceived].mean() == pytest.approx(people.genre_agreement, abs=0.01)
