@@ -22,11 +22,29 @@ import numpy.typing as npt
 from instructrec.arrays import Bools, Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.bank import Bank
-from instructrec.envs.conversational_kernels import Constants, Items, Speech, arrive, react
+from instructrec.envs.conversational_kernels import Constants, GoalArrays, Items, Speech, arrive, react
 from instructrec.goals import Check, Goals, allowed, satisfied
 from instructrec.noise import Noise
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.texts import Texts
+
+_SHARES = frozenset(
+    {
+        "satiation_memory",
+        "continue_after_skip",
+        "continue_after_click",
+        "perceived_miss",
+        "perceived_false_alarm",
+        "satisfaction_rate",
+        "no_click_satisfaction",
+        "trust_recovery",
+        "reveal",
+        "new_goal",
+        "critique",
+        "restate",
+        "allure_from_popularity",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,16 +115,11 @@ class Behaviour:
     allure_from_popularity: float = 0.7
 
     def __post_init__(self) -> None:
-        shares = (
-            "satiation_memory continue_after_skip continue_after_click perceived_miss perceived_false_alarm "
-            "satisfaction_rate no_click_satisfaction trust_recovery reveal new_goal critique restate "
-            "allure_from_popularity"
-        ).split()
         for field in fields(self):
             value = getattr(self, field.name)
             if not np.isfinite(value):
                 raise ValueError(f"behaviour {field.name} must be a finite number, got {value}")
-            if field.name in shares and not 0 <= value <= 1:
+            if field.name in _SHARES and not 0 <= value <= 1:
                 raise ValueError(f"behaviour {field.name} is a probability or share from 0 to 1, got {value}")
         if self.new_goal + self.critique > 1:
             raise ValueError(
@@ -271,7 +284,7 @@ class ConversationalPopulation:
             after.trust,
             after.consumed,
             after.num_consumed,
-            *_goal_arrays(goals),
+            _goal_arrays(goals),
             examined,
             clicked,
             consumed,
@@ -362,19 +375,8 @@ def _speech(bank: Bank) -> Speech:
     )
 
 
-def _goal_arrays(goals: Goals) -> tuple[npt.NDArray[np.generic], ...]:
-    return (
-        goals.check,
-        goals.column,
-        goals.mask,
-        goals.low,
-        goals.high,
-        goals.negate,
-        goals.share,
-        goals.hard,
-        goals.weight,
-        goals.said,
-    )
+def _goal_arrays(goals: Goals) -> GoalArrays:
+    return GoalArrays(*(getattr(goals, name) for name in GoalArrays._fields))
 
 
 def goal_chances(catalogue: Catalogue, tastes: Tastes, bank: Bank, strength: float) -> npt.NDArray[np.float32]:

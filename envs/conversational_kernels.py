@@ -72,6 +72,21 @@ class Items(NamedTuple):
     present: Any  # int32 [num_columns], how many numbers are not missing
 
 
+class GoalArrays(NamedTuple):
+    """`instructrec.goals.Goals` as the kernels take them: arrays [batch, num_predicates] in the same order."""
+
+    check: Any
+    column: Any
+    mask: Any
+    low: Any
+    high: Any
+    negate: Any
+    share: Any
+    hard: Any
+    weight: Any
+    said: Any
+
+
 class Speech(NamedTuple):
     """What the kernels read of the bank of instructions: groups of text ids (see `instructrec.envs.bank.Phrases`)."""
 
@@ -120,7 +135,7 @@ def _phrase(start: Any, ids: Any, group: Any, luck: Any) -> Any:
 @njit(cache=True)
 def _draw(cumulative: Any, luck: Any) -> Any:
     """The first place whose cumulative probability exceeds ``luck``."""
-    low, high = 0, len(cumulative) - 1
+    low, high = np.int64(0), np.int64(len(cumulative) - 1)
     while low < high:
         middle = (low + high) // 2
         if cumulative[middle] > luck:
@@ -177,20 +192,19 @@ def _seen_before(item: Any, past: Any, consumed: Any, num_consumed: Any) -> Any:
 
 
 @njit(cache=True)
-def _meets(item: Any, place: Any, n: Any, key: Any, check: Any, column: Any, mask: Any, low: Any, high: Any,
-           negate: Any, items: Items, constants: Constants) -> Any:  # fmt: skip
+def _meets(item: Any, place: Any, n: Any, key: Any, goals: GoalArrays, items: Items, constants: Constants) -> Any:
     """Whether the user perceives that an item meets the predicate at ``place``; numbers are perceived exactly."""
-    where = column[n, place]
-    if check[n, place] == _RANGE:
+    where = goals.column[n, place]
+    if goals.check[n, place] == _RANGE:
         number = items.numbers[item, where]
-        return number >= low[n, place] and number <= high[n, place]
-    has = _has(items.masks[item, where], mask[n, place])
+        return number >= goals.low[n, place] and number <= goals.high[n, place]
+    has = _has(items.masks[item, where], goals.mask[n, place])
     luck = _uniform(key, _PERCEPTION, item * 16 + place)
     if has:
         has = luck >= constants.perceived_miss
     else:
         has = luck < constants.perceived_false_alarm
-    return has != negate[n, place]
+    return has != goals.negate[n, place]
 
 
 @njit(cache=True)
@@ -200,7 +214,7 @@ def _boredom(topics: Any, satiation: Any) -> Any:
         if (topics >> np.uint64(topic)) & _ONE:
             total += np.float64(satiation[topic])
             count += 1
-    return total / count if count > 0 else 0.0
+    return total / count if count > 0 else total
 
 
 @njit(cache=True)
@@ -226,7 +240,7 @@ def react(
     person_factors: Any,
     past: Any,
     goal_chances: Any,
-    bank_goals: Any,
+    bank_goals: GoalArrays,
     turn_limit: Any,
     # the state, overwritten with what it becomes
     person: Any,
@@ -237,16 +251,7 @@ def react(
     trust: Any,
     consumed_items: Any,
     num_consumed: Any,
-    check: Any,
-    column: Any,
-    mask: Any,
-    low: Any,
-    high: Any,
-    negate: Any,
-    share: Any,
-    hard: Any,
-    weight: Any,
-    said: Any,
+    goals: GoalArrays,
     # outputs
     examined: Any,
     clicked: Any,
@@ -260,7 +265,7 @@ def react(
     `instructrec.envs.conversational.ConversationalState` and `instructrec.sessions.Reactions`.
     """
     slate_size = slates.shape[1]
-    places = check.shape[1]
+    places = goals.check.shape[1]
     rank = person_factors.shape[1]
     for n in range(len(keys)):
         key = keys[n]
@@ -280,16 +285,16 @@ def react(
                 stars += np.float64(person_factors[who, f]) * np.float64(items.factors[item, f])
             violations, soft_met, soft_total = 0.0, 0.0, 0.0
             for place in range(places):
-                if check[n, place] == _NOTHING:
+                if goals.check[n, place] == _NOTHING:
                     continue
-                met = _meets(item, place, n, key, check, column, mask, low, high, negate, items, constants)
-                if hard[n, place] and check[n, place] != _SHARE:
+                met = _meets(item, place, n, key, goals, items, constants)
+                if goals.hard[n, place] and goals.check[n, place] != _SHARE:
                     if not met:
-                        violations += np.float64(weight[n, place])
+                        violations += np.float64(goals.weight[n, place])
                 else:
-                    soft_total += np.float64(weight[n, place])
+                    soft_total += np.float64(goals.weight[n, place])
                     if met:
-                        soft_met += np.float64(weight[n, place])
+                        soft_met += np.float64(goals.weight[n, place])
             shared = -constants.hard_violation * violations
             if soft_total > 0:
                 shared += constants.soft_match * (soft_met / soft_total - 0.5)
@@ -318,12 +323,12 @@ def react(
 
         # A broken condition on the slate as a whole counts as one broken position.
         for place in range(places):
-            if check[n, place] == _SHARE and said[n, place]:
+            if goals.check[n, place] == _SHARE and goals.said[n, place]:
                 counted = 0
                 for position in range(slate_size):
-                    if _has(items.masks[slates[n, position], column[n, place]], mask[n, place]):
+                    if _has(items.masks[slates[n, position], goals.column[n, place]], goals.mask[n, place]):
                         counted += 1
-                if counted < np.float64(share[n, place]) * slate_size - 1e-6:
+                if counted < np.float64(goals.share[n, place]) * slate_size - 1e-6:
                     broken += 1.0
 
         for topic in range(satiation.shape[1]):
@@ -347,7 +352,7 @@ def react(
         trusting += constants.trust_recovery * (1.0 - trusting) - constants.trust_loss_violation * broken / num_examined
         if num_clicked > 0:
             trusting -= constants.trust_loss_clickbait * bait / num_clicked
-        trusting = min(1.0, max(0.0, trusting))
+        trusting = np.float64(min(1.0, max(0.0, trusting)))
         satisfaction[n], trust[n] = pleased, trusting
         hazard = _sigmoid(
             constants.leave_bias
@@ -361,18 +366,16 @@ def react(
         phrasing = _uniform(now, _PHRASING, 1)
         spoken = False
         for place in range(places):
-            if spoken or said[n, place] or check[n, place] == _NOTHING or check[n, place] == _SHARE:
+            if spoken or goals.said[n, place] or goals.check[n, place] == _NOTHING or goals.check[n, place] == _SHARE:
                 continue
             hurt = False
             for position in range(slate_size):
-                if examined[n, position] and not _meets(
-                    slates[n, position], place, n, key, check, column, mask, low, high, negate, items, constants
-                ):
+                if examined[n, position] and not _meets(slates[n, position], place, n, key, goals, items, constants):
                     hurt = True
             group = goal[n] * places + place
             speakable = speech.reveal_start[group + 1] > speech.reveal_start[group]
             if hurt and speakable and _uniform(now, _CRITIQUE, 0) < constants.reveal:
-                said[n, place] = True
+                goals.said[n, place] = True
                 texts[n] = _phrase(speech.reveal_start, speech.reveal_ids, group, phrasing)
                 spoken = True
         if spoken:
@@ -383,46 +386,46 @@ def react(
             num_goals[n] += 1
             goal[n] = want
             for place in range(places):
-                check[n, place] = bank_goals[0][want, place]
-                column[n, place] = bank_goals[1][want, place]
-                mask[n, place] = bank_goals[2][want, place]
-                low[n, place] = bank_goals[3][want, place]
-                high[n, place] = bank_goals[4][want, place]
-                negate[n, place] = bank_goals[5][want, place]
-                share[n, place] = bank_goals[6][want, place]
-                hard[n, place] = bank_goals[7][want, place]
-                weight[n, place] = bank_goals[8][want, place]
-                said[n, place] = bank_goals[9][want, place]
+                goals.check[n, place] = bank_goals.check[want, place]
+                goals.column[n, place] = bank_goals.column[want, place]
+                goals.mask[n, place] = bank_goals.mask[want, place]
+                goals.low[n, place] = bank_goals.low[want, place]
+                goals.high[n, place] = bank_goals.high[want, place]
+                goals.negate[n, place] = bank_goals.negate[want, place]
+                goals.share[n, place] = bank_goals.share[want, place]
+                goals.hard[n, place] = bank_goals.hard[want, place]
+                goals.weight[n, place] = bank_goals.weight[want, place]
+                goals.said[n, place] = bank_goals.said[want, place]
             texts[n] = _phrase(speech.opening_start, speech.opening_ids, want, phrasing)
             continue
         if choice < constants.new_goal + constants.critique:
             kind = np.int64(_uniform(now, _CRITIQUE, 2) * len(speech.critique_column))
             where, direction = speech.critique_column[kind], speech.critique_direction[kind]
-            position = np.int64(_uniform(now, _CRITIQUE, 3) * num_examined)
-            number = items.numbers[slates[n, position], where]
+            about = np.int64(_uniform(now, _CRITIQUE, 3) * num_examined)
+            number = items.numbers[slates[n, about], where]
             last = places - 1
             possible = not np.isnan(number) and _can_critique(where, direction, number, items)
             for place in range(last):
-                if check[n, place] == _RANGE and column[n, place] == where:
+                if goals.check[n, place] == _RANGE and goals.column[n, place] == where:
                     possible = False
             if possible:
-                check[n, last] = _RANGE
-                column[n, last] = where
-                low[n, last] = np.nextafter(number, np.float32(np.inf)) if direction > 0 else np.float32(-np.inf)
-                high[n, last] = np.float32(np.inf) if direction > 0 else np.nextafter(number, np.float32(-np.inf))
-                hard[n, last] = True
-                weight[n, last] = 1.0
-                said[n, last] = True
-                negate[n, last] = False
-                texts[n] = _phrase(speech.critique_start, speech.critique_ids, kind * slate_size + position, phrasing)
+                goals.check[n, last] = _RANGE
+                goals.column[n, last] = where
+                goals.low[n, last] = np.nextafter(number, np.float32(np.inf)) if direction > 0 else np.float32(-np.inf)
+                goals.high[n, last] = np.float32(np.inf) if direction > 0 else np.nextafter(number, np.float32(-np.inf))
+                goals.hard[n, last] = True
+                goals.weight[n, last] = 1.0
+                goals.said[n, last] = True
+                goals.negate[n, last] = False
+                texts[n] = _phrase(speech.critique_start, speech.critique_ids, kind * slate_size + about, phrasing)
                 continue
         if _uniform(now, _CRITIQUE, 4) < constants.restate:
             # Saying it all again is saying what holds now: an earlier critique is let go.
-            check[n, places - 1] = _NOTHING
-            weight[n, places - 1] = 0.0
+            goals.check[n, places - 1] = _NOTHING
+            goals.weight[n, places - 1] = 0.0
             unsaid = False
             for place in range(places):
-                if check[n, place] != _NOTHING and not said[n, place]:
+                if goals.check[n, place] != _NOTHING and not goals.said[n, place]:
                     unsaid = True
             if unsaid:
                 texts[n] = _phrase(speech.opening_start, speech.opening_ids, goal[n], phrasing)

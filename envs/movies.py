@@ -110,8 +110,9 @@ def allure(catalogue: Catalogue, quality: Floats, from_popularity: float) -> npt
     unexplained = _standardised(popularity - slope * quality - intercept)
     words = mix(np.arange(1, catalogue.num_items + 1, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95))
     luck = _standardised((words >> np.uint64(11)).astype(np.float64))
-    return (from_popularity * unexplained + np.sqrt(1 - from_popularity**2) * luck).astype(np.float32)
+    drawn = from_popularity * unexplained + np.sqrt(1 - from_popularity**2) * luck
+    return np.asarray(drawn, np.float32)
 
 
 def _standardised(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return (values - values.mean()) / max(float(values.std()), 1e-9)
+    return np.asarray((values - values.mean()) / max(float(values.std()), 1e-9))

@@ -82,7 +82,16 @@ def world(**constants: float) -> World:
         past=np.full((3, 5), -1, np.int32),
         past_ratings=np.zeros((3, 5), np.float32),
     )
-    settings = {"perceived_miss": 0.0, "perceived_false_alarm": 0.0} | constants
+    settings = {
+        "perceived_miss": 0.0,
+        "perceived_false_alarm": 0.0,
+        "click_bias": -0.5,
+        "enjoyment_bias": 0.0,
+        "hard_violation": 4.0,
+        "continue_after_skip": 0.9,
+        "continue_after_click": 0.9,
+        "leave_bias": -2.5,
+    } | constants
     population = ConversationalPopulation(
         catalogue, tastes, small_bank(catalogue), topic="genre", behaviour=Behaviour(**settings), slate_size=SLATE
     )
@@ -230,10 +239,10 @@ def test_the_kernel_agrees_with_itself_run_as_plain_python(monkeypatch: pytest.M
     import instructrec.envs.conversational as module
     import instructrec.envs.conversational_kernels as kernels
 
-    for name in (
-        "_mix _turn_key _uniform _sigmoid _phrase _draw _has _seen_before _meets _boredom _can_critique"
-    ).split():
-        monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
+    helpers = (kernels._mix, kernels._turn_key, kernels._uniform, kernels._sigmoid, kernels._phrase, kernels._draw)
+    helpers += (kernels._has, kernels._seen_before, kernels._meets, kernels._boredom, kernels._can_critique)
+    for helper in helpers:
+        monkeypatch.setattr(kernels, helper.__name__, helper.py_func)
     monkeypatch.setattr(module, "react", kernels.react.py_func)
     monkeypatch.setattr(module, "arrive", kernels.arrive.py_func)
     with np.errstate(over="ignore"):
