@@ -360,6 +360,8 @@ def time_decisions(world: World, competitor: Competitor, moments: list[Moment]) 
         # What is left of a decision after scoring; both are measured, so a slow moment can make it seem below 0.
         whole, score = np.array(stages["decision"]), np.array(stages["score"])
         stages["draw"] = np.maximum(whole - score, 0.0).tolist()
+    while not hasattr(ranker, "encode") and hasattr(ranker, "ranker"):
+        ranker = ranker.ranker
     if callable(getattr(ranker, "encode", None)):
         stages["encode"] = [_time(ranker.encode, moment.observation) for moment in moments]
     return Latency({stage: np.array(times) for stage, times in stages.items()})
