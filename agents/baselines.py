@@ -235,10 +235,11 @@ def _singular(word: str) -> str:
 
 
 _FUNCTION_WORDS = (
-    "a about all an and any are as at be been but by can could did do does don for from get give got had has have he her "
-    "him his how i if in into is it its just let like ll m me more my need no nor not of on one ones or our out please re "
-    "s see she should show so some something such t that the their them then there these they things this to tonight us "
-    "ve want was watch we were what when where which while who will with would you your film films movie movies"
+    "a about all an and any are as at be been but by can could did do does don for from get give got had has "
+    "have he her him his how i if in into is it its just let like ll m me more my need no nor not of on one "
+    "ones or our out please re s see she should show so some something such t that the their them then there "
+    "these they things this to tonight us ve want was watch we were what when where which while who will with "
+    "would you your film films movie movies"
 )
 _SKIPPED = frozenset(_FUNCTION_WORDS.split())
 
