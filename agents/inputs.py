@@ -4,7 +4,7 @@
 |---|---|
 | ``tokens`` | the instruction, int32 [batch, token_length] |
 | ``earlier_tokens`` | earlier instructions of the session, the latest first, padding where there are none, int32 [batch, memory × token_length] |
-| ``past``, ``past_ratings`` | items from before the session, oldest first, padded with -1, and their ratings, int32 and float32 [batch, past_length] |
+| ``past``, ``past_ratings`` | items from before the session, oldest first, padded with -1, and their ratings, int32 and float32 [batch, past_length]; one place of padding in worlds without pasts |
 | ``slates``, ``clicked`` | what was shown this session, padded with -1, and what of it was clicked, int32 and int8 [batch, turn_limit × slate_size] |
 | ``turn`` | how many slates were shown, int32 [batch, 1] |
 | ``candidates`` | the items that may be ranked, int32 [batch, num_candidates]; only where they are fewer than all |
@@ -108,8 +108,15 @@ def inputs_of(observation: Observation, encoder: TextEncoder, *, memory: int = M
     Args:
         observation: What an agent sees.
         encoder: Whose tokens to give.
-        memory: How many earlier instructions to give, 0 or more.
+        memory: How many earlier instructions to give, 1 or more.
+
+    Raises:
+        ValueError: If ``memory`` is less than 1.
     """
+    if memory < 1:
+        raise ValueError(
+            f"memory must be at least 1 earlier instruction, got {memory}; an empty box has no predictions"
+        )
     batch = observation.batch
     # The session's own words, latest first; where it has not come so far, padding.
     ago = observation.turn[:, None] - 1 - np.arange(memory)
@@ -119,8 +126,8 @@ def inputs_of(observation: Observation, encoder: TextEncoder, *, memory: int = M
     inputs: Inputs = {
         "tokens": rows[:, 0].copy(),
         "earlier_tokens": rows[:, 1:].reshape(batch, memory * encoder.token_length),
-        "past": observation.past.astype(np.int32),
-        "past_ratings": observation.past_ratings.astype(np.float32),
+        "past": _padded(observation.past.astype(np.int32), -1),
+        "past_ratings": _padded(observation.past_ratings.astype(np.float32), 0),
         "slates": observation.slates.reshape(batch, -1).astype(np.int32),
         "clicked": observation.clicked.reshape(batch, -1).astype(np.int8),
         "turn": observation.turn[:, None].astype(np.int32),
@@ -128,6 +135,11 @@ def inputs_of(observation: Observation, encoder: TextEncoder, *, memory: int = M
     if observation.candidates is not None:
         inputs["candidates"] = observation.candidates.astype(np.int32)
     return inputs
+
+
+def _padded(array: npt.NDArray[Any], padding: int) -> npt.NDArray[Any]:
+    """Gives an array without columns one column of padding: Stable-Baselines3 cannot predict from an empty box."""
+    return array if array.shape[1] else np.full((len(array), 1), padding, array.dtype)
 
 
 def inputs_space(world: World, example: Observation, encoder: TextEncoder, *, memory: int = MEMORY) -> spaces.Dict:
@@ -141,7 +153,7 @@ def inputs_space(world: World, example: Observation, encoder: TextEncoder, *, me
     """
     last = world.catalogue.num_items - 1
     turns = world.turn_limit * world.slate_size
-    past = example.past.shape[1]
+    past = max(example.past.shape[1], 1)
     token = encoder.vocabulary_size - 1
     anything = float(np.finfo(np.float32).max)
     parts: dict[str, spaces.Space[Any]] = {

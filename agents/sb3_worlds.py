@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.inputs import MEMORY, Inputs, inputs_of, inputs_space
-from instructrec.arrays import Ints, arrays_of, take
+from instructrec.arrays import Floats, Ints, arrays_of, take
 from instructrec.envs.spaces import SlateSpace, fill_repeats
 from instructrec.envs.worlds import as_world
 from instructrec.policies import items_at
@@ -69,6 +69,22 @@ class EpisodeStatistics:
 _NO_EPISODES = EpisodeStatistics(np.empty(0), np.empty(0, np.int64), np.empty(0, np.bool_), 0)
 
 
+def filled_slates(observation: Observation, places: Ints, popularity: Floats) -> Ints:
+    """Makes slates of what stock algorithms choose: every later repeat becomes the most popular other candidate.
+
+    Args:
+        observation: What was seen; it names the candidates.
+        places: Places among the candidates (item numbers, where all items are), repeats allowed, [batch, slate_size].
+        popularity: Of every item, [num_items].
+    """
+    slates, rankable = items_at(observation, places), observation.candidates
+    enough = 2 * slates.shape[1]
+    if rankable is None:
+        return fill_repeats(slates, np.argsort(-popularity, kind="stable")[:enough])
+    order = np.argsort(-popularity[rankable], axis=1, kind="stable")[:, :enough]
+    return fill_repeats(slates, np.take_along_axis(rankable, order, axis=1))
+
+
 class WorldVecEnv(VecEnv):
     """A batch of sessions as a Stable-Baselines3 `VecEnv`; see `sb3_vec_env`.
 
@@ -102,7 +118,6 @@ class WorldVecEnv(VecEnv):
         self._slates: Ints | None = None
         rankable = self._observation.candidates
         choices = world.catalogue.num_items if rankable is None else rankable.shape[1]
-        self._popular = np.argsort(-world.catalogue.popularity, kind="stable")[: 2 * world.slate_size]
         slates: spaces.Space[Any] = SlateSpace(world.catalogue.num_items, world.slate_size)
         super().__init__(
             num_envs,
@@ -142,16 +157,8 @@ class WorldVecEnv(VecEnv):
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Takes the slates to show: item numbers, integers [num_envs, slate_size]."""
-        self._slates = self._filled(actions) if self._fill else actions
-
-    def _filled(self, places: Ints) -> Ints:
-        """Turns places among the candidates, repeats allowed, into slates: repeats become the most popular others."""
-        slates = items_at(self._observation, places)
-        rankable = self._observation.candidates
-        if rankable is None:
-            return fill_repeats(slates, self._popular)
-        order = np.argsort(-self.world.catalogue.popularity[rankable], axis=1, kind="stable")
-        return fill_repeats(slates, np.take_along_axis(rankable, order, axis=1)[:, : 2 * self.world.slate_size])
+        popularity = self.world.catalogue.popularity
+        self._slates = filled_slates(self._observation, actions, popularity) if self._fill else actions
 
     def step_wait(self) -> tuple[Inputs, npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Shows the slates. Sessions that end are followed at once by their lanes' next ones.

@@ -1,0 +1,268 @@
+"""Stable-Baselines3's PPO as it comes, for comparison: one choice per position, repeats filled by popularity.
+
+It sees what SlatePPO sees, through the same frozen language model. Its head is stock: a `MultiDiscrete` of as many
+choices per position as there are candidates, every position apart from the others. So it has a row of weights per
+position and item, learns each of them from that item's own appearances, and may choose an item twice: every later
+repeat becomes the most popular item not yet shown (the repair of the wrapper ``FillRepeats``), in training and after.
+
+Stable-Baselines3 asks the critic about sessions that the turn limit cut off one at a time; that is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+from instructrec import runs
+from instructrec.agents.inputs import inputs_of
+from instructrec.agents.reading import SessionReader
+from instructrec.agents.sb3_worlds import filled_slates, sb3_vec_env
+from instructrec.arrays import Floats, Ints
+from instructrec.noise import Noise
+from instructrec.sessions import Observation, World
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockPPOConfig:
+    """How stock PPO learns. What is not named here is as Stable-Baselines3 has it.
+
+    Attributes:
+        seconds: Training ends before this much time has passed; at least one iteration is done.
+        steps: Training ends after this many turns, if the time does not run out before; None leaves it to the time.
+        num_envs: Sessions run side by side.
+        num_steps: Turns of each of them per iteration.
+        epochs: Passes over an iteration's turns.
+        minibatch_size: Turns per gradient step.
+        learning_rate: Of Adam.
+        gamma: Discount per turn.
+        gae_lambda: 0 trusts the critic, 1 trusts what happened.
+        entropy: Weight of the entropy.
+    """
+
+    seconds: float = 90.0
+    steps: int | None = None
+    num_envs: int = 64
+    num_steps: int = 8
+    epochs: int = 4
+    minibatch_size: int = 256
+    learning_rate: float = 3e-4
+    gamma: float = 0.9
+    gae_lambda: float = 0.9
+    entropy: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be > 0, got {self.seconds}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1 (or None to train by time alone), got {self.steps}")
+
+
+class SessionFeatures(BaseFeaturesExtractor):
+    """What SlatePPO's network sees of a session, in one vector per row.
+
+    Args:
+        observation_space: What the environment shows.
+        reader: Embeds the words and sums up the session.
+        width: How many numbers that makes.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, reader: SessionReader, width: int) -> None:
+        super().__init__(observation_space, features_dim=width)
+        self.reader = reader
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Returns features, [batch, width]."""
+        seen = {name: np.asarray(value.cpu()) for name, value in observations.items()}
+        return session_features(self.reader, seen)
+
+
+def session_features(reader: SessionReader, arrays: dict[str, np.ndarray]) -> Tensor:
+    """Returns one vector per session, [batch, width]: words, earlier words, person, clicks, what was shown, facts."""
+    read = reader.read(arrays)
+    # Vectors of words have length 1; so each of their numbers is about as large as the others.
+    scale = reader.encoder.width**0.5
+    parts = [read.text * scale, read.earlier.mean(dim=1) * scale, read.profile, read.clicked, read.shown, read.facts]
+    return torch.cat(parts, dim=1)
+
+
+@dataclass(frozen=True)
+class StockPolicy:
+    """A `Policy` that shows the most probable item of every position, repeats filled by popularity.
+
+    Attributes:
+        reader: Turns observations into what the network sees.
+        actor: From features to the logits of all positions, one after the other, [batch, slate_size × choices].
+        slate_size: Items per slate.
+        popularity: Of every item, [num_items].
+    """
+
+    reader: SessionReader
+    actor: nn.Sequential
+    slate_size: int
+    popularity: Floats
+
+    def act(self, observation: Observation, noise: Noise) -> Ints:
+        """Returns the most probable items, [batch, slate_size]; ``noise`` is not used."""
+        arrays = inputs_of(observation, self.reader.encoder, memory=self.reader.memory)
+        with torch.inference_mode():
+            logits = self.actor(session_features(self.reader, arrays))
+            places = logits.reshape(observation.batch, self.slate_size, -1).argmax(dim=2).numpy()
+        return filled_slates(observation, places, self.popularity)
+
+    def log_prob(self, observation: Observation, slates: Ints) -> Floats:
+        """Returns 0 where the slate shows what this policy shows, and minus infinity elsewhere."""
+        shown = self.act(observation, Noise(np.zeros(observation.batch, np.uint64), observation.turn))
+        return np.where(shown == slates, 0.0, -np.inf)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the network as safetensors."""
+        runs.write_arrays(path, {name: value.numpy() for name, value in self.actor.state_dict().items()})
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], reader: SessionReader, slate_size: int, popularity: Floats
+    ) -> StockPolicy:
+        """Returns the policy whose network `save` wrote.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        arrays = runs.read_arrays(path)
+        layers: list[nn.Module] = []
+        for name in sorted((name for name in arrays if name.endswith(".weight")), key=lambda name: int(name[:-7])):
+            layers += [nn.Linear(arrays[name].shape[1], arrays[name].shape[0]), nn.Tanh()]
+        actor = nn.Sequential(*layers[:-1])
+        actor.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        return cls(reader, actor.requires_grad_(False), slate_size, popularity)
+
+
+@dataclass(frozen=True)
+class StockTraining:
+    """What training stock PPO came to.
+
+    Attributes:
+        policy: What was learned.
+        steps: Turns it was trained on.
+        seconds: How long that took.
+        returns: Mean return of the sessions that ended in each iteration; NaN where none did.
+    """
+
+    policy: StockPolicy
+    steps: int
+    seconds: float
+    returns: tuple[float, ...]
+
+
+class _Budget(BaseCallback):
+    """Stops before an iteration that would end too late, judging by the longest so far."""
+
+    def __init__(self, config: StockPPOConfig, progress: Progress | None, began: float) -> None:
+        super().__init__()
+        self._config, self._progress = config, progress
+        self._began = self._last = began
+        self._longest, self._stop, self._counted = 0.0, False, 0
+        self.returns: list[float] = []
+
+    def _on_rollout_start(self) -> None:
+        now = time.monotonic()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        used = now - self._began
+        self._stop = self.num_timesteps > 0 and used + self._longest > self._config.seconds
+        share = used / self._config.seconds
+        if self._config.steps is not None:
+            share = max(share, self.num_timesteps / self._config.steps)
+        if self._progress is not None:
+            self._progress(1.0 if self._stop else min(share, 1.0), f"{self.num_timesteps:,} turns")
+
+    def _on_step(self) -> bool:
+        return not self._stop
+
+    def _on_rollout_end(self) -> None:
+        ended = self.training_env.unwrapped.episode_statistics  # type: ignore[attr-defined]
+        returns = ended.since(self._counted).returns
+        self._counted = ended.count
+        self.returns.append(float(returns.mean()) if len(returns) else float("nan"))
+
+
+@contextmanager
+def _own_luck() -> Iterator[None]:
+    """Leaves the global generators, which Stable-Baselines3 seeds, as they were."""
+    state, words = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            np.random.set_state(words)  # noqa: NPY002
+
+
+def train_stock_ppo(
+    world: World,
+    reader: SessionReader,
+    config: StockPPOConfig | None = None,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> StockTraining:
+    """Trains Stable-Baselines3's PPO in a world.
+
+    Where time ends the training, how many turns it got depends on the machine; the result states them.
+
+    Args:
+        world: Where to train.
+        reader: What the policy sees of a session.
+        config: How to learn.
+        seed: Where people, weights and draws come from.
+        progress: Told how much of the budget is used, from 0 to 1, and how many turns that made.
+    """
+    settings = config if config is not None else StockPPOConfig()
+    began = time.monotonic()
+    with _own_luck():
+        env = sb3_vec_env(
+            world, settings.num_envs, encoder=reader.encoder, seed=seed, memory=reader.memory, fill_repeats=True
+        )
+        arrays = inputs_of(env.observation, reader.encoder, memory=reader.memory)
+        width = session_features(reader, arrays).shape[1]
+        model = PPO(
+            "MultiInputPolicy",
+            env,
+            learning_rate=settings.learning_rate,
+            n_steps=settings.num_steps,
+            batch_size=min(settings.minibatch_size, settings.num_envs * settings.num_steps),
+            n_epochs=settings.epochs,
+            gamma=settings.gamma,
+            gae_lambda=settings.gae_lambda,
+            ent_coef=settings.entropy,
+            policy_kwargs={
+                "features_extractor_class": SessionFeatures,
+                "features_extractor_kwargs": {"reader": reader, "width": width},
+            },
+            seed=seed,
+            device="cpu",
+        )
+        budget = _Budget(settings, progress, began)
+        model.learn(settings.steps if settings.steps is not None else 2**62, callback=budget)
+    policy = StockPolicy(reader, _actor(model.policy), world.slate_size, world.catalogue.popularity)
+    # A rollout that was stopped at its first step is not learned from and not counted.
+    steps = len(budget.returns) * settings.num_envs * settings.num_steps
+    return StockTraining(policy, steps, time.monotonic() - began, tuple(budget.returns))
+
+
+def _actor(policy: ActorCriticPolicy) -> nn.Sequential:
+    """Returns the part of a stock policy that chooses, as a plain stack of layers."""
+    return nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net).eval().requires_grad_(False)
