@@ -37,7 +37,7 @@ from instructrec.goals import Goals, Operator, Predicate, compile_goals
 from instructrec.noise import Noise, Purpose
 from instructrec.rewards import EngagementReward
 from instructrec.sessions import Instructions, Observation, Reactions, Sessions, World
-from instructrec.splits import Split, Splits, split_group
+from instructrec.splits import Splits, split_group
 from instructrec.texts import Texts
 
 COLOURS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")
@@ -186,6 +186,8 @@ class TinyPopulation:
 
 def tiny_world(
     *,
+    split: str = "train",
+    splits: Splits | None = None,
     slate_size: int = 3,
     turn_limit: int = 6,
     num_colours: int = 4,
@@ -194,9 +196,20 @@ def tiny_world(
     lure: float = 0.9,
     stray: float = 0.05,
     leave: float = 0.05,
-    splits: Splits | Split | str = Split.TRAIN,
 ) -> World:
-    """Returns the tiny world; see `TinyPopulation` for the settings.
+    """Builds the tiny world; see `TinyPopulation` for what is not named here.
+
+    Args:
+        split: "train", "validation" or "test": whose phrasings.
+        splits: Finer than ``split``: from which split each axis is drawn; only templates matter here.
+        slate_size: Things per slate.
+        turn_limit: Slates per session at most.
+        num_colours: How many colours there are.
+        per_colour: Plain things of each colour.
+        match: Probability that a plain thing of the right colour is clicked.
+        lure: Probability that a bait of the right colour is clicked.
+        stray: Probability that any other thing is clicked.
+        leave: Probability that a user who clicked no bait leaves after a turn.
 
     Raises:
         ValueError: If a setting is out of range, or a slate is longer than there are plain items of a colour.
@@ -213,7 +226,7 @@ def tiny_world(
         lure=lure,
         stray=stray,
         leave=leave,
-        splits=splits if isinstance(splits, Splits) else Splits.of(splits),
+        splits=splits if splits is not None else Splits.of(split),
     )
     return World(
         name="instructrec/Tiny-v0",

@@ -97,7 +97,7 @@ def test_the_goal_is_the_colour_that_is_said():
 def test_held_out_phrasings_are_heard_only_where_they_are_held_out():
     heard = {}
     for split in ("train", "validation", "test"):
-        world = tiny_world(splits=split)
+        world = tiny_world(split=split)
         heard[split] = set(start(world, Sessions.first(0, 2_000)).instructions.texts.tolist())
     assert [len(texts) for texts in heard.values()] == [24, 8, 8]
     assert not heard["train"] & heard["validation"]
@@ -131,7 +131,7 @@ def test_what_people_ask_for_next_does_not_depend_on_the_slate():
         ({"num_colours": 1}, "num_colours must be from 2 to 8"),
         ({"match": 1.2}, "match is a probability"),
         ({"stray": 0.85}, "stray must not exceed"),
-        ({"splits": "tset"}, "did you mean 'test'"),
+        ({"split": "tset"}, "did you mean 'test'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, says):
@@ -140,7 +140,7 @@ def test_settings_out_of_range_are_refused(settings, says):
 
 
 def test_other_settings_are_another_world():
-    prints = {tiny_world(**settings).fingerprint for settings in ({}, {"leave": 0.1}, {"splits": "test"})}
+    prints = {tiny_world(**settings).fingerprint for settings in ({}, {"leave": 0.1}, {"split": "test"})}
     assert len(prints) == 3
     assert tiny_world().fingerprint == tiny_world().fingerprint
 
