@@ -163,11 +163,11 @@ def load(run: str | os.PathLike[str]) -> Recommender:
     Raises:
         RunError: If it is not a run, a file is missing or damaged, or the catalogue is not the one trained on.
     """
-    from instructrec.experiments.agents import load_ranker
+    from instructrec.experiments.trainers import load_run
 
     config = RunConfig.read(run)
     catalogue = read_catalogue(run, config.catalogue)
-    loaded = load_ranker(run, config, catalogue)
+    loaded = load_run(run, config, catalogue)
     found = Recommender(
         ranker=loaded.ranker,
         catalogue=catalogue,

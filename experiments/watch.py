@@ -58,7 +58,7 @@ class Watch(BaseCallback):
         self._ranker_of, self._examiner, self._checkups = ranker_of, examiner, checkups
         self._save, self._run, self._every = save, run, checkpoint_seconds
         self._begun = self._saved_at = self._iteration_at = time.monotonic()
-        self._iterations, self._checked = 0, 0
+        self._iterations = 0
         self._rewards: list[np.ndarray[Any, Any]] = []
         self._components: dict[str, list[float]] = {}
         self._ended = 0
@@ -66,7 +66,6 @@ class Watch(BaseCallback):
     def _on_training_start(self) -> None:
         self.model.set_logger(Logger(folder=None, output_formats=[GroupedWriter(self._events)]))
         self._begun = self._saved_at = self._iteration_at = time.monotonic()
-        self._checked = self.num_timesteps
         statistics = getattr(self.training_env, "episode_statistics", None)
         self._ended = 0 if statistics is None else statistics.count
 
@@ -103,8 +102,8 @@ class Watch(BaseCallback):
         values: dict[str, float] = {name: float(np.mean(rows)) for name, rows in self._components.items()}
         self._components = {}
         values |= self._sessions()
+        turns = self.model.n_steps * self.training_env.num_envs  # type: ignore[attr-defined]
         if now > self._iteration_at:
-            turns = self.model.n_steps * self.training_env.num_envs  # type: ignore[attr-defined]
             values["speed/steps_per_second"] = turns / (now - self._iteration_at)
         self._iteration_at = now
         self._events.scalars(step, values)
@@ -112,7 +111,9 @@ class Watch(BaseCallback):
         self._batch_times(step)
         if "reward/session_return" in values:
             self.curve.append({"step": float(step), "return": values["reward/session_return"]})
-        if self._examiner is not None and (last or step - self._checked >= self._steps / max(self._checkups, 1)):
+        # When to check up depends on the step alone, so that a run that was killed does it at the same places.
+        due = step * self._checkups // self._steps > (step - turns) * self._checkups // self._steps
+        if self._examiner is not None and (last or due):
             self._check_up(step)
         self._events.flush()
         if self._save is not None and self._run is not None and (last or now - self._saved_at >= self._every):
@@ -146,7 +147,6 @@ class Watch(BaseCallback):
         if self._ranker_of is None:
             return
         found = self._examiner.examine(self._ranker_of(self.model))
-        self._checked = step
         self._events.scalars(step, found.values)
         self._events.latencies(step, found.milliseconds)
         row = {"step": float(step), "return": self.curve[-1]["return"]} if self.curve else {"step": float(step)}

@@ -1,0 +1,189 @@
+"""Comparing agents on the same people with the same luck, and measuring a trained run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from instructrec import runs
+from instructrec.experiments.competitors import (
+    TRAINED,
+    check_names,
+    references,
+    split_name,
+    untrained,
+    world_of,
+)
+from instructrec.experiments.conversations import Conversation, converse
+from instructrec.experiments.evaluation import Competitor
+from instructrec.experiments.outputs import write_outputs
+from instructrec.experiments.progress import Advance, Narrator
+from instructrec.experiments.results import FLAGSHIP, compare_agents
+from instructrec.experiments.trainers import load_run
+from instructrec.policies import Blank, greedy
+from instructrec.protocols import Ranker
+from instructrec.runs import RunConfig, RunError
+from instructrec.sessions import Sessions, World
+
+SAMPLES = 4
+"""How many people's conversations stand in a report."""
+
+
+def measure(
+    world: World,
+    agents: Mapping[str, Competitor],
+    *,
+    sessions: int,
+    seed: int,
+    final: bool,
+    training_seeds: Sequence[int] = (),
+    flagship: str = FLAGSHIP,
+    narrator: Narrator,
+) -> dict[str, Any]:
+    """Plays every agent and returns the results document.
+
+    Args:
+        world: Where.
+        agents: Competitors by name.
+        sessions: How many sessions each plays.
+        seed: The sessions' seed.
+        final: Whether the world is of the test split, for the record.
+        training_seeds: Seeds that the trained ones were trained with.
+        flagship: Whom differences and gates are about.
+        narrator: Is told how far it has come.
+    """
+    people = Sessions.first(seed, sessions)
+    with narrator.task(f"Comparing {len(agents)} agents on {sessions} sessions") as advance:
+        results = compare_agents(
+            world,
+            agents,
+            people,
+            flagship=flagship,
+            seeds=list(training_seeds) or [seed],
+            progress=_counted(agents, sessions, advance),
+        )
+    return {**results, "split": split_name(final), "session_seed": seed}
+
+
+def _counted(agents: Mapping[str, Competitor], sessions: int, advance: Advance) -> Any:
+    """Turns 'so many sessions of this agent ended' into a share of all; each may be played up to three times."""
+    ended: dict[str, int] = {}
+
+    def progress(name: str, more: int) -> None:
+        ended[name] = ended.get(name, 0) + more
+        begun = len(ended) - 1
+        advance(min((begun + min(ended[name] / (3 * sessions), 1.0)) / len(agents), 1.0), name)
+
+    return progress
+
+
+def sample(world: World, name: str, ranker: Ranker, *, seed: int, count: int = SAMPLES) -> list[Conversation]:
+    """Returns conversations of a ranker and of the same one hearing nothing, with the same people."""
+    lanes = list(range(count))
+    heard = converse(world, name, greedy(ranker, world.slate_size), seed=seed, lanes=lanes)
+    deaf = converse(world, f"{name}_blank", greedy(Blank(ranker), world.slate_size), seed=seed, lanes=lanes)
+    return [talk for pair in zip(heard, deaf, strict=True) for talk in pair]
+
+
+def compare(
+    world_id: str,
+    names: Sequence[str],
+    *,
+    out: str | os.PathLike[str],
+    world_settings: Mapping[str, Any] | None = None,
+    sessions: int = 500,
+    seed: int = 1,
+    final: bool = False,
+    narrator: Narrator,
+) -> dict[str, Any]:
+    """Compares agents, and writes results and report into a folder.
+
+    Args:
+        world_id: The world.
+        names: Agents by name; NAME=RUN for a trained one.
+        out: The folder.
+        world_settings: The world's settings.
+        sessions: How many sessions each plays.
+        seed: The sessions' seed.
+        final: Whether to read the test split.
+        narrator: Is told what is happening.
+
+    Raises:
+        ValueError: If a name is unknown, or a run was trained on another catalogue.
+    """
+    if not names:
+        raise ValueError("nobody to compare: name at least one agent, such as --agents random,popularity")
+    settings = dict(world_settings or {})
+    trained = dict(entry.split("=", 1) for entry in names if "=" in entry)
+    plain = [name for name in names if "=" not in name]
+    check_names(plain)
+    for name in plain:
+        if name.removesuffix("_blank") in TRAINED and name.removesuffix("_blank") not in trained:
+            raise ValueError(f"{name} has to be trained first: name its run folder, as {name}=runs/{name}")
+    world = world_of(world_id, settings, split_name(final))
+    agents: dict[str, Competitor] = {**untrained(plain, world)}
+    conversations: list[Conversation] = []
+    seeds = []
+    for name, folder in trained.items():
+        ranker, config = _trained(folder, world)
+        agents[name] = ranker
+        seeds.append(config.seed)
+        if name == FLAGSHIP or f"{name}_blank" in plain:
+            agents[f"{name}_blank"] = Blank(ranker)
+        if name == FLAGSHIP:
+            conversations = sample(world, name, ranker, seed=seed)
+    agents |= references(plain, world, lambda: world_of(world_id, settings, "train"), narrator)
+    with runs.locked(out):
+        results = measure(
+            world, agents, sessions=sessions, seed=seed, final=final, training_seeds=seeds, narrator=narrator
+        )
+        write_outputs(out, results, conversations=conversations)
+    narrator.say(f"Results and report lie in {Path(out)}.")
+    return results
+
+
+def _trained(folder: str, world: World) -> tuple[Ranker, RunConfig]:
+    config = RunConfig.read(folder)
+    if config.catalogue and config.catalogue != world.catalogue.fingerprint:
+        raise RunError(
+            f"{folder} was trained on another catalogue ({config.world}, {config.catalogue}) than {world.name} has "
+            f"({world.catalogue.fingerprint}); compare it where it was trained"
+        )
+    return load_run(folder, config, world.catalogue).ranker, config
+
+
+def evaluate_run(
+    folder: str | os.PathLike[str], *, sessions: int, seed: int, final: bool, narrator: Narrator
+) -> dict[str, Any]:
+    """Measures a trained run beside random, its own blank text and the references.
+
+    Args:
+        folder: The run folder.
+        sessions: How many sessions each plays.
+        seed: The sessions' seed.
+        final: Whether to read the test split.
+        narrator: Is told what is happening.
+
+    Raises:
+        RunError: If it is not a run, or its world's catalogue is no longer what it was trained on.
+    """
+    config = RunConfig.read(folder)
+    settings = dict(config.world_settings)
+    world = world_of(config.world, settings, split_name(final))
+    ranker, _ = _trained(os.fspath(folder), world)
+    agents: dict[str, Competitor] = {config.agent: ranker, f"{config.agent}_blank": Blank(ranker)}
+    agents |= untrained(["random"], world)
+    known = ["informed", "goal_oracle", "oracle"]
+    agents |= references(known, world, lambda: world_of(config.world, settings, "train"), narrator)
+    return measure(
+        world,
+        agents,
+        sessions=sessions,
+        seed=seed,
+        final=final,
+        training_seeds=[config.seed],
+        flagship=config.agent,
+        narrator=narrator,
+    )

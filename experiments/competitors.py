@@ -1,0 +1,107 @@
+"""Competitors by name: who can be compared in a world, and what each needs first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from instructrec.agents.encoder import TextEncoder, load_encoder
+from instructrec.envs.worlds import WORLDS, make_world
+from instructrec.experiments.evaluation import Competitor
+from instructrec.experiments.headline import ABOUT, REFERENCES
+from instructrec.experiments.progress import Narrator
+from instructrec.names import unknown_name
+from instructrec.sessions import World
+
+UNTRAINED = ("random", "popularity", "bm25", "cosine", "parser")
+"""Competitors that learn nothing."""
+TRAINED = ("slate_ppo", "ppo", "supervised")
+"""Competitors that are trained; the command line names them by their run folder."""
+
+
+def split_name(final: bool) -> str:
+    """Returns the split that a command reads: test only where it was asked for."""
+    return "test" if final else "validation"
+
+
+def world_of(name: str, settings: dict[str, Any], split: str) -> World:
+    """Makes a world of one split's people and phrasings; a world without splits is the same in all of them.
+
+    Raises:
+        ValueError: If the settings name a split themselves, or the world is unknown.
+        TypeError: If the world has no such setting.
+    """
+    if taken := {"split", "splits"} & set(settings):
+        raise ValueError(
+            f"{taken.pop()} is no setting of a run: training reads train, evaluation validation, and --final test"
+        )
+    known = WORLDS[name].settings() if name in WORLDS else {}
+    for key in ("split", "splits"):
+        if key in known:
+            return make_world(name, **settings, **{key: split})
+    return make_world(name, **settings)
+
+
+def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, what: str) -> None:
+    """Embeds texts so that nothing later waits for the language model, and tells how far it has come."""
+    before = encoder.encoded
+    with narrator.task(what) as advance:
+        encoder.encode(list(texts), lambda done, total: advance(done / max(total, 1), f"{done:,} of {total:,} texts"))
+    if encoder.encoded > before:
+        encoder.flush()
+
+
+def untrained(names: Sequence[str], world: World, encoder: TextEncoder | None = None) -> dict[str, Competitor]:
+    """Returns those of the named competitors that learn nothing."""
+    from instructrec.agents.baselines import baselines
+
+    wanted = [name for name in names if name in UNTRAINED]
+    if not wanted:
+        return {}
+    model = (encoder or load_encoder()) if "cosine" in wanted else None
+    built = baselines(world.catalogue, world.slate_size, model)
+    return {name: built[name] for name in wanted}
+
+
+def references(
+    names: Sequence[str],
+    world: World,
+    make_training_world: Callable[[], World],
+    narrator: Narrator,
+) -> dict[str, Competitor]:
+    """Returns those of the named references that this world has; the others are said to be absent, never zero.
+
+    Args:
+        names: Any names.
+        world: Where they will be compared.
+        make_training_world: Makes the training world of the same catalogue, for fitting ``informed``.
+        narrator: Is told what is absent and why.
+    """
+    built: dict[str, Competitor] = {}
+    for name in names:
+        if name in REFERENCES:
+            try:
+                built[name] = _reference(name, world, make_training_world, narrator)
+            except (TypeError, ValueError) as error:
+                narrator.say(f"{name} is left out: {error}")
+    return built
+
+
+def _reference(name: str, world: World, make_training_world: Callable[[], World], narrator: Narrator) -> Competitor:
+    from instructrec.agents.references import GoalOracle, Oracle
+
+    if name == "oracle":
+        return Oracle(world.population)
+    if name == "goal_oracle":
+        return GoalOracle(world.catalogue)
+    from instructrec.agents.informed import fit_informed
+
+    with narrator.task("Fitting the informed reference on training people") as advance:
+        return fit_informed(make_training_world(), progress=lambda done, total: advance(done / total, ""))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises a ValueError for a name that is no competitor; the message suggests the nearest."""
+    for name in names:
+        if name not in ABOUT:
+            raise ValueError(unknown_name("agent", name, ABOUT))

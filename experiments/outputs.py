@@ -1,0 +1,69 @@
+"""What a comparison leaves in its folder: results.json, report.html, and what they were made from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from instructrec import __version__, runs
+from instructrec.experiments.conversations import Conversation
+from instructrec.experiments.report import Report, render
+
+CONVERSATIONS = "conversations.json"
+_VERSIONS = ("torch", "stable-baselines3", "gymnasium", "transformers", "numpy", "numba")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what results depend on."""
+    found = {"instructrec": __version__, "python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def command_line() -> str:
+    """Returns the command as it was typed, without the place where the program lies."""
+    program = Path(sys.argv[0]).name
+    name = "instructrec" if program in ("cli.py", "__main__.py") or program.startswith("instructrec") else program
+    return shlex.join([name, *sys.argv[1:]])
+
+
+def write_outputs(
+    out: str | os.PathLike[str],
+    results: Mapping[str, Any],
+    *,
+    conversations: Sequence[Conversation] = (),
+    curves: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    command: str = "",
+) -> None:
+    """Writes results and report into a folder.
+
+    Args:
+        out: The folder.
+        results: The results document.
+        conversations: Samples for the report.
+        curves: Learning curves by agent.
+        command: The command that made it; the one that was typed when omitted.
+    """
+    out = Path(out)
+    runs.write_json(out / runs.RESULTS, results)
+    if conversations:
+        runs.write_json(out / CONVERSATIONS, conversations)
+    report = Report(
+        results=results,
+        conversations=conversations,
+        curves=curves or {},
+        command=command or command_line(),
+        versions=versions(),
+        failures=[str(gate["sentence"]) for gate in results.get("gates", ())],
+    )
+    runs.write_text(out / runs.REPORT, render(report))

@@ -1,0 +1,194 @@
+"""Training into a run folder: checkpoints that survive a kill, and a resumption that changes nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from instructrec import runs
+from instructrec.agents.encoder import load_encoder
+from instructrec.agents.features import world_features
+from instructrec.agents.slate_ppo import SlatePPOConfig
+from instructrec.experiments.agent_files import FEATURES, read_features, write_features
+from instructrec.experiments.catalogue_files import write_catalogue
+from instructrec.experiments.checkups import Examiner
+from instructrec.experiments.competitors import encode_all, references, untrained, world_of
+from instructrec.experiments.conversations import converse, to_markdown
+from instructrec.experiments.outputs import command_line, versions
+from instructrec.experiments.progress import Narrator
+from instructrec.experiments.tensorboard import Events, purge_later
+from instructrec.experiments.trainers import SHAPE, SlatePPOTrainer, configured
+from instructrec.experiments.watch import CURVE, Watch
+from instructrec.names import unknown_name
+from instructrec.policies import greedy
+from instructrec.runs import RunConfig, RunError
+from instructrec.sessions import Sessions, World, start
+
+RESUMABLE = ("slate_ppo",)
+SUMMARY = "training.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPlan:
+    """What to train.
+
+    Attributes:
+        world: The world's id.
+        world_settings: Its settings.
+        agent: The agent's name.
+        agent_settings: Settings that differ from the agent's defaults; ``encoder`` names the language model.
+        seed: The seed.
+        steps: User-steps.
+        checkups: How many checkups to make on the way.
+        checkpoint_seconds: Least time between checkpoints; 0 makes one after every iteration.
+    """
+
+    world: str
+    world_settings: Mapping[str, Any] = field(default_factory=dict)
+    agent: str = "slate_ppo"
+    agent_settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    steps: int = 200_000
+    checkups: int = 8
+    checkpoint_seconds: float = 30.0
+
+
+def train(plan: TrainPlan, out: str | os.PathLike[str], *, resume: bool, narrator: Narrator) -> dict[str, Any]:
+    """Trains an agent into a run folder.
+
+    Args:
+        plan: What to train.
+        out: The run folder.
+        resume: Whether to go on with the run in it; with none there, it begins.
+        narrator: Is told what is happening.
+
+    Returns:
+        What was done: steps, seconds and the last checkup.
+
+    Raises:
+        RunError: If the folder holds a run and ``resume`` is off, or that run is another one.
+        ValueError: If a name or a setting is unknown.
+    """
+    if plan.agent not in RESUMABLE:
+        raise ValueError(unknown_name("agent to train", plan.agent, RESUMABLE))
+    out = Path(out)
+    world = world_of(plan.world, dict(plan.world_settings), "train")
+    settings = dict(plan.agent_settings)
+    encoder_name = str(settings.pop("encoder", "minilm"))
+    learning = configured(SlatePPOConfig, settings)
+    config = RunConfig(
+        world=plan.world,
+        world_settings=runs.plain(dict(plan.world_settings)),
+        agent=plan.agent,
+        agent_settings={"encoder": encoder_name, **runs.plain(learning)},
+        seed=plan.seed,
+        steps=plan.steps,
+        fingerprint=world.fingerprint,
+        catalogue=world.catalogue.fingerprint,
+    )
+    with runs.locked(out):
+        _begin(out, config, world, resume=resume)
+        encoder = load_encoder(encoder_name)
+        found = runs.latest_checkpoint(out)
+        if (out / FEATURES).exists():
+            features = read_features(out)
+        else:
+            texts = [*world.catalogue.texts, *world.population.texts.bank]
+            encode_all(encoder, texts, narrator, "Reading items and instructions with the language model")
+            features = world_features(world, encoder)
+            write_features(out, features)
+        trainer = SlatePPOTrainer(world, encoder, features, learning, plan.seed)
+        if found is not None:
+            trainer.restore(found.folder)
+            narrator.say(f"Going on from step {found.step:,}.")
+        return _learn(trainer, plan, config, out, found, narrator)
+
+
+def _begin(out: Path, config: RunConfig, world: World, *, resume: bool) -> None:
+    """Makes the run folder, or checks that the run in it is this one."""
+    if (out / runs.CONFIG).exists():
+        if not resume:
+            raise RunError(f"{out} holds a run already; go on with it by --resume, or choose another --out")
+        differences = RunConfig.read(out).differences(config)
+        if differences:
+            raise RunError(
+                f"{out} was begun with other settings, and going on with these would be a third run: "
+                f"{'; '.join(differences[:4])}; use the old ones, or choose another --out"
+            )
+        return
+    write_catalogue(out, world.catalogue)
+    past = start(world, Sessions.first(config.seed, 1)).past
+    shape = {"slate_size": world.slate_size, "turn_limit": world.turn_limit, "past_length": past.shape[1]}
+    runs.write_json(out / SHAPE, shape)
+    # Last, since it is what makes the folder a run.
+    config.write(out, notes={"command": command_line(), "versions": versions()})
+
+
+def _learn(
+    trainer: SlatePPOTrainer,
+    plan: TrainPlan,
+    config: RunConfig,
+    out: Path,
+    found: runs.Checkpoint | None,
+    narrator: Narrator,
+) -> dict[str, Any]:
+    folder = out / runs.EVENTS / plan.agent
+    purge_later(folder, trainer.step)
+    with Events(folder) as events:
+        with narrator.task(f"Training {plan.agent} for {plan.steps:,} user-steps") as advance:
+            watch = Watch(
+                events,
+                plan.steps,
+                ranker_of=trainer.ranker,
+                examiner=_examiner(plan, narrator) if plan.checkups else None,
+                checkups=plan.checkups,
+                advance=advance,
+                save=trainer.save,
+                run=out,
+                checkpoint_seconds=plan.checkpoint_seconds,
+                curve=runs.read_json(found.folder / CURVE) if found is not None else (),
+            )
+            begun = time.monotonic()
+            trainer.learn(plan.steps, watch)
+        seconds = time.monotonic() - begun
+        last = watch.curve[-1] if watch.curve else {}
+        summary = {
+            "run": str(out),
+            "agent": plan.agent,
+            "world": plan.world,
+            "steps": trainer.step,
+            "seconds": seconds,
+            "last": last,
+        }
+        if found is None or found.step < trainer.step:
+            _describe(events, trainer, plan, config, last)
+            runs.write_json(out / SUMMARY, summary)
+    return summary
+
+
+def _examiner(plan: TrainPlan, narrator: Narrator) -> Examiner:
+    world = world_of(plan.world, dict(plan.world_settings), "validation")
+    quiet = Narrator(stream=narrator.stream, quiet=True)
+    bounds = untrained(["random"], world) | references(["oracle"], world, lambda: world, quiet)
+    return Examiner(world, bounds)
+
+
+def _describe(
+    events: Events, trainer: SlatePPOTrainer, plan: TrainPlan, config: RunConfig, last: Mapping[str, float]
+) -> None:
+    """Writes what belongs to the end: sample conversations, hyperparameters, instruction embeddings."""
+    world = world_of(plan.world, dict(plan.world_settings), "validation")
+    talks = converse(world, plan.agent, greedy(trainer.ranker(), world.slate_size), seed=7, lanes=range(6))
+    for talk in talks:
+        events.text(trainer.step, f"conversations/person_{talk.lane}", to_markdown(talk))
+    metrics = {f"final/{name}": value for name, value in last.items() if name != "step"}
+    events.scalars(trainer.step, metrics)
+    flat = {"world": plan.world, "agent": plan.agent, "seed": plan.seed, "steps": plan.steps, **config.agent_settings}
+    events.settings(flat, metrics)
+    texts = [text for text in world.population.texts.bank[:1000] if text]
+    labels = {"instruction": texts, "words": [str(len(text.split())) for text in texts]}
+    events.embeddings("instructions", trainer.reader.encoder.encode(texts), labels)

@@ -1,0 +1,147 @@
+"""A run killed at any moment and resumed ends with the same weights as one never killed."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from instructrec import runs
+from instructrec.experiments.progress import Narrator
+from instructrec.experiments.train import TrainPlan, train
+from instructrec.runs import RunError
+
+PLAN = TrainPlan(
+    world="instructrec/Tiny-v0",
+    agent_settings={
+        "encoder": "hashing",
+        "num_envs": 16,
+        "num_steps": 8,
+        "minibatch_size": 64,
+        "anchor": 0.01,  # So that the policy at the start has to survive too.
+        "scorer": {"text_width": 16, "hidden": 16, "critic_hidden": 16},
+    },
+    steps=640,
+    checkups=2,
+    checkpoint_seconds=0.0,
+)
+QUIET = Narrator(quiet=True)
+CALLS = ("fsync", "replace", "rename")
+
+
+def _train(out: Path, plan: TrainPlan = PLAN) -> dict[str, Any]:
+    return train(plan, out, resume=True, narrator=QUIET)
+
+
+def _train_and_die(out: str, deadly: int) -> None:
+    """Trains, and is killed just before the ``deadly``-th system call that makes something last."""
+    count = 0
+    for name in CALLS:
+        original = getattr(os, name)
+
+        def counted(*args: Any, original: Any = original, **kwargs: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **kwargs)
+
+        setattr(os, name, counted)
+    _train(Path(out))
+    Path(out, "calls").write_text(str(count))
+    os._exit(0)
+
+
+def _in_a_process(out: Path, deadly: int) -> int:
+    # A fork has torch loaded already; one thread runs here, so nothing is lost in it.
+    child = multiprocessing.get_context("fork").Process(target=_train_and_die, args=(str(out), deadly))
+    child.start()
+    child.join(120)
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+def _weights(out: Path) -> dict[str, np.ndarray]:
+    found = runs.latest_checkpoint(out)
+    assert found is not None
+    arrays = {}
+    for path in sorted(found.folder.glob("*.safetensors")):
+        arrays |= {f"{path.name}:{name}": array for name, array in runs.read_arrays(path).items()}
+    return arrays
+
+
+def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert one[name].tobytes() == other[name].tobytes(), f"{name} differs"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never killed."""
+    # What torch imports at the first optimiser takes seconds; forks of this process then have it already.
+    importlib.import_module("torch._dynamo")
+    out = tmp_path_factory.mktemp("whole")
+    assert _in_a_process(out, deadly=0) == 0
+    return out
+
+
+def _scalars(out: Path, name: str) -> list[tuple[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(out / "events" / "slate_ppo"))
+    found.Reload()
+    return [(event.step, event.value) for event in found.Scalars(name)]
+
+
+# From before the first checkpoint, through the middle of writing several, to after the last.
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.43, 0.56, 0.7, 0.85, 0.99])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_killed_and_resumed_ends_with_the_same_weights(whole: Path, tmp_path: Path, share: float) -> None:
+    calls = int((whole / "calls").read_text())
+    assert _in_a_process(tmp_path, deadly=max(int(calls * share), 1)) == -signal.SIGKILL
+    assert _in_a_process(tmp_path, deadly=0) == 0
+    _same(_weights(whole), _weights(tmp_path))
+    for name in ("reward/session_return", "language/csr", "learning/kl"):
+        assert _scalars(whole, name) == _scalars(tmp_path, name)
+
+
+def test_killed_twice_in_the_same_checkpoint_ends_the_same(whole: Path, tmp_path: Path) -> None:
+    calls = int((whole / "calls").read_text())
+    assert _in_a_process(tmp_path, deadly=calls // 2) == -signal.SIGKILL
+    assert _in_a_process(tmp_path, deadly=calls // 4) == -signal.SIGKILL
+    assert _in_a_process(tmp_path, deadly=0) == 0
+    _same(_weights(whole), _weights(tmp_path))
+
+
+def test_another_seed_ends_elsewhere(whole: Path, tmp_path: Path) -> None:
+    _train(tmp_path, replace(PLAN, seed=1))
+    ours, theirs = _weights(whole), _weights(tmp_path)
+    assert any(ours[name].tobytes() != theirs[name].tobytes() for name in ours if name.startswith("weights"))
+
+
+def test_resuming_what_is_finished_changes_nothing(whole: Path) -> None:
+    before = _weights(whole)
+    assert _train(whole)["steps"] == PLAN.steps
+    _same(before, _weights(whole))
+
+
+def test_resuming_with_other_settings_names_the_difference(whole: Path) -> None:
+    with pytest.raises(RunError, match=r"agent_settings\.gamma: 0\.9, now 0\.5"):
+        _train(whole, replace(PLAN, agent_settings={**PLAN.agent_settings, "gamma": 0.5}))
+    with pytest.raises(RunError, match="seed: 0, now 3"):
+        _train(whole, replace(PLAN, seed=3))
+    with pytest.raises(RunError, match=r"world_settings\.slate_size: not set, now 2"):
+        _train(whole, replace(PLAN, world_settings={"slate_size": 2}))
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(whole: Path) -> None:
+    with pytest.raises(RunError, match="holds a run already"):
+        train(PLAN, whole, resume=False, narrator=QUIET)
