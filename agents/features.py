@@ -17,9 +17,31 @@ from instructrec.arrays import Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.factors import Factors, fit_factors, fold_in
 from instructrec.noise import mix
+from instructrec.protocols import InstructionEncoder
+from instructrec.sessions import Sessions, World, start
 
 # A rare genre's indicator has a tiny spread; dividing by it would let few items drown the rest.
 _LEAST_SPREAD = 0.25
+# Fewer texts do not tell how spread readings are.
+_ENOUGH_SAID = 100
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A linear reading of text vectors: how strongly a text names each column of the blocks "sets" and "numbers".
+
+    It is fitted on the item texts, which name the attributes of their items, so no text needs a label. It says what is
+    named, not whether it is wanted: "no horror" names horror.
+
+    Attributes:
+        weights: float32 [encoder width, num_named].
+        offset: float32 [num_named].
+        trust: How well item texts tell each column: the share of its variance explained, float32 [num_named].
+    """
+
+    weights: npt.NDArray[np.float32]
+    offset: npt.NDArray[np.float32]
+    trust: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -32,12 +54,14 @@ class ItemFeatures:
             "popularity" (1), "quality" (1), "factors" (rank) and "text" (the widest directions of the item texts).
         projection: Turns a text vector into the coordinates of the text block, float32 [encoder width, text width].
         factors: What quality and taste come from; None where no ratings are known.
+        naming: Finds the attributes that a text names; None without a text block.
     """
 
     table: npt.NDArray[np.float32] = field(repr=False)
     blocks: Mapping[str, slice]
     projection: npt.NDArray[np.float32] = field(repr=False)
     factors: Factors | None = field(default=None, repr=False)
+    naming: Naming | None = field(default=None, repr=False)
 
     @property
     def num_items(self) -> int:
@@ -62,7 +86,9 @@ class ItemFeatures:
     @property
     def fingerprint(self) -> str:
         """A hash of the table, hex: weights learned over one table mean nothing over another."""
-        return hashlib.sha256(self.table.tobytes() + repr(sorted(self.blocks.items(), key=str)).encode()).hexdigest()[:16]
+        return hashlib.sha256(self.table.tobytes() + repr(sorted(self.blocks.items(), key=str)).encode()).hexdigest()[
+            :16
+        ]
 
 
 def item_features(
@@ -70,6 +96,7 @@ def item_features(
     text_vectors: Floats | None = None,
     *,
     factors: Factors | None = None,
+    said_vectors: Floats | None = None,
     num_steps: int = 16,
     text_width: int = 48,
 ) -> ItemFeatures:
@@ -79,6 +106,8 @@ def item_features(
         catalogue: The items.
         text_vectors: The encoder's vectors of the item texts, [num_items, encoder width]; None leaves the text out.
         factors: Fitted on training people's visible pasts; None leaves quality and factors out.
+        said_vectors: The encoder's vectors of texts that people say, [num_texts, encoder width]: they tell what is a lot
+            in an instruction, which is worded otherwise than the text of an item; None takes the item texts themselves.
         num_steps: Steps per numeric attribute, at its quantiles.
         text_width: Directions kept of the text vectors, those of the widest spread.
 
@@ -90,7 +119,9 @@ def item_features(
         ("factors", None if factors is None else len(factors.item_bias)),
     ):
         if size is not None and size != catalogue.num_items:
-            raise ValueError(f"{name} has {size} rows, the catalogue {catalogue.num_items} items; give one row per item")
+            raise ValueError(
+                f"{name} has {size} rows, the catalogue {catalogue.num_items} items; give one row per item"
+            )
     sets = [column.indicators() for column in catalogue.columns.values() if column.is_set]
     numbers = [steps(column.numbers, num_steps) for column in catalogue.columns.values() if not column.is_set]
     popularity = np.log1p(catalogue.popularity.astype(np.float64))[:, None]
@@ -111,7 +142,25 @@ def item_features(
         blocks[name] = slice(start, start + part.shape[1])
         start += part.shape[1]
     table = np.ascontiguousarray(np.concatenate(list(parts.values()), axis=1), np.float32)
-    return ItemFeatures(table, blocks, projection, factors)
+    naming = None
+    if text_vectors is not None:
+        named = table[:, : blocks["numbers"].stop]
+        naming = _naming(text_vectors, named, text_vectors if said_vectors is None else said_vectors)
+    return ItemFeatures(table, blocks, projection, factors, naming)
+
+
+def _naming(item_vectors: Floats, named: Floats, said_vectors: Floats, ridge: float = 3.0) -> Naming:
+    """Fits attributes to item texts by ridge regression, and scales the readings to unit spread over what is said."""
+    centre = item_vectors.mean(axis=0, dtype=np.float64)
+    centred = item_vectors - centre
+    gram = centred.T @ centred + ridge * np.eye(centred.shape[1])
+    weights = np.linalg.solve(gram, centred.T @ (named - named.mean(axis=0, dtype=np.float64)))
+    left = (named - named.mean(axis=0, dtype=np.float64)) - centred @ weights
+    trust = 1 - left.var(axis=0) / np.maximum(named.var(axis=0), 1e-9)
+    readings = said_vectors @ weights
+    weights = weights / np.maximum(readings.std(axis=0), 1e-6)
+    offset = -(said_vectors @ weights).mean(axis=0)
+    return Naming(weights.astype(np.float32), offset.astype(np.float32), np.clip(trust, 0, 1).astype(np.float32))
 
 
 def steps(numbers: Floats, num_steps: int) -> Floats:
@@ -178,8 +227,36 @@ def past_factors(past: Ints, ratings: Floats, num_items: int, *, rank: int = 16,
     _, first = np.unique(person * np.int64(num_items) + past[person, place], return_index=True)
     person, place = person[first], place[first]
     return fit_factors(
-        person, past[person, place], ratings[person, place], num_persons=len(past), num_items=num_items, rank=rank, seed=seed
+        person,
+        past[person, place],
+        ratings[person, place],
+        num_persons=len(past),
+        num_items=num_items,
+        rank=rank,
+        seed=seed,
     )
+
+
+def world_features(
+    world: World, encoder: InstructionEncoder, *, text_width: int = 48, sessions: int = 8192, seed: int = 0
+) -> ItemFeatures:
+    """Builds the table for a world, with factors fitted to the visible pasts of its people.
+
+    Args:
+        world: A training world: whoever comes there may be learned from.
+        encoder: Reads the item texts.
+        text_width: As in `item_features`.
+        sessions: How many sessions' people to look at.
+        seed: Of those sessions.
+    """
+    catalogue = world.catalogue
+    state = start(world, Sessions.first(seed, sessions))
+    past, first = np.unique(state.past, axis=0, return_index=True)
+    factors = past_factors(past, state.past_ratings[first], catalogue.num_items)
+    vectors = encoder.encode(list(catalogue.texts))
+    bank = [text for text in world.population.texts.bank if text]
+    said = encoder.encode(bank) if len(bank) >= _ENOUGH_SAID else None
+    return item_features(catalogue, vectors, factors=factors, said_vectors=said, text_width=text_width)
 
 
 class Profiles:

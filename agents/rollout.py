@@ -1,15 +1,17 @@
 """What SlatePPO collects between updates, and which position gets the credit for what.
 
-A slate's return is the sum of what its positions earn now and what the session earns later. The critic expects each
-position's reward c_j and the future F, so that V = Σ c_j + F. With the same future for all positions,
+The critic expects c_j of each position before the slate is known and F of later turns, so that V = Σ c_j + F. Once the
+slate was shown and clicked, it puts down u_j of the later turns to each item (0 where nothing is attributed). With
 
-    later  = γ V' - F + γ λ A'                              (generalised advantage, of the future alone)
-    A_j    = (r_j - c_j)              + later               "item": a position answers for its own click
-    A_j    = Σ_{i ≥ j} (r_i - c_i)    + later               "reward_to_go": and for those below it
-    A      = Σ_i (r_i - c_i)          + later               "slate": all positions answer for everything
+    G     = γ ((1 - λ) V' + λ (Σ r' + G'))                what came later, primes meaning the next turn
+    left  = s (G - F - Σ u_j)                             what no item explains, s the share that all answer for
+    A_j   = (r_j + u_j - c_j)             + left          "item": a position answers for its own click and effect
+    A_j   = Σ_{i ≥ j} (r_i + u_i - c_i)   + left          "reward_to_go": and for those below it
+    A     = Σ_i (r_i + u_i - c_i)         + left          "slate": all positions answer for everything
 
-where V' and A' belong to the next turn. All three are unbiased about the whole slate's advantage where items are
-clicked independently; the first has the least variance.
+With s = 1 all three are unbiased about the whole slate's advantage where items are clicked independently; then the
+chance that a person leaves, which no position causes alone, drowns the clicks. With s = 0 only what the critic has
+learned to attribute counts.
 
 References:
     Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation, arXiv 1506.02438;
@@ -46,11 +48,13 @@ class Credit:
 
     Attributes:
         advantages: [num_steps, num_envs, slate_size]; the same for all positions under "slate".
-        future: Target of the critic's future, [num_steps, num_envs].
+        items: Target of the critic's expectation of each position, [num_steps, num_envs, slate_size].
+        later: What came later, G: target of its future and effects, [num_steps, num_envs].
     """
 
     advantages: Tensor
-    future: Tensor
+    items: Tensor
+    later: Tensor
 
 
 def credit(
@@ -62,26 +66,30 @@ def credit(
     gamma: float,
     gae_lambda: float,
     by: CreditBy | str,
+    shared: float = 1.0,
 ) -> Credit:
     """Shares out credit; the module says how.
 
     Args:
         item_rewards: What each position earned, [num_steps, num_envs, slate_size].
-        expected: What the critic expected, items [num_steps, num_envs, slate_size], future [num_steps, num_envs].
+        expected: What the critic expected: items and effects [num_steps, num_envs, slate_size], future [num_steps,
+            num_envs].
         next_values: Value after each step, [num_steps, num_envs]: the next observation's, the cut-off one's where a
             session was truncated, 0 where the user left.
         ended: Whether the session ended with the step, either way, [num_steps, num_envs].
         gamma: Discount per turn.
         gae_lambda: 0 trusts the critic, 1 trusts what happened.
         by: Which rewards a position answers for.
+        shared: Share of what no item explains that all positions answer for.
     """
-    surplus = item_rewards - expected.items
     later = torch.zeros_like(expected.future)
-    following = torch.zeros_like(expected.future[0])
+    following = next_values[-1]
     for step in reversed(range(len(item_rewards))):
-        goes_on = (~ended[step]).to(following.dtype)
-        later[step] = gamma * next_values[step] - expected.future[step] + gamma * gae_lambda * goes_on * following
-        following = surplus[step].sum(dim=1) + later[step]
+        mixed = (1 - gae_lambda) * next_values[step] + gae_lambda * following
+        later[step] = gamma * torch.where(ended[step], next_values[step], mixed)
+        following = item_rewards[step].sum(dim=1) + later[step]
+    earned = item_rewards + expected.effects
+    surplus = earned - expected.items
     match CreditBy(by):
         case CreditBy.ITEM:
             own = surplus
@@ -89,7 +97,8 @@ def credit(
             own = surplus.flip(2).cumsum(dim=2).flip(2)
         case CreditBy.SLATE:
             own = surplus.sum(dim=2, keepdim=True).expand_as(surplus)
-    return Credit(own + later[:, :, None], later + expected.future)
+    unexplained = later - expected.future - expected.effects.sum(dim=2)
+    return Credit(own + shared * unexplained[:, :, None], earned, later)
 
 
 @dataclass(frozen=True)
@@ -100,19 +109,25 @@ class Minibatch:
         inputs: What the network saw.
         slates: What was drawn: places among the candidates, int64 [batch, slate_size].
         candidates: Item numbers of each row's own candidates, int64 [batch, num_own], -1 where there are fewer.
+        candidate_marks: The marks they bear, int8 [batch, num_own, MARKS].
         log_probs: Under the policy that drew, [batch, slate_size].
-        item_rewards: [batch, slate_size].
+        shown: The slates' item numbers, int64 [batch, slate_size].
+        clicked: What was clicked of them, [batch, slate_size].
         advantages: [batch, slate_size].
-        future: The critic's target, [batch].
+        items: As in `Credit`, [batch, slate_size].
+        later: As in `Credit`, [batch].
     """
 
     inputs: ScorerInputs
     slates: Tensor
     candidates: Tensor
+    candidate_marks: Tensor
     log_probs: Tensor
-    item_rewards: Tensor
+    shown: Tensor
+    clicked: Tensor
     advantages: Tensor
-    future: Tensor
+    items: Tensor
+    later: Tensor
 
 
 class SlateRolloutBuffer(RolloutBuffer):
@@ -131,8 +146,9 @@ class SlateRolloutBuffer(RolloutBuffer):
         gamma: float = 0.99,
         n_envs: int = 1,
         credit_by: CreditBy | str = CreditBy.ITEM,
+        shared: float = 1.0,
     ) -> None:
-        self.credit_by = CreditBy(credit_by)
+        self.credit_by, self.shared = CreditBy(credit_by), shared
         self._columns: dict[str, Tensor] = {}
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
@@ -168,14 +184,15 @@ class SlateRolloutBuffer(RolloutBuffer):
         """Works out advantages and targets; ``next_values`` as in `credit`."""
         found = credit(
             self.column("item_rewards"),
-            Values(self.column("expected_items"), self.column("expected_future")),
+            Values(self.column("expected_items"), self.column("expected_future"), self.column("effects")),
             next_values,
             self.column("ended"),
             gamma=self.gamma,
             gae_lambda=self.gae_lambda,
             by=self.credit_by,
+            shared=self.shared,
         )
-        self._columns["advantages"], self._columns["future"] = found.advantages, found.future
+        self._columns |= {"advantages": found.advantages, "items": found.items, "later": found.later}
 
     def minibatches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Minibatch]:
         """Yields all collected turns once, in random order, at most ``size`` at a time."""
@@ -193,10 +210,17 @@ class SlateRolloutBuffer(RolloutBuffer):
 
 
 # How bulky integers are kept, and what they are when they come out again.
-_SMALL = {"inputs.marked": torch.int32, "inputs.mark_kinds": torch.int8, "slates": torch.int32, "candidates": torch.int32}
+_SMALL = {
+    "inputs.marked": torch.int32,
+    "inputs.mark_kinds": torch.int8,
+    "slates": torch.int32,
+    "shown": torch.int32,
+    "candidates": torch.int32,
+}
 _WIDE = {
     "inputs.marked": torch.int64,
     "inputs.mark_kinds": torch.float32,
     "slates": torch.int64,
+    "shown": torch.int64,
     "candidates": torch.int64,
 }

@@ -29,6 +29,7 @@ class ScorerConfig:
         hidden: Width of the query's hidden layers.
         critic_hidden: Width of the critic's hidden layer.
         start_similarity: Weight of a text's similarity to the item texts at the start, per unit of cosine.
+        start_named: Weight of the attributes that a text names at the start, per standard deviation of naming.
         start_popularity: Weight of log popularity at the start, per standard deviation.
         start_stars: Weight of a predicted star at the start, where ratings are known.
         start_marks: Scores added at the start to items in the visible past, clicked, and shown this session.
@@ -39,8 +40,9 @@ class ScorerConfig:
     hidden: int = 256
     critic_hidden: int = 128
     start_similarity: float = 10.0
-    start_popularity: float = 1.0
-    start_stars: float = 1.0
+    start_named: float = 0.5
+    start_popularity: float = 2.5
+    start_stars: float = 3.0
     start_marks: tuple[float, float, float] = (-1.0, -1.0, -0.5)
     item_bias: bool = True
 
@@ -101,18 +103,62 @@ class Query(NamedTuple):
 class Values(NamedTuple):
     """What the critic expects.
 
+    The discounted reward of later turns is put down to the items of this turn's slate as far as it depends on them:
+    it is ``future`` and the sum of the items' ``effects``, which depend on what was shown and clicked.
+
     Attributes:
-        items: Reward of each position of this turn's slate, [batch, slate_size].
-        future: Discounted reward of later turns, [batch].
+        items: What each position brings before the slate is known, its effect included, [batch, slate_size].
+        future: Discounted reward of later turns, effects aside, [batch].
+        effects: What each shown item does to it, [batch, slate_size].
     """
 
     items: Tensor
     future: Tensor
+    effects: Tensor
 
     @property
     def total(self) -> Tensor:
         """Expected return from here, [batch]."""
         return self.items.sum(dim=1) + self.future
+
+
+class SlateCritic(nn.Module):
+    """Expects what positions and later turns bring; see `Values`. Expects nothing at the start.
+
+    Args:
+        state_width: Width of the session's features.
+        hidden: Width of the hidden layer.
+        slate_size: Items per slate.
+        item_width: Width of an item's features.
+    """
+
+    def __init__(self, state_width: int, hidden: int, slate_size: int, item_width: int) -> None:
+        super().__init__()
+        self.slate_size, self.item_width = slate_size, item_width
+        self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU())
+        self.expectation = nn.Linear(hidden, slate_size + 1)
+        self.effect = nn.Linear(hidden, 2 * item_width + 2)
+        for layer in (self.expectation, self.effect):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, state: Tensor, features: Tensor | None, clicked: Tensor | None) -> Values:
+        """Returns the values of sessions.
+
+        Args:
+            state: Features of the sessions, [batch, state_width].
+            features: Of the shown items, [batch, slate_size, item_width]; effects are 0 without them.
+            clicked: Which were clicked, [batch, slate_size].
+        """
+        hidden = self.trunk(state)
+        out = self.expectation(hidden)
+        items, future = out[:, : self.slate_size], out[:, self.slate_size]
+        if features is None or clicked is None:
+            return Values(items, future, torch.zeros_like(items))
+        weights, width = self.effect(hidden), self.item_width
+        showing = torch.einsum("bkd,bd->bk", features, weights[:, :width]) / width**0.5 + weights[:, -2:-1]
+        clicking = torch.einsum("bkd,bd->bk", features, weights[:, width:-2]) / width**0.5 + weights[:, -1:]
+        return Values(items, future, showing + clicked.to(showing.dtype) * clicking)
 
 
 class SlateScorer(nn.Module):
@@ -128,7 +174,8 @@ class SlateScorer(nn.Module):
 
     table: Tensor
     projection: Tensor
-    anchor_block: Tensor
+    naming_weights: Tensor
+    naming_offset: Tensor
 
     def __init__(
         self,
@@ -152,9 +199,25 @@ class SlateScorer(nn.Module):
         self.text_tower = nn.Sequential(nn.Linear(encoder_width, kept), nn.GELU())
         self.gate_now, self.gate_then = nn.Linear(kept, kept), nn.Linear(kept, kept, bias=False)
         self.gate_age = nn.Parameter(torch.zeros(memory, kept))
+        # What a text names, and whether it wants it: above 0 at the start, below where it learns that it does not.
+        naming = features.naming
+        named = 0 if naming is None else len(naming.offset)
+        empty = torch.zeros(encoder_width, 0), torch.zeros(0)
+        read = empty if naming is None else (torch.from_numpy(naming.weights), torch.from_numpy(naming.offset))
+        self.register_buffer("naming_weights", read[0], persistent=False)
+        self.register_buffer("naming_offset", read[1], persistent=False)
+        self._num_sets = features.blocks["sets"].stop
+        self.wanted = nn.Linear(kept, max(named, 1))
+        nn.init.zeros_(self.wanted.weight)
+        # What item texts do not tell, such as ratings, their reading cannot name; only experience can.
+        with torch.no_grad():
+            self.wanted.bias.copy_(torch.zeros(1) if naming is None else torch.from_numpy(naming.trust))
+        self.threshold = nn.Parameter(torch.ones(self._num_sets))
+        self.recall = nn.Linear(2 * kept, 1)
+        self.recall_age = nn.Parameter(torch.zeros(memory, 1))
         self.pointer = nn.Linear(kept, slate_size + 1)
         self.direction = nn.Linear(kept, self._numbers_width)
-        state_width = 2 * kept + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
+        state_width = 2 * kept + 2 * named + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
         hidden = self.config.hidden
         self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
         self.head = nn.Linear(hidden, width + MARKS)
@@ -162,46 +225,70 @@ class SlateScorer(nn.Module):
         nn.init.zeros_(self.head.bias)
         self.repeat = nn.Parameter(torch.zeros(3, width))
         self.start = nn.Parameter(
-            torch.tensor([self.config.start_similarity, self.config.start_popularity, self.config.start_stars])
+            torch.tensor(
+                [
+                    self.config.start_similarity,
+                    self.config.start_popularity,
+                    self.config.start_stars,
+                    self.config.start_named,
+                ]
+            )
         )
         self.start_marks = nn.Parameter(torch.tensor(self.config.start_marks))
         self.quality_scale = features.quality_scale
         self.item_bias = nn.Parameter(torch.zeros(features.num_items)) if self.config.item_bias else None
-        critic = self.config.critic_hidden
-        self.critic = nn.Sequential(nn.Linear(state_width, critic), nn.GELU(), nn.Linear(critic, slate_size + 1))
-        nn.init.zeros_(self.critic[-1].weight)
-        nn.init.zeros_(self.critic[-1].bias)
+        self.critic = SlateCritic(state_width, self.config.critic_hidden, slate_size, width)
 
     def actor_parameters(self) -> list[nn.Parameter]:
         """Returns every parameter but the critic's."""
         critic = set(self.critic.parameters())
         return [parameter for parameter in self.parameters() if parameter not in critic]
 
-    def state(self, inputs: ScorerInputs) -> Tensor:
-        """Returns the features of the session, [batch, state width]: what actor and critic read."""
+    def _named(self, vectors: Tensor) -> Tensor:
+        """Returns how strongly texts name each attribute, [..., num_named]; weak namings of set values count little."""
+        readings = vectors @ self.naming_weights + self.naming_offset
+        clear = nn.functional.softplus(4 * (readings[..., : self._num_sets] - self.threshold)) / 4
+        return torch.cat([clear, readings[..., self._num_sets :]], dim=-1)
+
+    def state(self, inputs: ScorerInputs) -> tuple[Tensor, Tensor]:
+        """Returns what actor and critic read.
+
+        Returns:
+            Features of the session, [batch, state width], and the attributes asked for, [batch, num_named].
+        """
         said = self.text_tower(inputs.text * self._encoder_scale)
         before = self.text_tower(inputs.earlier * self._encoder_scale)  # [batch, memory, text_width]
         # A gate per earlier instruction: constraints persist, a new goal lets them go.
         gates = torch.sigmoid(self.gate_now(said)[:, None] + self.gate_then(before) + self.gate_age)
         spoken = (inputs.earlier != 0).any(dim=2, keepdim=True)
         meaning = said + (gates * before * spoken).sum(dim=1)
+        named = self._named(inputs.text)
+        named = named * (inputs.text != 0).any(dim=1, keepdim=True)
+        width = named.shape[1]
+        both = torch.cat([said[:, None].expand_as(before), before], dim=2)
+        kept = torch.sigmoid(self.recall(both) + self.recall_age) * spoken
+        asked = named * self.wanted(said)[:, :width]
+        asked = asked + (kept * self._named(inputs.earlier) * self.wanted(before)[..., :width]).sum(dim=1)
         # "newer than the second one": the instruction points at a position, whose numbers then count.
         pointed = torch.softmax(self.pointer(said), dim=1)[:, : self.slate_size]
         anchor = torch.einsum("bk,bkn->bn", pointed, inputs.last)
         directed = anchor * self.direction(said)
-        parts = [said, meaning, inputs.profile, inputs.clicked, inputs.shown, anchor, directed, inputs.facts]
-        return torch.cat(parts, dim=1)
+        parts = [said, meaning, named, asked, inputs.profile, inputs.clicked, inputs.shown, anchor, directed]
+        return torch.cat([*parts, inputs.facts], dim=1), asked
 
-    def query(self, state: Tensor, inputs: ScorerInputs) -> Query:
+    def query(self, state: tuple[Tensor, Tensor], inputs: ScorerInputs) -> Query:
         """Returns what the actor wants."""
-        head = self.head(self.trunk(state))
+        features, asked = state
+        head = self.head(self.trunk(features))
         width = self.table.shape[1]
         summaries = torch.stack([inputs.clicked, inputs.shown, inputs.profile[:, :width]], dim=1)
         wanted = head[:, :width] + (summaries * self.repeat).sum(dim=1)
         parts = []
         for name, block in self.blocks.items():
             part = wanted[:, block]
-            if name == "popularity":
+            if name in ("sets", "numbers") and asked.shape[1]:
+                part = part + self.start[3] * asked[:, block]
+            elif name == "popularity":
                 part = part + self.start[1]
             elif name == "quality":
                 part = part + self.start[2] * self.quality_scale
@@ -212,10 +299,17 @@ class SlateScorer(nn.Module):
             parts.append(part)
         return Query(torch.cat(parts, dim=1), head[:, width:] + self.start_marks)
 
-    def values(self, state: Tensor) -> Values:
-        """Returns what the critic expects; its gradient stays out of the actor."""
-        out = self.critic(state.detach())
-        return Values(out[:, : self.slate_size], out[:, self.slate_size])
+    def values(self, state: tuple[Tensor, Tensor], items: Tensor | None = None, clicked: Tensor | None = None) -> Values:
+        """Returns what the critic expects; its gradient stays out of the actor.
+
+        Args:
+            state: What `state` gives.
+            items: The slate shown, int64 [batch, slate_size]; effects are 0 without it.
+            clicked: What was clicked of it, [batch, slate_size].
+        """
+        features = None if items is None else self.table[items]
+        values: Values = self.critic(state[0].detach(), features, clicked)
+        return values
 
     def scores(self, query: Query, inputs: ScorerInputs) -> Tensor:
         """Returns every item's score, [batch, num_items]."""

@@ -135,45 +135,58 @@ def divergences(scores: Tensor, anchor: Tensor, places: Tensor) -> Tensor:
 def draw_slates(scores: Tensor, slate_size: int, generator: torch.Generator | None = None) -> Tensor:
     """Draws slates, int64 [batch, slate_size]: places among the candidates, distinct in each row.
 
-    Draws with replacement and drops repeats, which is the same distribution and needs no noise per candidate; where too
-    few distinct items came, the rest of the slate is drawn by Gumbel noise given what is already there.
+    Draws with replacement and drops repeats, which is the same distribution and needs no noise per candidate. Where too
+    few distinct items came, what was drawn is taken out and the rest of the slate is drawn from what remains.
 
     Args:
         scores: Scores over the temperature, [batch, num_candidates].
         slate_size: How many items to draw.
         generator: Where randomness comes from; torch's global one when omitted.
+
+    Raises:
+        ValueError: If there are too few candidates, or scores are not finite.
     """
     batch, num_candidates = scores.shape
     if num_candidates < slate_size:
         raise ValueError(f"a slate of {slate_size} needs as many candidates, got {num_candidates}")
     scores = scores.detach()
-    tries = 3 * slate_size
-    sums = torch.cumsum(torch.exp(scores - scores.amax(dim=1, keepdim=True)), dim=1)
-    uniform = torch.rand(batch, tries, generator=generator, dtype=scores.dtype, device=scores.device)
-    # Kept a few ulps below 1: rounding must not push a draw past the last candidate that has any weight.
-    drawn = torch.searchsorted(sums, uniform.clamp_max(1 - 2**-21) * sums[:, -1:], right=True)
-    earlier = torch.ones(tries, tries, dtype=torch.bool, device=scores.device).tril(-1)
-    repeated = ((drawn[:, :, None] == drawn[:, None, :]) & earlier).any(dim=2)
-    order = torch.sort(repeated.to(torch.uint8), dim=1, stable=True).indices[:, :slate_size]
-    slates = drawn.gather(1, order)
-    distinct = tries - repeated.sum(dim=1)
+    if not bool(torch.isfinite(scores.amax(dim=1)).all()):
+        raise ValueError("scores are not finite; where they are learned, a smaller learning rate may keep them so")
+    slates, distinct = _distinct_draws(scores, slate_size, generator)
     short = torch.nonzero(distinct < slate_size).squeeze(1)
     if len(short):
         slates[short] = _completed(scores[short], slates[short], distinct[short], generator)
     return slates
 
 
+def _distinct_draws(scores: Tensor, slate_size: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Draws with replacement; returns what was drawn, first occurrences in front, and how many of those there are."""
+    tries = 3 * slate_size
+    sums = torch.cumsum(torch.exp(scores - scores.amax(dim=1, keepdim=True)), dim=1)
+    uniform = torch.rand(len(scores), tries, generator=generator, dtype=scores.dtype, device=scores.device)
+    # Kept a few ulps below 1: rounding must not push a draw past the last candidate that has any weight.
+    drawn = torch.searchsorted(sums, uniform.clamp_max(1 - 2**-21) * sums[:, -1:], right=True)
+    earlier = torch.ones(tries, tries, dtype=torch.bool, device=scores.device).tril(-1)
+    repeated = ((drawn[:, :, None] == drawn[:, None, :]) & earlier).any(dim=2)
+    order = torch.sort(repeated.to(torch.uint8), dim=1, stable=True).indices[:, :slate_size]
+    return drawn.gather(1, order), tries - repeated.sum(dim=1)
+
+
 def _completed(scores: Tensor, slates: Tensor, distinct: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Fills slates of which only the first ``distinct`` places are drawn."""
-    noise = torch.empty_like(scores).exponential_(generator=generator).clamp_min_(1e-30)
-    perturbed = scores - torch.log(noise)
-    position = torch.arange(slates.shape[1], device=scores.device)
-    drawn = position[None, :] < distinct[:, None]
-    # What is already drawn stays in front, in its order.
-    kept = torch.where(drawn, 1e8 - 1e3 * position[None, :].to(scores.dtype), perturbed.gather(1, slates))
-    first = torch.where(drawn, slates, slates[:, :1])
-    perturbed.scatter_(1, first, torch.where(drawn, kept, kept[:, :1]))
-    return torch.topk(perturbed, slates.shape[1], dim=1).indices
+    """Fills slates of which only the first ``distinct`` places are drawn; ``scores`` is used up."""
+    position = torch.arange(slates.shape[1], device=scores.device)[None, :]
+    rows = torch.arange(len(slates), device=scores.device)
+    while len(rows):
+        # Where nothing is drawn yet at a place, the first item, which is drawn, stands in.
+        drawn = position < distinct[rows, None]
+        scores.scatter_(1, torch.where(drawn, slates[rows], slates[rows, :1]), -torch.inf)
+        found, new = _distinct_draws(scores, slates.shape[1], generator)
+        taken = (position - distinct[rows, None]).clamp_min(0)
+        slates[rows] = torch.where(drawn, slates[rows], found.gather(1, taken))
+        distinct[rows] += new
+        left = distinct[rows] < slates.shape[1]
+        rows, scores = rows[left], scores[left]
+    return slates
 
 
 def best_slates(scores: Tensor, slate_size: int) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -12,9 +14,11 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
+from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerConfig, ScorerInputs, SlateScorer
 from instructrec.agents.slate_distribution import PlackettLuceDistribution
+from instructrec.sessions import Observation
 
 
 class ReadSession(BaseFeaturesExtractor):
@@ -36,6 +40,32 @@ class ReadSession(BaseFeaturesExtractor):
     def read(self, observations: dict[str, Tensor]) -> ScorerInputs:
         """Returns all that the network sees."""
         return self.reader.read({name: np.asarray(value.cpu()) for name, value in observations.items()})
+
+
+@dataclass(frozen=True)
+class SlateRanker:
+    """An `instructrec.protocols.Ranker` over a scorer's weights: needs no environment.
+
+    Attributes:
+        scorer: The network.
+        reader: What it sees of observations.
+        rows_at_once: Sessions scored together; bounds memory.
+    """
+
+    scorer: SlateScorer
+    reader: SessionReader
+    rows_at_once: int = 256
+
+    @torch.no_grad()
+    def scores(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """Returns scores [batch, num_candidates]; candidates are all items when the observation names none."""
+        parts = []
+        for first in range(0, observation.batch, self.rows_at_once):
+            some = observation.rows(slice(first, first + self.rows_at_once))
+            arrays = inputs_of(some, self.reader.encoder, memory=self.reader.memory)
+            scores = self.scorer(self.reader.read(arrays)).numpy()
+            parts.append(scores if some.candidates is None else np.take_along_axis(scores, some.candidates, axis=1))
+        return np.concatenate(parts)
 
 
 class SlatePolicy(ActorCriticPolicy):
@@ -94,7 +124,11 @@ class SlatePolicy(ActorCriticPolicy):
 
     def scores(self, inputs: ScorerInputs) -> Tensor:
         """Returns every item's score over the temperature, [batch, num_items]."""
-        return self.scorer(inputs) / self.temperature  # type: ignore[no-any-return]
+        return cast("Tensor", self.scorer(inputs)) / self.temperature
+
+    def ranker(self) -> SlateRanker:
+        """Returns the actor as a ranker; it shares the weights."""
+        return SlateRanker(self.scorer, self.features_extractor.reader)
 
     def get_distribution(self, obs: PyTorchObs) -> PlackettLuceDistribution:
         """Returns the distribution of slates."""

@@ -10,7 +10,7 @@ import copy
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,12 +21,16 @@ from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
+from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
+from instructrec.agents.encoder import TextEncoder, load_encoder
+from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
-from instructrec.agents.scorer import ScorerConfig, SlateScorer
+from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
+from instructrec.agents.scorer import ScorerConfig, ScorerInputs, SlateScorer, Values
 from instructrec.agents.slate_distribution import divergences, draw_slates, slate_terms
-from instructrec.agents.slate_policy import SlatePolicy
-from instructrec.sessions import Outcome
+from instructrec.agents.slate_policy import SlatePolicy, SlateRanker
+from instructrec.sessions import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,8 @@ class SlatePPOConfig:
         clip: How far a probability ratio may pay, either way.
         gamma: Discount per turn.
         gae_lambda: 0 trusts the critic, 1 trusts what happened.
+        attribute_future: Whether the critic puts down later rewards to the items shown; see `rollout`.
+        shared_future: Share of what it cannot put down to an item that all positions answer for; 1 is unbiased and noisy.
         entropy: Weight of the entropy, per position.
         anchor: Weight of the divergence from the policy at the start, per position.
         anchor_decay: What is left of that weight after each iteration.
@@ -52,6 +58,8 @@ class SlatePPOConfig:
         max_grad_norm: Gradients longer than this are shortened to it.
         temperature: Scores are divided by it before drawing.
         memory: How many earlier instructions are read.
+        candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None ranks
+            the whole catalogue.
         scorer: The network.
     """
 
@@ -65,6 +73,8 @@ class SlatePPOConfig:
     clip: float = 0.2
     gamma: float = 0.9
     gae_lambda: float = 0.9
+    attribute_future: bool = True
+    shared_future: float = 0.0
     entropy: float = 0.001
     anchor: float = 0.0
     anchor_decay: float = 1.0
@@ -73,20 +83,15 @@ class SlatePPOConfig:
     max_grad_norm: float = 0.5
     temperature: float = 1.0
     memory: int = 4
+    candidates: int | None = None
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
-
-
-class SlateVecEnv(Protocol):
-    """What `SlatePPO` needs of its environment besides being a `VecEnv`."""
-
-    last_outcome: Outcome
 
 
 class SlatePPO(PPO):
     """Learns a ranker for slates by PPO.
 
     Args:
-        env: Sessions side by side; see `instructrec.agents.sb3_env.sb3_vec_env`.
+        env: Sessions side by side, of `instructrec.agents.sb3_worlds.sb3_vec_env`.
         reader: What the policy sees of them.
         config: How to learn.
         seed: Where weights, draws and minibatches come from.
@@ -98,7 +103,7 @@ class SlatePPO(PPO):
 
     def __init__(
         self,
-        env: VecEnv,
+        env: WorldVecEnv,
         reader: SessionReader,
         config: SlatePPOConfig | None = None,
         *,
@@ -109,7 +114,7 @@ class SlatePPO(PPO):
         settings = self.config
         self.iteration = 0
         self.seconds: dict[str, float] = defaultdict(float)
-        """Where the last iteration's time went: read, score, draw, env, update."""
+        """Where the latest iteration's time went: read, score, draw, env, store, update."""
         super().__init__(
             SlatePolicy,
             env,
@@ -127,7 +132,7 @@ class SlatePPO(PPO):
             max_grad_norm=settings.max_grad_norm,
             target_kl=settings.target_kl,
             rollout_buffer_class=SlateRolloutBuffer,
-            rollout_buffer_kwargs={"credit_by": settings.credit},
+            rollout_buffer_kwargs={"credit_by": settings.credit, "shared": settings.shared_future},
             policy_kwargs={"reader": reader, "scorer": settings.scorer, "temperature": settings.temperature},
             seed=seed,
             device="cpu",
@@ -136,17 +141,81 @@ class SlatePPO(PPO):
         self._start: SlateScorer | None = None
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
+        self._draw: CandidateDraw | None = None
+        if settings.candidates is not None:
+            self._draw = CandidateDraw(reader.features, env.world.catalogue.popularity, settings.candidates)
+        self._luck = torch.Generator()
+
+    @classmethod
+    def of(
+        cls,
+        world: World,
+        config: SlatePPOConfig | None = None,
+        *,
+        encoder: TextEncoder | str = "minilm",
+        seed: int = 0,
+        **arguments: Any,
+    ) -> SlatePPO:
+        """Returns a learner for a training world: its features, its sessions and the policy.
+
+        Args:
+            world: Where to learn.
+            config: How.
+            encoder: The language model, or its name.
+            seed: Where people, weights, draws and minibatches come from.
+            arguments: As in the constructor.
+        """
+        chosen = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        settings = config if config is not None else SlatePPOConfig()
+        reader = SessionReader(
+            world_features(world, chosen),
+            chosen,
+            slate_size=world.slate_size,
+            turn_limit=world.turn_limit,
+            memory=settings.memory,
+        )
+        env = sb3_vec_env(world, settings.num_envs, encoder=chosen, seed=seed, memory=settings.memory)
+        return cls(env, reader, settings, seed=seed, **arguments)
+
+    @property
+    def world_env(self) -> WorldVecEnv:
+        """The sessions it learns from."""
+        return cast("WorldVecEnv", self.env)
+
+    def ranker(self) -> SlateRanker:
+        """Returns what was learned as a ranker that works outside any environment; it shares the weights."""
+        return self.policy.ranker()
 
     def _reseed(self) -> None:
-        """Makes an iteration's luck depend on the seed and its number alone."""
-        words = np.random.SeedSequence([self.seed or 0, self.iteration]).generate_state(2)
+        """Makes an iteration's luck depend on the seed and its number alone, so that a resumed run is exact."""
+        words = np.random.SeedSequence([self.seed or 0, self.iteration]).generate_state(4)
         torch.manual_seed(int(words[0]))
         np.random.seed(int(words[1]))  # noqa: NPY002 - Stable-Baselines3 draws from the global generator.
+        self._luck.manual_seed(int(words[2]))
+        if self._draw is not None:
+            self._draw.begin(np.random.default_rng(int(words[3])))
 
     def _timed(self, name: str, since: float) -> float:
         now = time.perf_counter()
         self.seconds[name] += now - since
         return now
+
+    def _candidates(self, inputs: ScorerInputs, observations: dict[str, Any]) -> Candidates | None:
+        """Returns what may be ranked: the world's candidates, drawn ones, or None for the whole catalogue."""
+        if "candidates" in observations:
+            own = torch.from_numpy(observations["candidates"].astype(np.int64))
+            return Candidates(
+                torch.empty(0, dtype=torch.int64), own, marks_of(inputs, own, len(self.policy.scorer.table))
+            )
+        return None if self._draw is None else self._draw.draw(inputs)
+
+    def _scores(self, scorer: SlateScorer, state: tuple[Tensor, Tensor], inputs: ScorerInputs, among: Candidates | None) -> Tensor:
+        query = scorer.query(state, inputs)
+        scores = scorer.scores(query, inputs) if among is None else candidate_scores(scorer, query, inputs, among)
+        return scores / self.policy.temperature
+
+    def _values(self, scorer: SlateScorer, state: tuple[Tensor, Tensor], shown: Tensor, clicked: Tensor) -> Values:
+        return scorer.values(state, shown, clicked) if self.config.attribute_future else scorer.values(state)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
@@ -157,42 +226,54 @@ class SlatePPO(PPO):
             Whether to go on: False where the callback asked to stop.
         """
         buffer, scorer = cast("SlateRolloutBuffer", rollout_buffer), self.policy.scorer
-        self._reseed()
-        self.seconds = defaultdict(float)
         self.policy.set_training_mode(False)
         buffer.reset()
         callback.on_rollout_start()
+        self._reseed()
+        self.seconds = defaultdict(float)
         next_values = torch.zeros(n_rollout_steps, env.num_envs)
+        ended = torch.ones(env.num_envs)
         for step in range(n_rollout_steps):
             clock = time.perf_counter()
+            observations = cast("dict[str, Any]", self._last_obs)
             with torch.no_grad():
-                inputs = self.policy.read(obs_as_tensor(self._last_obs, self.device))
+                inputs = self.policy.read(obs_as_tensor(observations, self.device))
                 clock = self._timed("read", clock)
+                among = self._candidates(inputs, observations)
                 state = scorer.state(inputs)
                 expected = scorer.values(state)
-                scores = scorer.scores(scorer.query(state, inputs), inputs) / self.policy.temperature
+                scores = self._scores(scorer, state, inputs, among)
                 clock = self._timed("score", clock)
-                slates = draw_slates(scores, self.policy.action_dist.slate_size)
-                log_probs = slate_terms(scores, slates).log_probs
+                places = draw_slates(scores, self.policy.action_dist.slate_size, self._luck)
+                log_probs = slate_terms(scores, places).log_probs
+                slates = places if among is None else among.items(places)
                 clock = self._timed("draw", clock)
-            new_obs, rewards, dones, infos = env.step(slates.numpy())
-            outcome = cast("SlateVecEnv", env).last_outcome
+            new_obs, _, dones, infos = env.step(slates.numpy())
+            outcome = cast("WorldVecEnv", env).last_outcome
+            assert outcome is not None, "a step has an outcome"
             clock = self._timed("env", clock)
             if step > 0:
                 # The value of where the last step led, unless its session ended there.
                 next_values[step - 1] += expected.total * (1 - ended)
-            truncated = np.flatnonzero([bool(info.get("TimeLimit.truncated")) for info in infos])
-            ended = torch.from_numpy(np.asarray(dones, np.float32))
-            next_values[step] = self._cut_off_values(infos, truncated)
+            ended = torch.from_numpy(outcome.done.astype(np.float32))
+            next_values[step] = self._cut_off_values(infos, np.flatnonzero(outcome.truncated))
+            clicked = torch.from_numpy(outcome.reactions.clicked.copy())
+            with torch.no_grad():
+                effects = self._values(scorer, state, slates, clicked).effects
+            own = torch.empty(env.num_envs, 0, dtype=torch.int64) if among is None else among.own
             buffer.store(
                 inputs,
-                slates=slates,
-                candidates=torch.empty(env.num_envs, 0, dtype=torch.int64),
+                slates=places,
+                candidates=own,
+                candidate_marks=own[:, :, None].to(torch.int8) if among is None else among.own_marks,
                 log_probs=log_probs,
                 item_rewards=torch.from_numpy(outcome.item_rewards),
                 expected_items=expected.items,
                 expected_future=expected.future,
-                ended=torch.from_numpy(np.asarray(dones, np.bool_)),
+                effects=effects,
+                shown=slates,
+                clicked=clicked,
+                ended=torch.from_numpy(outcome.done),
             )
             self._timed("store", clock)
             self.num_timesteps += env.num_envs
@@ -202,7 +283,7 @@ class SlatePPO(PPO):
             self._update_info_buffer(infos, dones)
             self._last_obs, self._last_episode_starts = new_obs, dones
         with torch.no_grad():
-            values = self.policy.predict_values(obs_as_tensor(self._last_obs, self.device))[:, 0]
+            values = self.policy.predict_values(obs_as_tensor(cast("Any", self._last_obs), self.device))[:, 0]
         next_values[-1] += values * (1 - ended)
         buffer.share_credit(next_values)
         callback.update_locals(locals())
@@ -210,7 +291,7 @@ class SlatePPO(PPO):
         return True
 
     def _cut_off_values(self, infos: list[dict[str, Any]], truncated: Any) -> Tensor:
-        """Returns the value of where truncated sessions stood, 0 for the others, [num_envs]: in one call, not one each."""
+        """Returns the value of where truncated sessions stood, 0 for the others, [num_envs]: in one call for all."""
         values = torch.zeros(len(infos))
         if len(truncated):
             last = [infos[row]["terminal_observation"] for row in truncated]
@@ -230,11 +311,11 @@ class SlatePPO(PPO):
         anchor = self.config.anchor * self.config.anchor_decay**self.iteration
         for _ in range(self.n_epochs):
             stopped = False
-            for batch in self.rollout_buffer.minibatches(self.batch_size):
+            for batch in self.rollout_buffer.minibatches(self.batch_size, self._luck):
                 loss, facts = self._loss(batch, anchor)
                 for name, value in facts.items():
                     seen[name].append(float(value))
-                if self.target_kl is not None and facts["approx_kl"] > 1.5 * self.target_kl:
+                if self.target_kl is not None and float(facts["approx_kl"]) > 1.5 * self.target_kl:
                     stopped = True
                     break
                 self.policy.optimizer.zero_grad()
@@ -249,9 +330,10 @@ class SlatePPO(PPO):
         self._log(seen)
 
     def _loss(self, batch: Minibatch, anchor: float) -> tuple[Tensor, dict[str, Tensor]]:
-        scorer, inputs, temperature = self.policy.scorer, batch.inputs, self.policy.temperature
+        scorer, inputs = self.policy.scorer, batch.inputs
         state = scorer.state(inputs)
-        scores = scorer.scores(scorer.query(state, inputs), inputs) / temperature
+        among = self._among(batch)
+        scores = self._scores(scorer, state, inputs, among)
         terms = slate_terms(scores, batch.slates)
         log_ratio, advantages = terms.log_probs - batch.log_probs, batch.advantages
         if self.config.credit == CreditBy.SLATE:
@@ -259,10 +341,10 @@ class SlatePPO(PPO):
         ratio = torch.exp(log_ratio)
         clip = cast("float", self.config.clip)
         gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
-        values = scorer.values(state)
-        # Rewards of a position and of the future have different sizes; both losses are means over their own entries.
-        value_loss = nn.functional.mse_loss(values.items, batch.item_rewards) + nn.functional.mse_loss(
-            values.future, batch.future
+        values = self._values(scorer, state, batch.shown, batch.clicked)
+        # What a position brings and what comes later have different sizes; both losses are means over their own entries.
+        value_loss = nn.functional.mse_loss(values.items, batch.items) + nn.functional.mse_loss(
+            values.future + values.effects.sum(dim=1), batch.later
         )
         entropy = terms.entropies.mean()
         loss = -gain + self.config.value * value_loss - self.config.entropy * entropy
@@ -275,23 +357,31 @@ class SlatePPO(PPO):
         }
         if anchor > 0 and self._start is not None:
             with torch.no_grad():
-                there = self._start(inputs) / temperature
+                there = self._scores(self._start, self._start.state(inputs), inputs, among)
             divergence = divergences(scores, there, batch.slates).mean()
             loss = loss + anchor * divergence
             facts["anchor_kl"] = divergence
         return loss, {name: value.detach() for name, value in facts.items()}
+
+    def _among(self, batch: Minibatch) -> Candidates | None:
+        if not batch.candidates.shape[1]:
+            return None
+        shared = torch.empty(0, dtype=torch.int64) if self._draw is None else self._draw.shared
+        return Candidates(shared, batch.candidates, batch.candidate_marks)
 
     def _log(self, seen: dict[str, list[float]]) -> None:
         for name, values in seen.items():
             self.logger.record(f"train/{name}", float(np.mean(values)))
         buffer = self.rollout_buffer
         for name, expected, target in (
-            ("explained_variance", "expected_future", "future"),
-            ("explained_variance_items", "expected_items", "item_rewards"),
+            ("explained_variance", "expected_future", "later"),
+            ("explained_variance_items", "expected_items", "items"),
+            ("explained_variance_effects", "effects", "later"),
         ):
-            explained = explained_variance(
-                buffer.column(expected).flatten().numpy(), buffer.column(target).flatten().numpy()
-            )
+            found, wanted = buffer.column(expected), buffer.column(target)
+            if expected == "effects":
+                found = found.sum(dim=2) + buffer.column("expected_future")
+            explained = explained_variance(found.flatten().numpy(), wanted.flatten().numpy())
             self.logger.record(f"train/{name}", float(explained))
         for name, seconds in self.seconds.items():
             self.logger.record(f"time/{name}_seconds", seconds)

@@ -1,0 +1,140 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from instructrec.agents.candidates import CandidateDraw, candidate_scores
+from instructrec.agents.features import item_features
+from instructrec.agents.scorer import FACTS, MARKS, ScorerConfig, ScorerInputs, SlateScorer
+from instructrec.catalogue import Catalogue, Column
+
+ITEMS, WIDTH, MEMORY, SLATE, BATCH = 50, 12, 3, 4, 6
+
+
+@pytest.fixture
+def features():
+    rng = np.random.default_rng(0)
+    catalogue = Catalogue(
+        columns={
+            "genre": Column.categorical("genre", ["horror" if item % 2 else "comedy" for item in range(ITEMS)]),
+            "year": Column.numeric("year", np.arange(ITEMS, dtype=np.float32)),
+        },
+        titles=tuple(map(str, range(ITEMS))),
+        texts=tuple(map(str, range(ITEMS))),
+        item_ids=tuple(map(str, range(ITEMS))),
+        popularity=rng.integers(0, 100, ITEMS).astype(np.float32),
+    )
+    return item_features(catalogue, rng.normal(size=(ITEMS, WIDTH)), text_width=WIDTH)
+
+
+@pytest.fixture
+def inputs(features):
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    numbers = features.blocks["numbers"]
+    kinds = torch.zeros(BATCH, 5, MARKS)
+    kinds[:, :2, 0], kinds[:, 2:, 2], kinds[:, 2, 1] = 1, 1, 1
+    return ScorerInputs(
+        text=normal(BATCH, WIDTH),
+        earlier=normal(BATCH, MEMORY, WIDTH),
+        profile=normal(BATCH, features.profile_width),
+        clicked=normal(BATCH, features.width),
+        shown=normal(BATCH, features.width),
+        last=normal(BATCH, SLATE, numbers.stop - numbers.start),
+        facts=normal(BATCH, FACTS),
+        marked=torch.stack([torch.randperm(ITEMS, generator=generator)[:5] for _ in range(BATCH)]),
+        mark_kinds=kinds,
+    )
+
+
+def scorer_of(features, **settings):
+    torch.manual_seed(0)
+    config = ScorerConfig(text_width=16, hidden=32, critic_hidden=16, **settings)
+    return SlateScorer(features, encoder_width=WIDTH, memory=MEMORY, slate_size=SLATE, config=config)
+
+
+def test_at_the_start_scores_are_similarity_popularity_and_marks(features, inputs):
+    scorer = scorer_of(features, start_similarity=2.0, start_popularity=0.5, start_marks=(-3.0, -1.0, -0.25))
+    with torch.no_grad():
+        found = scorer(inputs)
+    table = torch.from_numpy(features.table)
+    similarity = (inputs.text @ torch.from_numpy(features.projection)) @ table[:, features.blocks["text"]].T
+    wanted = 2 * similarity + 0.5 * table[:, features.blocks["popularity"]].T
+    for row in range(BATCH):
+        for item, bonus in zip(inputs.marked[row].tolist(), [-3, -3, -1.25, -0.25, -0.25], strict=True):
+            wanted[row, item] += bonus
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_it_learns_to_avoid_what_a_similar_text_names(features, inputs):
+    """ "no horror" and "horror" are near each other; the scorer must tell them apart, and rank horror last for one."""
+    scorer = scorer_of(features)
+    want = torch.zeros(2, WIDTH)
+    want[:, 0], want[0, 1], want[1, 1] = 1.0, 0.2, -0.2
+    two = dataclasses.replace(inputs.rows(slice(0, 2)), text=want, earlier=torch.zeros(2, MEMORY, WIDTH))
+    horror = torch.arange(ITEMS) % 2 == 1
+    sign = torch.tensor([[1.0], [-1.0]])
+    optimiser = torch.optim.Adam(scorer.actor_parameters(), lr=3e-3)
+    for _ in range(120):
+        scores = torch.log_softmax(scorer(two), dim=1)
+        loss = -(sign * (scores[:, horror].mean(1, keepdim=True) - scores[:, ~horror].mean(1, keepdim=True))).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    best = scorer(two).topk(10).indices
+    assert horror[best[0]].all()
+    assert not horror[best[1]].any()
+
+
+def test_blank_places_among_earlier_instructions_add_nothing(features, inputs):
+    scorer = scorer_of(features)
+    torch.nn.init.normal_(scorer.head.weight, std=0.1)
+    silent = dataclasses.replace(inputs, earlier=torch.zeros_like(inputs.earlier))
+    torch.nn.init.normal_(scorer.gate_then.weight)
+    with torch.no_grad():
+        before = scorer(silent)
+        scorer.gate_age.add_(5.0)
+        torch.testing.assert_close(scorer(silent), before)
+        assert not torch.allclose(scorer(inputs), before)
+
+
+def test_the_critic_does_not_move_the_actor(features, inputs):
+    scorer = scorer_of(features)
+    values = scorer.values(scorer.state(inputs))
+    values.total.sum().backward()
+    assert all(parameter.grad is None for parameter in scorer.actor_parameters())
+    assert values.items.shape == (BATCH, SLATE)
+
+
+def test_rows_do_not_disturb_each_other(features, inputs):
+    scorer = scorer_of(features)
+    torch.nn.init.normal_(scorer.head.weight, std=0.1)
+    with torch.no_grad():
+        whole = scorer(inputs)
+        alone = torch.cat([scorer(inputs.rows(slice(row, row + 1))) for row in range(BATCH)])
+    torch.testing.assert_close(whole, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_candidates_have_the_scores_that_the_whole_catalogue_gives_them(features, inputs):
+    scorer = scorer_of(features)
+    torch.nn.init.normal_(scorer.head.weight, std=0.1)
+    torch.nn.init.normal_(scorer.item_bias)
+    draw = CandidateDraw(features, np.arange(ITEMS, dtype=np.float32), 30)
+    draw.begin(np.random.default_rng(0))
+    candidates = draw.draw(inputs)
+    with torch.no_grad():
+        query = scorer.query(scorer.state(inputs), inputs)
+        found, whole = candidate_scores(scorer, query, inputs, candidates), scorer.scores(query, inputs)
+    items = torch.cat([candidates.shared.expand(BATCH, -1), candidates.own], dim=1)
+    assert (candidates.own >= 0).any()
+    for row in range(BATCH):
+        there = items[row] >= 0
+        assert len(set(items[row][there].tolist())) == there.sum(), "a candidate stands twice"
+        torch.testing.assert_close(found[row][there], whole[row][items[row][there]], atol=1e-4, rtol=1e-4)
+        assert (found[row][~there] < -9_000).all()
+    places = torch.arange(items.shape[1]).expand(BATCH, -1)
+    assert torch.equal(candidates.items(places), items)
