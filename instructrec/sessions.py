@@ -333,11 +333,16 @@ def step(world: World, state: SessionState, slates: Any) -> tuple[SessionState, 
     shown = check_slates(world, slates, batch)
     population, reactions = world.population.react(state.population, shown, _noise(state.sessions, state.turn))
     item_rewards = world.reward(reactions)
-    rows, turn = np.arange(batch), np.minimum(state.turn, world.turn_limit - 1)
     said, slates_so_far, clicked = state.said.copy(), state.slates.copy(), state.clicked.copy()
-    said[rows, turn] = state.instructions.texts
-    slates_so_far[rows, turn] = shown
-    clicked[rows, turn] = reactions.clicked
+    at: tuple[Any, Any]
+    if batch == 1:
+        # One user: a slice is several times as fast as arrays of one index.
+        at = slice(0, 1), min(int(state.turn[0]), world.turn_limit - 1)
+    else:
+        at = np.arange(batch), np.minimum(state.turn, world.turn_limit - 1)
+    said[at] = state.instructions.texts
+    slates_so_far[at] = shown
+    clicked[at] = reactions.clicked
     after = replace(
         state,
         turn=state.turn + np.int32(1),
