@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from instructrec.agents import language_model, row_cache
 from instructrec.agents.encoder import TextEncoder, cache_folder, load_encoder
@@ -69,16 +72,29 @@ def test_a_vector_does_not_depend_on_what_is_encoded_beside_it(minilm, vectors):
 
 
 def test_the_number_of_threads_changes_no_bit_and_stays_as_it_was(minilm, vectors):
-    before = torch.get_num_threads()
+    before, seen = torch.get_num_threads(), []
     torch.set_num_threads(2)
     try:
         np.testing.assert_array_equal(TextEncoder(minilm).encode(TEXTS), vectors)
-        assert torch.get_num_threads() == 2
+        for encode in (lambda: None, lambda: TextEncoder(minilm).encode(TEXTS[:1])):
+            encode()
+            thread = Thread(target=lambda: seen.append(torch.get_num_threads()))
+            thread.start()
+            thread.join()
+            seen.append(torch.get_num_threads())
     finally:
         torch.set_num_threads(before)
+    assert seen == [2, 2, 2, 2]
 
 
-def test_loading_a_model_draws_nothing_from_the_trainers_generator():
+def test_loading_a_model_takes_nothing_from_the_trainers_generator(monkeypatch):
+    load = transformers.AutoModel.from_pretrained
+
+    def load_and_draw(*arguments: Any, **settings: Any) -> Any:
+        torch.rand(7)  # As models do whose file lacks a layer.
+        return load(*arguments, **settings)
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", load_and_draw)
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
