@@ -20,7 +20,9 @@ _FREE = 1 << 62
 
 def free_text_id(text: str) -> int:
     """Returns the id of a text outside any bank: 2^62 or more, the same in every process."""
-    return _FREE | (int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 2)
+    return _FREE | (
+        int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 2
+    )
 
 
 class Texts:
