@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from instructrec.agents.encoder import TextEncoder, load_encoder
+from instructrec.arrays import Floats, Ints
 from instructrec.envs.worlds import WORLDS, make_world
 from instructrec.experiments.evaluation import Competitor
 from instructrec.experiments.headline import ABOUT, REFERENCES
 from instructrec.experiments.progress import Narrator
 from instructrec.names import unknown_name
-from instructrec.sessions import World
+from instructrec.noise import Noise
+from instructrec.protocols import Policy
+from instructrec.sessions import Observation, World
 
 UNTRAINED = ("random", "popularity", "bm25", "cosine", "parser")
 """Competitors that learn nothing."""
@@ -98,6 +104,43 @@ def _reference(name: str, world: World, make_training_world: Callable[[], World]
 
     with narrator.task("Fitting the informed reference on training people") as advance:
         return fit_informed(make_training_world(), progress=lambda done, total: advance(done / total, ""))
+
+
+@dataclass(frozen=True)
+class WithControls:
+    """A policy whose words can be taken away or swapped, as a ranker's can.
+
+    Attributes:
+        policy: The policy.
+        words: Whose words it hears: its ``own`` person's, ``none``, or ``others``' (the next person's).
+    """
+
+    policy: Policy
+    words: str = "own"
+
+    def act(self, observation: Observation, noise: Noise) -> Ints:
+        """Returns the policy's slates for what it is given to hear."""
+        return self.policy.act(self._heard(observation), noise)
+
+    def log_prob(self, observation: Observation, slates: Ints) -> Floats:
+        """Returns the policy's log-probabilities for what it is given to hear."""
+        return self.policy.log_prob(self._heard(observation), slates)
+
+    def _heard(self, observation: Observation) -> Observation:
+        if self.words == "none":
+            nothing = np.where(observation.said >= 0, 0, -1)
+            return observation.saying(np.zeros_like(observation.instruction), nothing)
+        if self.words == "others":
+            return observation.saying(np.roll(observation.instruction, 1), np.roll(observation.said, 1, axis=0))
+        return observation
+
+    def blank(self) -> WithControls:
+        """Returns the same policy hearing nothing."""
+        return WithControls(self.policy, "none")
+
+    def swapped(self) -> WithControls:
+        """Returns the same policy hearing the next person."""
+        return WithControls(self.policy, "others")
 
 
 def check_names(names: Sequence[str]) -> None:

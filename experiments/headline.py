@@ -68,10 +68,6 @@ def _names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _signed(found: Interval) -> str:
-    return f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})".replace("-", "−")
-
-
 def verdicts(results: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
     """Returns the baselines that beat the flagship, those level with it, and those it beats, by paired intervals."""
     won: list[str] = []
@@ -92,10 +88,15 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         return [f"{len(results['agents'])} agents were compared; {FLAGSHIP} was not among them."]
     sentences = []
     won, level, lost = verdicts(results)
-    for name in won:
-        ahead = interval(results["differences"][name])
-        assert ahead is not None
-        sentences.append(f"{name} beats {FLAGSHIP}: the difference in return is {_signed(ahead)}.")
+    ahead = {name: found for name in won if (found := interval(results["differences"][name]))}
+    if ahead:
+        far = sorted(ahead, key=lambda name: ahead[name].value)
+        parts = [
+            f"{name} by {-ahead[name].value:.2f} ({-ahead[name].high:.2f} to {-ahead[name].low:.2f})" for name in far
+        ]
+        who = far[0] if len(far) == 1 else f"{len(far)} baselines"
+        by = parts[0].removeprefix(far[0]).strip() if len(far) == 1 else _names(parts)
+        sentences.append(f"{who} beat{'s' if len(far) == 1 else ''} {FLAGSHIP}{' ' if len(far) == 1 else ': '}{by}.")
     share = metric(results, FLAGSHIP, "informed_normalised_return")
     reach = f", {share.value:.0%} of the way from random to the informed reference" if share else ""
     sentences.append(

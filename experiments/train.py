@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from instructrec.experiments.agent_files import FEATURES, read_features, write_f
 from instructrec.experiments.catalogue_files import write_catalogue
 from instructrec.experiments.checkups import Examiner
 from instructrec.experiments.competitors import encode_all, references, untrained, world_of
-from instructrec.experiments.conversations import converse, to_markdown
+from instructrec.experiments.conversations import Conversation, converse, to_markdown
 from instructrec.experiments.outputs import command_line, versions
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.tensorboard import Events, purge_later
-from instructrec.experiments.trainers import SHAPE, SlatePPOTrainer, configured
+from instructrec.experiments.trainers import SHAPE, SlatePPOTrainer, TimedRanker, configured
 from instructrec.experiments.watch import CURVE, Watch
 from instructrec.names import unknown_name
 from instructrec.policies import greedy
@@ -57,7 +57,9 @@ class TrainPlan:
     checkpoint_seconds: float = 30.0
 
 
-def train(plan: TrainPlan, out: str | os.PathLike[str], *, resume: bool, narrator: Narrator) -> dict[str, Any]:
+def train(
+    plan: TrainPlan, out: str | os.PathLike[str], *, resume: bool, narrator: Narrator, describing: bool = True
+) -> dict[str, Any]:
     """Trains an agent into a run folder.
 
     Args:
@@ -65,6 +67,7 @@ def train(plan: TrainPlan, out: str | os.PathLike[str], *, resume: bool, narrato
         out: The run folder.
         resume: Whether to go on with the run in it; with none there, it begins.
         narrator: Is told what is happening.
+        describing: Whether to end with `describe`; a caller that measures the agent does so itself.
 
     Returns:
         What was done: steps, seconds and the last checkup.
@@ -105,7 +108,12 @@ def train(plan: TrainPlan, out: str | os.PathLike[str], *, resume: bool, narrato
         if found is not None:
             trainer.restore(found.folder)
             narrator.say(f"Going on from step {found.step:,}.")
-        return _learn(trainer, plan, config, out, found, narrator)
+        summary = _learn(trainer, plan, out, found, narrator)
+        if describing and (found is None or found.step < trainer.step):
+            validation = world_of(plan.world, dict(plan.world_settings), "validation")
+            last = {name: value for name, value in summary["last"].items() if name != "step"}
+            describe(out, plan, config, validation, trainer.ranker(), last)
+    return summary
 
 
 def _begin(out: Path, config: RunConfig, world: World, *, resume: bool) -> None:
@@ -129,44 +137,37 @@ def _begin(out: Path, config: RunConfig, world: World, *, resume: bool) -> None:
 
 
 def _learn(
-    trainer: SlatePPOTrainer,
-    plan: TrainPlan,
-    config: RunConfig,
-    out: Path,
-    found: runs.Checkpoint | None,
-    narrator: Narrator,
+    trainer: SlatePPOTrainer, plan: TrainPlan, out: Path, found: runs.Checkpoint | None, narrator: Narrator
 ) -> dict[str, Any]:
     folder = out / runs.EVENTS / plan.agent
     purge_later(folder, trainer.step)
-    with Events(folder) as events:
-        with narrator.task(f"Training {plan.agent} for {plan.steps:,} user-steps") as advance:
-            watch = Watch(
-                events,
-                plan.steps,
-                ranker_of=trainer.ranker,
-                examiner=_examiner(plan, narrator) if plan.checkups else None,
-                checkups=plan.checkups,
-                advance=advance,
-                save=trainer.save,
-                run=out,
-                checkpoint_seconds=plan.checkpoint_seconds,
-                curve=runs.read_json(found.folder / CURVE) if found is not None else (),
-            )
-            begun = time.monotonic()
-            trainer.learn(plan.steps, watch)
-        seconds = time.monotonic() - begun
-        last = watch.curve[-1] if watch.curve else {}
-        summary = {
-            "run": str(out),
-            "agent": plan.agent,
-            "world": plan.world,
-            "steps": trainer.step,
-            "seconds": seconds,
-            "last": last,
-        }
-        if found is None or found.step < trainer.step:
-            _describe(events, trainer, plan, config, last)
-            runs.write_json(out / SUMMARY, summary)
+    if trainer.step >= plan.steps and (out / SUMMARY).exists():
+        narrator.say(f"{plan.agent} is trained already ({trainer.step:,} user-steps).")
+        return dict(runs.read_json(out / SUMMARY))
+    with Events(folder) as events, narrator.task(f"Training {plan.agent} for {plan.steps:,} user-steps") as advance:
+        watch = Watch(
+            events,
+            plan.steps,
+            ranker_of=trainer.ranker,
+            examiner=_examiner(plan, narrator) if plan.checkups else None,
+            checkups=plan.checkups,
+            advance=advance,
+            save=trainer.save,
+            run=out,
+            checkpoint_seconds=plan.checkpoint_seconds,
+            curve=runs.read_json(found.folder / CURVE) if found is not None else (),
+        )
+        begun = time.monotonic()
+        trainer.learn(plan.steps, watch)
+    summary = {
+        "run": str(out),
+        "agent": plan.agent,
+        "world": plan.world,
+        "steps": trainer.step,
+        "seconds": time.monotonic() - begun,
+        "last": watch.curve[-1] if watch.curve else {},
+    }
+    runs.write_json(out / SUMMARY, summary)
     return summary
 
 
@@ -177,18 +178,35 @@ def _examiner(plan: TrainPlan, narrator: Narrator) -> Examiner:
     return Examiner(world, bounds)
 
 
-def _describe(
-    events: Events, trainer: SlatePPOTrainer, plan: TrainPlan, config: RunConfig, last: Mapping[str, float]
+def describe(
+    out: Path,
+    plan: TrainPlan,
+    config: RunConfig,
+    world: World,
+    ranker: TimedRanker,
+    metrics: Mapping[str, float],
+    talks: Sequence[Conversation] | None = None,
 ) -> None:
-    """Writes what belongs to the end: sample conversations, hyperparameters, instruction embeddings."""
-    world = world_of(plan.world, dict(plan.world_settings), "validation")
-    talks = converse(world, plan.agent, greedy(trainer.ranker(), world.slate_size), seed=7, lanes=range(6))
-    for talk in talks:
-        events.text(trainer.step, f"conversations/person_{talk.lane}", to_markdown(talk))
-    metrics = {f"final/{name}": value for name, value in last.items() if name != "step"}
-    events.scalars(trainer.step, metrics)
-    flat = {"world": plan.world, "agent": plan.agent, "seed": plan.seed, "steps": plan.steps, **config.agent_settings}
-    events.settings(flat, metrics)
+    """Writes what belongs to the end of a run into its events: conversations, hyperparameters, embeddings.
+
+    Args:
+        out: The run folder.
+        plan: What was trained.
+        config: The same as it was recorded.
+        world: Where people say what is shown; none that it was trained on.
+        ranker: What was learned.
+        metrics: Final metrics by name.
+        talks: Sample conversations; some are held when omitted.
+    """
+    if talks is None:
+        talks = converse(world, plan.agent, greedy(ranker, world.slate_size), seed=7, lanes=range(6))
+    final = {f"final/{name}": value for name, value in metrics.items()}
+    settings = {"world": plan.world, "agent": plan.agent, "seed": plan.seed, "steps": plan.steps}
     texts = [text for text in world.population.texts.bank[:1000] if text]
-    labels = {"instruction": texts, "words": [str(len(text.split())) for text in texts]}
-    events.embeddings("instructions", trainer.reader.encoder.encode(texts), labels)
+    with Events(out / runs.EVENTS / plan.agent) as events:
+        for talk in talks:
+            events.text(plan.steps, f"conversations/person_{talk.lane}_{talk.agent}", to_markdown(talk))
+        events.scalars(plan.steps, final)
+        events.settings({**settings, **config.agent_settings}, final)
+        labels = {"instruction": texts, "words": [str(len(text.split())) for text in texts]}
+        events.embeddings("instructions", ranker.reader.encoder.encode(texts), labels)

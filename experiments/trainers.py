@@ -108,7 +108,7 @@ class SlatePPOTrainer:
         """User-steps so far."""
         return int(self.model.num_timesteps)
 
-    def ranker(self, model: Any = None) -> Ranker:
+    def ranker(self, model: Any = None) -> TimedRanker:
         """Returns the present ranker."""
         return TimedRanker(self.model.policy.scorer, self.reader)
 
