@@ -114,12 +114,33 @@ def _quiet() -> Iterator[None]:
             show()
 
 
+@contextmanager
+def _one_thread_each(device: str) -> Iterator[int]:
+    """Has PyTorch use one thread per call, and yields how many calls may run side by side.
+
+    So the number of threads changes no bit. And calls are small: threads that wait for one another in every layer would
+    cost more than they save, ruinously on a busy machine.
+    """
+    import torch
+
+    if device != "cpu":
+        yield 1
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
 class LanguageModel:
     """A `TokenModel` (see `instructrec.agents.encoder`): a transformer's pooled, normalised last layer.
 
-    Every row goes through the model in a shape that depends on that row alone: cut to a multiple of 8 tokens, among a
-    number of rows that the length fixes. So a text has the same vector whatever is encoded beside it, and however many
-    threads there are.
+    A text has the same vector, bit for bit, whatever is encoded beside it and however many threads there are. Every row
+    goes through the model cut to a multiple of 8 tokens, in one thread, and on a processor alone: in a shape that
+    depends on that row only. Many rows go together, which is faster, only after a trial in this process has shown that
+    it changes no bit here. On other devices every call has the same number of rows.
 
     Args:
         folder: A model in Hugging Face's layout, with weights as safetensors.
@@ -150,9 +171,8 @@ class LanguageModel:
         self.pooling = _pooling_of(folder)
         self._tokenizer, self.pad_id = _tokenizer_of(folder, self.token_length)
         self.vocabulary_size = max(int(config.get("vocab_size", 0)), len(self._tokenizer.get_vocab()))
-        # Enough tokens a call to use the processor, few enough that one new sentence is answered in milliseconds.
-        self._tokens_per_call = 64 if device == "cpu" else 8192
-        self.rows_per_call = 128 if device == "cpu" else 1024
+        self.rows_per_call = 512
+        self._alike: dict[int, bool] = {}
         contents = [file_sha256(path) for path in [*weights, folder / "config.json"]]
         contents += [file_sha256(path) for path in [folder / "tokenizer.json"] if path.is_file()]
         parts = ("language-model-1", contents, self.pooling, self.token_length, self.pad_id)
@@ -188,40 +208,49 @@ class LanguageModel:
         lengths = np.where(used.any(axis=1), self.token_length - used[:, ::-1].argmax(axis=1), 1)
         lengths = np.minimum((lengths + 7) // 8 * 8, self.token_length)
         result = np.empty((len(tokens), self.width), np.float32)
-        blocks: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]] = []
-        for length in np.unique(lengths):
-            rows, size = np.flatnonzero(lengths == length), max(1, self._tokens_per_call // int(length))
-            for first in range(0, len(rows), size):
-                some = rows[first : first + size]
-                block = np.full((size, int(length)), self.pad_id, np.int64)
-                block[: len(some)] = tokens[some, :length]
-                blocks.append((some, block))
-        pooled = self._all_pooled([block for _, block in blocks])
-        for (some, _), vectors in zip(blocks, pooled, strict=True):
-            result[some] = vectors[: len(some)]
+        _ = self._model  # Loaded before several threads ask for it.
+        with _one_thread_each(self._device) as threads:
+            blocks = list(self._blocks(tokens, lengths))
+            workers = min(threads, len(blocks))
+            if workers < 2:
+                for rows, block in blocks:
+                    result[rows] = self._pooled(block)[: len(rows)]
+                return result
+            import torch
+
+            with ThreadPoolExecutor(workers, initializer=lambda: torch.set_num_threads(1)) as pool:
+                for (rows, _), vectors in zip(blocks, pool.map(self._pooled, (b for _, b in blocks)), strict=True):
+                    result[rows] = vectors[: len(rows)]
         return result
 
-    def _all_pooled(self, blocks: list[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.float32]]:
-        import torch
+    def _blocks(
+        self, tokens: Ints, lengths: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]]:
+        """Yields row numbers and their tokens, blocks of one length each; a block may have more rows than numbers."""
+        for length in np.unique(lengths).tolist():
+            rows = np.flatnonzero(lengths == length)
+            wide, first = self._rows_together(tokens[rows, :length].astype(np.int64)), 0
+            while first < len(rows):
+                # A block that would be mostly padding takes longer than its rows alone.
+                size = wide if self._device != "cpu" or 3 * (len(rows) - first) > wide else 1
+                some = rows[first : first + size]
+                block = np.full((size, length), self.pad_id, np.int64)
+                block[: len(some)] = tokens[some, :length]
+                first += size
+                yield some, block
 
-        _ = self._model  # Loaded before several threads ask for it.
+    def _rows_together(self, rows: npt.NDArray[np.int64]) -> int:
+        """Returns how many rows of one length [num_rows, length] may go through the model at once."""
+        length = int(rows.shape[1])
         if self._device != "cpu":
-            return [self._pooled(block) for block in blocks]
-        threads = torch.get_num_threads()
-
-        def alone() -> None:
-            torch.set_num_threads(1)
-
-        # A thread per block instead of several within one: so the number of threads changes no bit. And blocks are
-        # small: waiting for one another in every layer would cost more than the work, ruinously on a busy machine.
-        try:
-            if threads == 1 or len(blocks) < 2:
-                alone()
-                return [self._pooled(block) for block in blocks]
-            with ThreadPoolExecutor(min(threads, len(blocks)), initializer=alone) as pool:
-                return list(pool.map(self._pooled, blocks))
-        finally:
-            torch.set_num_threads(threads)
+            return max(1, 8192 // length)
+        size = max(1, 256 // length)
+        if length not in self._alike:
+            if len(rows) < 4 * size:
+                return 1
+            alone = [self._pooled(rows[place : place + 1]) for place in range(size)]
+            self._alike[length] = np.array_equal(self._pooled(rows[:size]), np.concatenate(alone))
+        return size if self._alike[length] else 1
 
     def _pooled(self, block: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         import torch

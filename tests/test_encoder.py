@@ -71,6 +71,27 @@ def test_a_vector_does_not_depend_on_what_is_encoded_beside_it(minilm, vectors):
     np.testing.assert_array_equal(vectors, backwards)
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_many_texts_at_once_have_the_vectors_they_have_alone(monkeypatch, alike):
+    model = LanguageModel(minilm_folder())
+    calls: list[int] = []
+    pooled = model._pooled
+
+    def counted(block):
+        calls.append(len(block))
+        vectors = pooled(block)
+        # As on a machine where rows that go together come out otherwise.
+        return vectors if alike or len(block) == 1 else vectors + 1
+
+    monkeypatch.setattr(model, "_pooled", counted)
+    texts = [f"{number} films" for number in range(130)]
+    together = TextEncoder(model).encode(texts)
+    assert calls.count(32) == (5 if alike else 1)  # One of them is the trial.
+    alone = TextEncoder(model)
+    for text, vector in list(zip(texts, together, strict=True))[::13]:
+        np.testing.assert_array_equal(alone.encode([text])[0], vector)
+
+
 def test_the_number_of_threads_changes_no_bit_and_stays_as_it_was(minilm, vectors):
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(2)
