@@ -9,10 +9,16 @@ from instructrec._testing import loaded
 from instructrec.arrays import arrays_of, take
 from instructrec.candidates import PopularAndRandom, RandomCandidates
 from instructrec.envs import ScriptedUser, make_world, tiny_world, world_of
+from instructrec.envs.tiny import COLOURS
+from instructrec.goals import Operator, Predicate
 from instructrec.noise import Noise
 from instructrec.protocols import Instruction, Reaction
 from instructrec.sessions import Sessions, observe, restart, start, step
 from instructrec.testing import check_world
+
+
+def wish(colour):
+    return Predicate(field="colour", operator=Operator.INCLUDE, values=(COLOURS[colour],))
 
 
 class Fan:
@@ -20,12 +26,12 @@ class Fan:
 
     def arrive(self, rng):
         self.colour, self.shown = int(rng.integers(4)), 0
-        return Instruction(f"colour {self.colour}")
+        return Instruction(f"colour {self.colour}", (wish(self.colour),))
 
     def react(self, slate, rng):
         self.shown += 1
         hits = np.flatnonzero((slate.items // 5 == self.colour) & (rng.random(3) < 0.7))
-        more = Instruction(f"more like number {rng.integers(3)}") if rng.random() < 0.4 else None
+        more = Instruction("now another", (wish(rng.integers(4)),)) if rng.random() < 0.4 else None
         return Reaction(clicked=tuple(hits), next=more, left=bool(rng.random() < 0.1 * self.shown))
 
 

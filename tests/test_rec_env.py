@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from instructrec.arrays import arrays_of
 from instructrec.candidates import RandomCandidates
 from instructrec.envs import RecEnv, tiny_world
+from instructrec.envs.tiny import TinyPopulation
 from instructrec.sessions import Sessions, observe, start, step
 
 
@@ -192,8 +193,17 @@ def _arrays(seen):
     return [value for value in seen.values() if isinstance(value, np.ndarray)]
 
 
+class People(TinyPopulation):
+    """Tiny's users, with a past to know."""
+
+    def past(self, state):
+        return np.tile(np.arange(4, dtype=np.int32), (len(state.colour), 1)), np.ones(
+            (len(state.colour), 4), np.float32
+        )
+
+
 def test_what_was_returned_never_changes_and_changing_it_changes_nothing():
-    world = few_candidates()
+    world = dataclasses.replace(few_candidates(), population=People())
     env, other = RecEnv(world), RecEnv(world)
     kept, snapshots = [], []
     seen, info = env.reset(seed=2)

@@ -12,6 +12,7 @@ from gymnasium.wrappers.vector import DictInfoToList
 from instructrec.arrays import arrays_of
 from instructrec.candidates import RandomCandidates
 from instructrec.envs import RecEnv, RecVectorEnv, SlateSpace, tiny_world
+from instructrec.envs.tiny import TinyPopulation
 
 STEPS = 25
 
@@ -186,8 +187,17 @@ def arrays_in(value):
     return [value] if isinstance(value, np.ndarray) else []
 
 
+class People(TinyPopulation):
+    """Tiny's users, with a past to know."""
+
+    def past(self, state):
+        return np.tile(np.arange(4, dtype=np.int32), (len(state.colour), 1)), np.ones(
+            (len(state.colour), 4), np.float32
+        )
+
+
 def test_what_was_returned_never_changes_and_changing_it_changes_nothing():
-    world = few_candidates()
+    world = dataclasses.replace(few_candidates(), population=People())
     env, other = RecVectorEnv(world, 5), RecVectorEnv(world, 5)
     actions = SlateSpace(20, 3, batch=5, seed=0)
     given, _ = env.reset(seed=1), other.reset(seed=1)
