@@ -183,6 +183,14 @@ def test_gymnasiums_checker_has_nothing_to_say_about_the_wrapped():
             check_env(env, skip_render_check=True)
 
 
+def test_stable_baselines_checker_has_nothing_to_say_about_slates():
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checker.check_env(EncodeInstruction(RecEnv(WORLD), ENCODER))
+        checker.check_env(RankByQuery(EncodeInstruction(RecEnv(FEW), ENCODER), COLOURS))
+
+
 @pytest.mark.parametrize(
     ("vectors", "says"),
     [
