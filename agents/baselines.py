@@ -1,8 +1,10 @@
 """Rankers that learn nothing: chance, popularity, retrieval by words and by meaning, and a parser.
 
 Two rules are everybody's. *What was consumed goes last*: `SkipConsumed` puts the visible past and what was clicked in
-this session below all else. *What was said stays said*: retrieval adds the session's earlier instructions to the
-present one, each weighing ``memory`` times the one after it, so that "something newer" does not forget the comedy.
+this session below all else. *Earlier instructions can count*: retrieval adds them to the present one, each weighing
+``memory`` times the one after it. The defaults of ``memory`` had the highest return on validation people (of 0, .5, 1):
+for similarity all that was said, for BM25 the present instruction alone, since a request that names nothing then falls
+back on popularity.
 
 References:
     Robertson and Zaragoza (2009), The probabilistic relevance framework: BM25 and beyond; Lù (2024), BM25S, arXiv
@@ -192,7 +194,7 @@ class BM25:
         memory: How much an earlier instruction weighs beside the one after it, 0 to 1.
     """
 
-    def __init__(self, catalogue: Catalogue, *, memory: float = 0.5) -> None:
+    def __init__(self, catalogue: Catalogue, *, memory: float = 0.0) -> None:
         self.catalogue, self.memory = catalogue, memory
         self._tie = popularity_tie(catalogue)
         self._texts = TextMemory(self._search, capacity=2048)
@@ -253,7 +255,7 @@ class Cosine:
         memory: How much an earlier instruction weighs beside the one after it, 0 to 1.
     """
 
-    def __init__(self, catalogue: Catalogue, encoder: InstructionEncoder, *, memory: float = 0.5) -> None:
+    def __init__(self, catalogue: Catalogue, encoder: InstructionEncoder, *, memory: float = 1.0) -> None:
         self.catalogue, self.encoder, self.memory = catalogue, encoder, memory
         self._tie = popularity_tie(catalogue)
         self._texts = TextMemory(lambda texts: _unit(encoder.encode(texts)))

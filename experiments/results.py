@@ -306,7 +306,7 @@ def failed_gates(row: _Row, table: Mapping[str, _Row]) -> list[tuple[str, str]]:
         if np.isfinite(gain.value):
             if not gain.above_zero:
                 why = (
-                    f"{row.name} is deaf: without any words its {metric} falls by {_words(gain)}, which is not above 0"
+                    f"{row.name} is deaf: over silence, words gain it {_words(gain)} in {metric}, which is not above 0"
                 )
                 failed.append(("deaf", why))
             break
