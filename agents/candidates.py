@@ -1,8 +1,8 @@
 """A few candidates instead of the whole catalogue while training: drawn by similarity, past, popularity and chance.
 
-Most of them are shared by all sessions of an iteration, so that scoring them stays one matrix product; the rest are each
-session's own. The policy's probabilities are those over the candidates it drew from, and their numbers are kept beside
-the slates, so that ratios compare like with like.
+Most of them are shared by all sessions of an iteration, so that scoring them stays one matrix product; the rest are
+each session's own. The policy's probabilities are those over the candidates it drew from, and their numbers are kept
+beside the slates, so that ratios compare like with like.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class CandidateDraw:
             return np.empty((inputs.batch, 0), np.int64)
 
         def nearest(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-            query = inputs.text.numpy()[rows] @ features.projection
+            query = inputs.text.numpy()[rows, : len(features.projection)] @ features.projection
             return query @ features.table[:, features.blocks["text"]].T
 
         return self._remembered(self._by_text, inputs.text.numpy(), nearest)

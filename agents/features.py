@@ -12,36 +12,21 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.agents.encoder import TextEncoder
+from instructrec.agents.named import Naming, fit_naming
+from instructrec.agents.phrases import can_find_phrases
 from instructrec.agents.row_cache import RowTable, row_keys
 from instructrec.arrays import Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.factors import Factors, fit_factors, fold_in
 from instructrec.noise import mix
-from instructrec.protocols import InstructionEncoder
 from instructrec.sessions import Sessions, World, start
 
 # A rare genre's indicator has a tiny spread; dividing by it would let few items drown the rest.
 _LEAST_SPREAD = 0.25
 # Fewer texts do not tell how spread readings are.
 _ENOUGH_SAID = 100
-
-
-@dataclass(frozen=True)
-class Naming:
-    """A linear reading of text vectors: how strongly a text names each column of the blocks "sets" and "numbers".
-
-    It is fitted on the item texts, which name the attributes of their items, so no text needs a label. It says what is
-    named, not whether it is wanted: "no horror" names horror.
-
-    Attributes:
-        weights: float32 [encoder width, num_named].
-        offset: float32 [num_named].
-        trust: How well item texts tell each column: the share of its variance explained, float32 [num_named].
-    """
-
-    weights: npt.NDArray[np.float32]
-    offset: npt.NDArray[np.float32]
-    trust: npt.NDArray[np.float32]
+_PHRASES = 3
 
 
 @dataclass(frozen=True)
@@ -97,6 +82,7 @@ def item_features(
     *,
     factors: Factors | None = None,
     said_vectors: Floats | None = None,
+    phrases: int = 0,
     num_steps: int = 16,
     text_width: int = 48,
 ) -> ItemFeatures:
@@ -106,8 +92,9 @@ def item_features(
         catalogue: The items.
         text_vectors: The encoder's vectors of the item texts, [num_items, encoder width]; None leaves the text out.
         factors: Fitted on training people's visible pasts; None leaves quality and factors out.
-        said_vectors: The encoder's vectors of texts that people say, [num_texts, encoder width]: they tell what is a lot
-            in an instruction, which is worded otherwise than the text of an item; None takes the item texts themselves.
+        said_vectors: The encoder's vectors of texts that people say, [num_texts, encoder width]: they tell what is a
+            lot in an instruction, which is worded otherwise than an item's text; None takes the item texts.
+        phrases: How many phrases of a text are read, where the encoder can find them.
         num_steps: Steps per numeric attribute, at its quantiles.
         text_width: Directions kept of the text vectors, those of the widest spread.
 
@@ -144,30 +131,21 @@ def item_features(
     table = np.ascontiguousarray(np.concatenate(list(parts.values()), axis=1), np.float32)
     naming = None
     if text_vectors is not None:
-        named = table[:, : blocks["numbers"].stop]
-        naming = _naming(text_vectors, named, text_vectors if said_vectors is None else said_vectors)
+        naming = fit_naming(
+            text_vectors,
+            table[:, : blocks["numbers"].stop],
+            text_vectors if said_vectors is None else said_vectors,
+            num_sets=blocks["sets"].stop,
+            phrases=phrases,
+        )
     return ItemFeatures(table, blocks, projection, factors, naming)
-
-
-def _naming(item_vectors: Floats, named: Floats, said_vectors: Floats, ridge: float = 3.0) -> Naming:
-    """Fits attributes to item texts by ridge regression, and scales the readings to unit spread over what is said."""
-    centre = item_vectors.mean(axis=0, dtype=np.float64)
-    centred = item_vectors - centre
-    gram = centred.T @ centred + ridge * np.eye(centred.shape[1])
-    weights = np.linalg.solve(gram, centred.T @ (named - named.mean(axis=0, dtype=np.float64)))
-    left = (named - named.mean(axis=0, dtype=np.float64)) - centred @ weights
-    trust = 1 - left.var(axis=0) / np.maximum(named.var(axis=0), 1e-9)
-    readings = said_vectors @ weights
-    weights = weights / np.maximum(readings.std(axis=0), 1e-6)
-    offset = -(said_vectors @ weights).mean(axis=0)
-    return Naming(weights.astype(np.float32), offset.astype(np.float32), np.clip(trust, 0, 1).astype(np.float32))
 
 
 def steps(numbers: Floats, num_steps: int) -> Floats:
     """Returns step functions of an attribute, its rank, and whether it is missing, [num_items, width].
 
-    "At least" and "at most" are single steps, "between" is two of them, and any preference is a sum of many; steps stand
-    at quantiles, so that each has its share of items.
+    "At least" and "at most" are single steps, "between" is two of them, and any preference is a sum of many; steps
+    stand at quantiles, so that each has its share of items.
 
     Args:
         numbers: The attribute, NaN where missing, [num_items].
@@ -238,7 +216,7 @@ def past_factors(past: Ints, ratings: Floats, num_items: int, *, rank: int = 16,
 
 
 def world_features(
-    world: World, encoder: InstructionEncoder, *, text_width: int = 48, sessions: int = 8192, seed: int = 0
+    world: World, encoder: TextEncoder, *, text_width: int = 48, sessions: int = 8192, seed: int = 0
 ) -> ItemFeatures:
     """Builds the table for a world, with factors fitted to the visible pasts of its people.
 
@@ -256,7 +234,14 @@ def world_features(
     vectors = encoder.encode(list(catalogue.texts))
     bank = [text for text in world.population.texts.bank if text]
     said = encoder.encode(bank) if len(bank) >= _ENOUGH_SAID else None
-    return item_features(catalogue, vectors, factors=factors, said_vectors=said, text_width=text_width)
+    return item_features(
+        catalogue,
+        vectors,
+        factors=factors,
+        said_vectors=said,
+        phrases=_PHRASES if can_find_phrases(encoder) else 0,
+        text_width=text_width,
+    )
 
 
 class Profiles:

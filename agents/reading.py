@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures, Profiles
+from instructrec.agents.phrases import phrase_encoder
 from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -41,10 +42,16 @@ class SessionReader:
         fading: float = 0.7,
     ) -> None:
         self.features, self.encoder, self.memory = features, encoder, memory
+        self._phrases = phrase_encoder(encoder, features.naming)
         self._slate_size, self._turn_limit, self._fading = slate_size, turn_limit, fading
         self._profiles = Profiles(features)
         self._table = torch.from_numpy(features.table)
         self._numbers = torch.from_numpy(np.ascontiguousarray(features.table[:, features.blocks["numbers"]]))
+
+    @property
+    def text_width(self) -> int:
+        """Length of a text's vector, phrases included."""
+        return self._phrases.width
 
     def read(self, arrays: Arrays) -> ScorerInputs:
         """Returns the inputs of a batch.
@@ -56,7 +63,7 @@ class SessionReader:
         tokens = np.asarray(arrays["tokens"])
         width = tokens.shape[1]
         earlier = np.asarray(arrays["earlier_tokens"]).reshape(batch * self.memory, width)
-        vectors = self.encoder.encode_tokens(np.concatenate([tokens, earlier]))
+        vectors = self._phrases.encode_tokens(np.concatenate([tokens, earlier]))
         turn = np.asarray(arrays["turn"]).reshape(batch).astype(np.int64)
         shape = (batch, self._turn_limit, self._slate_size)
         slates = np.asarray(arrays["slates"]).reshape(shape).astype(np.int64)

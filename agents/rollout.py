@@ -14,8 +14,8 @@ chance that a person leaves, which no position causes alone, drowns the clicks. 
 learned to attribute counts.
 
 References:
-    Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation, arXiv 1506.02438;
-    Ie et al. (2019), SlateQ, arXiv 1905.12767 (a slate's value as a sum over its items).
+    Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation, arXiv
+    1506.02438; Ie et al. (2019), SlateQ, arXiv 1905.12767 (a slate's value as a sum over its items).
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ class ScorerInputs:
     """What the network sees: float32 tensors with one row per session, except where stated.
 
     Attributes:
-        text: The instruction's vector, [batch, encoder width].
-        earlier: Vectors of earlier instructions, newest first, zeros where there are none,
-            [batch, memory, encoder width].
+        text: The instruction's vector and its phrases (see `phrases`), [batch, text width].
+        earlier: The same of earlier instructions, newest first, zeros where there are none, [batch, memory, text
+            width].
         profile: Of the visible past, [batch, profile width].
         clicked: Fading sum of the features of clicked items, [batch, width].
         shown: Fading mean of the features of shown items, [batch, width].
@@ -161,6 +161,26 @@ class SlateCritic(nn.Module):
         return Values(items, future, showing + clicked.to(showing.dtype) * clicking)
 
 
+class ClickOdds(nn.Module):
+    """Log-odds of clicks from scores: scaled, and with what a position and clicks above it add.
+
+    Args:
+        slate_size: Items per slate.
+    """
+
+    def __init__(self, slate_size: int) -> None:
+        super().__init__()
+        # Scores at the start are those of a policy, several times too sure for a click.
+        self.log_scale = nn.Parameter(torch.tensor(-1.5))
+        self.positions = nn.Parameter(torch.linspace(-2, -3, slate_size))
+        self.after_clicks = nn.Parameter(torch.zeros(()))
+
+    def forward(self, scores: Tensor, clicked: Tensor) -> Tensor:
+        """Returns log-odds [batch, slate_size] of the shown items' ``scores``; ``clicked`` tells what was above."""
+        above = torch.cumsum(clicked, dim=1) - clicked
+        return torch.exp(self.log_scale) * scores + self.positions + self.after_clicks * above
+
+
 class SlateScorer(nn.Module):
     """The actor and the critic over a fixed table of item features.
 
@@ -206,7 +226,13 @@ class SlateScorer(nn.Module):
         read = empty if naming is None else (torch.from_numpy(naming.weights), torch.from_numpy(naming.offset))
         self.register_buffer("naming_weights", read[0], persistent=False)
         self.register_buffer("naming_offset", read[1], persistent=False)
-        self._num_sets = features.blocks["sets"].stop
+        self._num_sets, self._num_named, self._encoder_width = features.blocks["sets"].stop, named, encoder_width
+        self._num_phrases = 0 if naming is None else naming.phrases
+        # Shared by all attributes: a "no" means the same before each of them.
+        mood = nn.Linear(32, 2)
+        nn.init.zeros_(mood.weight)
+        nn.init.zeros_(mood.bias)
+        self.polarity = nn.Sequential(nn.Linear(encoder_width, 32), nn.GELU(), mood)
         self.wanted = nn.Linear(kept, max(named, 1))
         nn.init.zeros_(self.wanted.weight)
         # What item texts do not tell, such as ratings, their reading cannot name; only experience can.
@@ -237,6 +263,7 @@ class SlateScorer(nn.Module):
         self.start_marks = nn.Parameter(torch.tensor(self.config.start_marks))
         self.quality_scale = features.quality_scale
         self.item_bias = nn.Parameter(torch.zeros(features.num_items)) if self.config.item_bias else None
+        self.click_odds = ClickOdds(slate_size)
         self.critic = SlateCritic(state_width, self.config.critic_hidden, slate_size, width)
 
     def actor_parameters(self) -> list[nn.Parameter]:
@@ -246,9 +273,29 @@ class SlateScorer(nn.Module):
 
     def _named(self, vectors: Tensor) -> Tensor:
         """Returns how strongly texts name each attribute, [..., num_named]; weak namings of set values count little."""
-        readings = vectors @ self.naming_weights + self.naming_offset
-        clear = nn.functional.softplus(4 * (readings[..., : self._num_sets] - self.threshold)) / 4
-        return torch.cat([clear, readings[..., self._num_sets :]], dim=-1)
+        readings = vectors[..., : self._encoder_width] @ self.naming_weights + self.naming_offset
+        return torch.cat([self._clear(readings[..., : self._num_sets]), readings[..., self._num_sets :]], dim=-1)
+
+    def _clear(self, readings: Tensor) -> Tensor:
+        return nn.functional.softplus(4 * (readings - self.threshold)) / 4
+
+    def _asked(self, vectors: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what texts name, and what they ask for: below 0 where it is not wanted; both [..., num_named].
+
+        Args:
+            vectors: Of texts, [..., text width].
+            said: What the text tower makes of them, [..., text_width].
+        """
+        named = self._named(vectors)
+        asked = named * self.wanted(said)[..., : self._num_named]
+        if self._num_phrases:
+            parts = vectors[..., self._encoder_width :].unflatten(-1, (self._num_phrases, -1))
+            where, clarity = parts[..., 0].long(), parts[..., 1]
+            mood = self.polarity(parts[..., 2:] * self._encoder_scale)
+            clear = nn.functional.softplus(4 * (clarity - self.threshold[where])) / 4
+            turned = named.gather(-1, where) * mood[..., 0] + clear * mood[..., 1]
+            asked = asked.scatter_add(-1, where, turned)
+        return named, asked
 
     def state(self, inputs: ScorerInputs) -> tuple[Tensor, Tensor]:
         """Returns what actor and critic read.
@@ -256,19 +303,19 @@ class SlateScorer(nn.Module):
         Returns:
             Features of the session, [batch, state width], and the attributes asked for, [batch, num_named].
         """
-        said = self.text_tower(inputs.text * self._encoder_scale)
-        before = self.text_tower(inputs.earlier * self._encoder_scale)  # [batch, memory, text_width]
+        sentence, sentences = inputs.text[:, : self._encoder_width], inputs.earlier[:, :, : self._encoder_width]
+        said = self.text_tower(sentence * self._encoder_scale)
+        before = self.text_tower(sentences * self._encoder_scale)  # [batch, memory, text_width]
         # A gate per earlier instruction: constraints persist, a new goal lets them go.
         gates = torch.sigmoid(self.gate_now(said)[:, None] + self.gate_then(before) + self.gate_age)
-        spoken = (inputs.earlier != 0).any(dim=2, keepdim=True)
+        spoken = (sentences != 0).any(dim=2, keepdim=True)
         meaning = said + (gates * before * spoken).sum(dim=1)
-        named = self._named(inputs.text)
-        named = named * (inputs.text != 0).any(dim=1, keepdim=True)
-        width = named.shape[1]
+        named, asked = self._asked(inputs.text, said)
+        heard = (sentence != 0).any(dim=1, keepdim=True)
+        named, asked = named * heard, asked * heard
         both = torch.cat([said[:, None].expand_as(before), before], dim=2)
         kept = torch.sigmoid(self.recall(both) + self.recall_age) * spoken
-        asked = named * self.wanted(said)[:, :width]
-        asked = asked + (kept * self._named(inputs.earlier) * self.wanted(before)[..., :width]).sum(dim=1)
+        asked = asked + (kept * self._asked(inputs.earlier, before)[1]).sum(dim=1)
         # "newer than the second one": the instruction points at a position, whose numbers then count.
         pointed = torch.softmax(self.pointer(said), dim=1)[:, : self.slate_size]
         anchor = torch.einsum("bk,bkn->bn", pointed, inputs.last)
@@ -295,11 +342,13 @@ class SlateScorer(nn.Module):
             elif name == "factors":
                 part = part + self.start[2] * inputs.profile[:, width : width + self._rank]
             elif name == "text":
-                part = part + self.start[0] * (inputs.text @ self.projection)
+                part = part + self.start[0] * (inputs.text[:, : self._encoder_width] @ self.projection)
             parts.append(part)
         return Query(torch.cat(parts, dim=1), head[:, width:] + self.start_marks)
 
-    def values(self, state: tuple[Tensor, Tensor], items: Tensor | None = None, clicked: Tensor | None = None) -> Values:
+    def values(
+        self, state: tuple[Tensor, Tensor], items: Tensor | None = None, clicked: Tensor | None = None
+    ) -> Values:
         """Returns what the critic expects; its gradient stays out of the actor.
 
         Args:

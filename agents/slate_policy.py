@@ -1,4 +1,4 @@
-"""SlatePPO's policy in Stable-Baselines3's form: its features extractor owns the language model, its actions are slates."""
+"""SlatePPO's policy for Stable-Baselines3: the features extractor owns the language model, actions are slates."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ReadSession(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: spaces.Dict, reader: SessionReader) -> None:
-        super().__init__(observation_space, features_dim=reader.encoder.width)
+        super().__init__(observation_space, features_dim=reader.text_width)
         self.reader = reader
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        """Returns the instruction's vector, [batch, encoder width]."""
+        """Returns the instruction's vector, phrases included, [batch, text width]."""
         return self.read(observations).text
 
     def read(self, observations: dict[str, Tensor]) -> ScorerInputs:

@@ -49,7 +49,8 @@ class SlatePPOConfig:
         gamma: Discount per turn.
         gae_lambda: 0 trusts the critic, 1 trusts what happened.
         attribute_future: Whether the critic puts down later rewards to the items shown; see `rollout`.
-        shared_future: Share of what it cannot put down to an item that all positions answer for; 1 is unbiased and noisy.
+        shared_future: Share of what it cannot put down to an item that all positions answer for; 1 is unbiased and
+            noisy.
         entropy: Weight of the entropy, per position.
         anchor: Weight of the divergence from the policy at the start, per position.
         anchor_decay: What is left of that weight after each iteration.
@@ -58,8 +59,8 @@ class SlatePPOConfig:
         max_grad_norm: Gradients longer than this are shortened to it.
         temperature: Scores are divided by it before drawing.
         memory: How many earlier instructions are read.
-        candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None ranks
-            the whole catalogue.
+        candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None
+            ranks the whole catalogue.
         scorer: The network.
     """
 
@@ -209,7 +210,9 @@ class SlatePPO(PPO):
             )
         return None if self._draw is None else self._draw.draw(inputs)
 
-    def _scores(self, scorer: SlateScorer, state: tuple[Tensor, Tensor], inputs: ScorerInputs, among: Candidates | None) -> Tensor:
+    def _scores(
+        self, scorer: SlateScorer, state: tuple[Tensor, Tensor], inputs: ScorerInputs, among: Candidates | None
+    ) -> Tensor:
         query = scorer.query(state, inputs)
         scores = scorer.scores(query, inputs) if among is None else candidate_scores(scorer, query, inputs, among)
         return scores / self.policy.temperature
@@ -318,16 +321,19 @@ class SlatePPO(PPO):
                 if self.target_kl is not None and float(facts["approx_kl"]) > 1.5 * self.target_kl:
                     stopped = True
                     break
-                self.policy.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(self.policy.scorer.parameters(), self.max_grad_norm)
-                self.policy.optimizer.step()
+                self._step(loss)
             self._n_updates += 1
             if stopped:
                 break
         self.iteration += 1
         self._timed("update", clock)
         self._log(seen)
+
+    def _step(self, loss: Tensor) -> None:
+        self.policy.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.policy.scorer.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
 
     def _loss(self, batch: Minibatch, anchor: float) -> tuple[Tensor, dict[str, Tensor]]:
         scorer, inputs = self.policy.scorer, batch.inputs
@@ -342,7 +348,7 @@ class SlatePPO(PPO):
         clip = cast("float", self.config.clip)
         gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
         values = self._values(scorer, state, batch.shown, batch.clicked)
-        # What a position brings and what comes later have different sizes; both losses are means over their own entries.
+        # What a position brings and what comes later differ in size; both losses are means over their own entries.
         value_loss = nn.functional.mse_loss(values.items, batch.items) + nn.functional.mse_loss(
             values.future + values.effects.sum(dim=1), batch.later
         )

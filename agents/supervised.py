@@ -54,7 +54,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Who showed the logged slates unless told otherwise: an `instructrec.protocols.Ranker` of similarity and popularity.
+    """Who showed the logged slates unless told otherwise: a `Ranker` of similarity and popularity.
 
     Attributes:
         features: The items.
@@ -156,31 +156,14 @@ class SupervisedConfig:
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
 
-class Clicks(nn.Module):
-    """A scorer's click model: its score, scaled, and what positions and clicks above add to the odds.
-
-    Args:
-        scorer: The network; its critic is not used.
-    """
-
-    def __init__(self, scorer: SlateScorer) -> None:
-        super().__init__()
-        self.scorer = scorer
-        # Scores at the start are those of a policy, several times too sure for a click.
-        self.scale = nn.Parameter(torch.tensor(-1.5))
-        self.positions = nn.Parameter(torch.linspace(-2, -3, scorer.slate_size))
-        self.after_clicks = nn.Parameter(torch.zeros(1))
-
-    def forward(self, reader: SessionReader, log: Log, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Returns log-odds and clicks, both [num_rows, slate_size]."""
-        inputs = reader.read({name: array[rows] for name, array in log.inputs.items()})
-        items = torch.from_numpy(log.slates[rows].astype(np.int64))
-        clicked = torch.from_numpy(log.clicked[rows].astype(np.float32))
-        query = self.scorer.query(self.scorer.state(inputs), inputs)
-        marks = marks_of(inputs, items, len(self.scorer.table))
-        scores = candidate_scores(self.scorer, query, inputs, Candidates(items[0, :0], items, marks))
-        above = torch.cumsum(clicked, dim=1) - clicked
-        return torch.exp(self.scale) * scores + self.positions + self.after_clicks * above, clicked
+def _click_loss(scorer: SlateScorer, reader: SessionReader, log: Log, rows: npt.NDArray[np.int64]) -> Tensor:
+    """Returns the mean log-loss of the clicks in some turns."""
+    inputs = reader.read({name: array[rows] for name, array in log.inputs.items()})
+    items = torch.from_numpy(log.slates[rows].astype(np.int64))
+    clicked = torch.from_numpy(log.clicked[rows].astype(np.float32))
+    among = Candidates(items[0, :0], items, marks_of(inputs, items, len(scorer.table)))
+    scores = candidate_scores(scorer, scorer.query(scorer.state(inputs), inputs), inputs, among)
+    return nn.functional.binary_cross_entropy_with_logits(scorer.click_odds(scores, clicked), clicked)
 
 
 def fit_supervised(
@@ -217,9 +200,9 @@ def fit_supervised(
             slate_size=slate_size,
             config=settings.scorer,
         )
-    model = Clicks(scorer)
-    learned = [*scorer.actor_parameters(), model.scale, model.positions, model.after_clicks]
-    optimiser = torch.optim.AdamW(learned, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        scorer.actor_parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     batches = -(-len(log) // settings.minibatch_size)
     total = settings.epochs * batches
     for epoch in range(settings.epochs):
@@ -228,8 +211,7 @@ def fit_supervised(
             done = epoch * batches + batch
             optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - 0.9 * done / total)
             rows = order[batch * settings.minibatch_size : (batch + 1) * settings.minibatch_size]
-            odds, clicked = model(reader, log, rows)
-            loss = nn.functional.binary_cross_entropy_with_logits(odds, clicked)
+            loss = _click_loss(scorer, reader, log, rows)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -266,6 +248,4 @@ def train_supervised(
     log = collect_log(
         world, shows, settings.turns, encoder=encoder, memory=settings.memory, seed=seed, progress=progress
     )
-    return fit_supervised(
-        features, encoder, log, settings, turn_limit=world.turn_limit, seed=seed, progress=progress
-    )
+    return fit_supervised(features, encoder, log, settings, turn_limit=world.turn_limit, seed=seed, progress=progress)

