@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, create_shared_memory
 
 from instructrec.arrays import Bools, Ints
 from instructrec.policies import best_first
@@ -172,6 +173,16 @@ class SpokenText(Text):
 
     def __repr__(self) -> str:
         return f"SpokenText(max_length={self.max_length})"
+
+
+@create_shared_memory.register(SpokenText)
+def _no_shared_text(space: SpokenText, n: int = 1, ctx: Any = None) -> Any:
+    # Gymnasium reads shared texts once, when the workers start, and shows that for ever: better no environment than
+    # one whose users seem to say nothing.
+    raise CustomSpaceError(
+        "texts cannot be shared between processes; use vectorization_mode='vector_entry_point', "
+        "or AsyncVectorEnv(shared_memory=False)"
+    )
 
 
 def observation_space(world: World, *, spoken: bool) -> Dict:

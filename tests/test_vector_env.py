@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import DictInfoToList
 
 from instructrec.arrays import arrays_of
@@ -128,6 +128,16 @@ def test_gymnasiums_info_tools_understand_it():
     *_, infos = env.step(np.tile([0, 1, 2], (3, 1)))
     assert all(set(info) == {"session", "final_obs", "final_info"} for info in infos)
     assert all(set(info["final_info"]) == {"consumed", "item_rewards"} for info in infos)
+
+
+def test_gymnasiums_parallel_environments_hear_the_words_or_refuse():
+    kinds = [lambda: RecEnv(tiny_world())] * 2
+    with pytest.raises(ValueError, match="shared_memory=False"):
+        AsyncVectorEnv(kinds)
+    env = AsyncVectorEnv(kinds, shared_memory=False)
+    seen, _ = env.reset(seed=[0, 0])
+    env.close()
+    assert list(seen["instruction"]) == [RecEnv(tiny_world()).reset(seed=0)[0]["instruction"]] * 2
 
 
 def sessions(infos):
