@@ -80,7 +80,7 @@ class Demo(Command):
     world: str = "instructrec/Movies-v0"
     """The world; `instructrec worlds` lists them."""
     seed: int = 0
-    """The seed of training and of the people met."""
+    """The seed of training."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Runs the demo."""
@@ -99,7 +99,7 @@ class Train(Command):
     world: Positional[str]
     """The world; `instructrec worlds` lists them."""
     agent: str = "slate_ppo"
-    """The agent: slate_ppo, ppo or supervised."""
+    """The agent; `instructrec agents` lists them, and `compare` trains the baselines that learn."""
     out: Path
     """The run folder."""
     steps: int = 200_000
@@ -139,7 +139,7 @@ class Evaluate(Command):
     folder: Annotated[Positional[str], arg(metavar="RUN")]
     """The run folder."""
     people: int = 500
-    """Sessions to play."""
+    """How many people to meet, one session each; real tastes may come more than once."""
     seed: int = 1
     """The seed of the people met."""
     final: bool = False
@@ -159,16 +159,20 @@ class Evaluate(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(Command):
-    """Compare agents on the same people with the same luck; trained ones are named by their run folder."""
+    """Compare agents on the same people with the same luck; those that learn are trained first."""
 
     world: Positional[str]
     """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
-    """Agents by name, or NAME=RUN for a trained one, separated by commas."""
+    """Agents by name, separated by commas; NAME=RUN takes a trained one from its run folder."""
     out: Path
     """Folder for results.json and report.html."""
+    steps: int = 50_000
+    """User-steps of training, the same for each agent that learns."""
+    encoder: str = "minilm"
+    """The language model: minilm, hashing (none), a folder, or a Hugging Face name."""
     people: int = 500
-    """Sessions to play."""
+    """How many people to meet, one session each; real tastes may come more than once."""
     seed: int = 1
     """The seed of the people met."""
     final: bool = False
@@ -185,6 +189,8 @@ class Compare(Command):
             [name.strip() for name in self.agents.split(",") if name.strip()],
             out=self.out,
             world_settings=settings(self.world_set),
+            steps=at_least(1, "steps", self.steps),
+            encoder=self.encoder,
             sessions=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
             final=self.final,

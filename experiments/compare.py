@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from instructrec import runs
+from instructrec.agents.encoder import load_encoder
 from instructrec.experiments.competitors import (
-    TRAINED,
     check_names,
     references,
     split_name,
@@ -18,9 +19,11 @@ from instructrec.experiments.competitors import (
 )
 from instructrec.experiments.conversations import Conversation, converse
 from instructrec.experiments.evaluation import Competitor
+from instructrec.experiments.learners import learn_named
 from instructrec.experiments.outputs import write_outputs
 from instructrec.experiments.progress import Advance, Narrator
 from instructrec.experiments.results import FLAGSHIP, compare_agents
+from instructrec.experiments.train import TrainPlan, train
 from instructrec.experiments.trainers import load_run
 from instructrec.policies import Blank, greedy
 from instructrec.protocols import Ranker
@@ -93,6 +96,8 @@ def compare(
     *,
     out: str | os.PathLike[str],
     world_settings: Mapping[str, Any] | None = None,
+    steps: int = 50_000,
+    encoder: str = "minilm",
     sessions: int = 500,
     seed: int = 1,
     final: bool = False,
@@ -102,9 +107,11 @@ def compare(
 
     Args:
         world_id: The world.
-        names: Agents by name; NAME=RUN for a trained one.
+        names: Agents by name; those that learn are trained first, unless given as NAME=RUN.
         out: The folder.
         world_settings: The world's settings.
+        steps: User-steps that each of those that learn is trained for, the same for all.
+        encoder: The language model.
         sessions: How many sessions each plays.
         seed: The sessions' seed.
         final: Whether to read the test split.
@@ -118,27 +125,42 @@ def compare(
     settings = dict(world_settings or {})
     trained = dict(entry.split("=", 1) for entry in names if "=" in entry)
     plain = [name for name in names if "=" not in name]
-    check_names(plain)
-    for name in plain:
-        if name.removesuffix("_blank") in TRAINED and name.removesuffix("_blank") not in trained:
-            raise ValueError(f"{name} has to be trained first: name its run folder, as {name}=runs/{name}")
+    check_names([*plain, *trained])
     world = world_of(world_id, settings, split_name(final))
-    agents: dict[str, Competitor] = {**untrained(plain, world)}
+    training_world = functools.cache(lambda: world_of(world_id, settings, "train"))
+    if FLAGSHIP not in trained and {FLAGSHIP, f"{FLAGSHIP}_blank"} & set(plain):
+        plan = TrainPlan(
+            world=world_id, world_settings=settings, steps=steps, seed=seed, agent_settings={"encoder": encoder}
+        )
+        folder = Path(out) / FLAGSHIP
+        train(plan, folder, resume=True, narrator=narrator)
+        trained[FLAGSHIP] = str(folder)
+    agents: dict[str, Competitor] = {**untrained(plain, world, functools.partial(load_encoder, encoder))}
     conversations: list[Conversation] = []
-    seeds = []
-    for name, folder in trained.items():
-        ranker, config = _trained(folder, world)
+    seeds, notes = [], {}
+    for name, folder_name in trained.items():
+        ranker, config = _trained(folder_name, world)
         agents[name] = ranker
         seeds.append(config.seed)
-        if name == FLAGSHIP or f"{name}_blank" in plain:
-            agents[f"{name}_blank"] = Blank(ranker)
+        notes[name] = f"{config.steps:,} user-steps"
         if name == FLAGSHIP:
+            agents[f"{name}_blank"] = Blank(ranker)
             conversations = sample(world, name, ranker, seed=seed)
-    agents |= references(plain, world, lambda: world_of(world_id, settings, "train"), narrator)
+    learned = learn_named(plain, training_world, load_encoder(encoder), steps=steps, seed=seed, narrator=narrator)
+    agents |= {name: one.competitor for name, one in learned.items()}
+    notes |= {name: one.note for name, one in learned.items()}
+    agents |= references(plain, world, training_world, narrator)
     with runs.locked(out):
         results = measure(
-            world, agents, sessions=sessions, seed=seed, final=final, training_seeds=seeds, narrator=narrator
+            world,
+            agents,
+            sessions=sessions,
+            seed=seed + 100,
+            final=final,
+            training_seeds=seeds or [seed],
+            narrator=narrator,
         )
+        results["notes"] = notes
         write_outputs(out, results, conversations=conversations)
     narrator.say(f"Results and report lie in {Path(out)}.")
     return results

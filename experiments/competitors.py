@@ -57,14 +57,16 @@ def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, w
         encoder.flush()
 
 
-def untrained(names: Sequence[str], world: World, encoder: TextEncoder | None = None) -> dict[str, Competitor]:
-    """Returns those of the named competitors that learn nothing."""
+def untrained(
+    names: Sequence[str], world: World, make_encoder: Callable[[], TextEncoder] = load_encoder
+) -> dict[str, Competitor]:
+    """Returns those of the named competitors that learn nothing; the language model is made only if one needs it."""
     from instructrec.agents.baselines import baselines
 
     wanted = [name for name in names if name in UNTRAINED]
     if not wanted:
         return {}
-    model = (encoder or load_encoder()) if "cosine" in wanted else None
+    model = make_encoder() if "cosine" in wanted else None
     built = baselines(world.catalogue, world.slate_size, model)
     return {name: built[name] for name in wanted}
 

@@ -88,7 +88,7 @@ def _bound(number: float, sign: str, toward: float) -> str:
     for value, mark in ((exact, sign), (before, sign.replace("≥", ">").replace("≤", "<"))):
         if np.float32(f"{value:.6g}") == value:
             return f"{mark} {value:.6g}"
-    return f"{sign} {number:.2f}"
+    return f"{sign} {f'{number:.2f}'.rstrip('0').rstrip('.')}"
 
 
 def describe(goals: Goals, row: int, place: int, catalogue: Catalogue) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from instructrec import runs
-from instructrec.experiments.checkups import METRICS
 from instructrec.experiments.compare import measure, sample
 from instructrec.experiments.competitors import (
     UNTRAINED,
@@ -33,6 +32,15 @@ from instructrec.policies import Blank
 from instructrec.runs import RunConfig
 from instructrec.sessions import World
 
+HEADLINE_METRICS = (
+    "return",
+    "informed_normalised_return",
+    "oracle_normalised_return",
+    "csr",
+    "control_gain",
+    "violation",
+    "latency_p99_ms",
+)
 SESSION_SEED = 101
 """People are met under another seed than training's."""
 
@@ -107,7 +115,7 @@ def demo(
     assert isinstance(ranker, TimedRanker)
     texts = list(world.population.texts.bank)
     encode_all(ranker.reader.encoder, texts, narrator, "Reading held-out phrasings with the language model")
-    agents: dict[str, Competitor] = dict(untrained(UNTRAINED, world, ranker.reader.encoder))
+    agents: dict[str, Competitor] = dict(untrained(UNTRAINED, world, lambda: ranker.reader.encoder))
     narrator.say("2 of 4: baselines that learn, on the same people.")
     learned = {
         "supervised": learn_supervised(
@@ -158,9 +166,5 @@ def _write(
     assert found is not None
     curve = runs.read_json(found.folder / CURVE)
     write_outputs(out, results, conversations=talks, curves={FLAGSHIP: curve})
-    metrics = {
-        name: entry["value"]
-        for name, entry in results["agents"][FLAGSHIP].items()
-        if name in METRICS or name.endswith(("_return", "_gain", "_ms"))
-    }
+    metrics = {name: entry["value"] for name, entry in results["agents"][FLAGSHIP].items() if name in HEADLINE_METRICS}
     describe(out, plan, config, world, ranker, metrics, talks)

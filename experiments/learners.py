@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,3 +75,36 @@ def learn_supervised(world: World, reader: SessionReader, *, steps: int, seed: i
     return Learned(
         TimedRanker(found.scorer, found.reader), note, {"training_steps": steps, "training_seconds": seconds}
     )
+
+
+def learn_named(
+    names: Sequence[str],
+    make_world: Callable[[], World],
+    encoder: TextEncoder,
+    *,
+    steps: int,
+    seed: int,
+    narrator: Narrator,
+) -> dict[str, Learned]:
+    """Trains those of the named baselines that learn, each on the same number of user-steps.
+
+    Args:
+        names: Any names.
+        make_world: Makes the training world.
+        encoder: The language model.
+        steps: User-steps, the same for each.
+        seed: The seed.
+        narrator: Is told how far it has come.
+    """
+    wanted = [name for name in names if name in ("ppo", "supervised")]
+    if not wanted:
+        return {}
+    world = make_world()
+    reader = reader_for(world, encoder, narrator)
+    found = {}
+    for name in wanted:
+        if name == "ppo":
+            found[name] = learn_stock(world, reader, steps=steps, seconds=math.inf, seed=seed, narrator=narrator)
+        else:
+            found[name] = learn_supervised(world, reader, steps=steps, seed=seed, narrator=narrator)
+    return found

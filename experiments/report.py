@@ -178,8 +178,12 @@ def _table(results: Mapping[str, Any]) -> str:
             last = kind
         cells = "".join(_cell(metric(results, name, key), form) for key, _, form in shown)
         about = f"<small>{escape(ABOUT[name])}</small>" if name in ABOUT else ""
-        flags = results.get("flags", {}).get(name, ())
-        about += "".join(f'<small class="no">{escape(str(flag))}</small>' for flag in flags)
+        note = results.get("notes", {}).get(name)
+        about += f"<small>{escape(str(note))}</small>" if note else ""
+        flags = [str(flag) for flag in results.get("flags", {}).get(name, ())]
+        about += "".join(
+            f'<span class="flag" title="{escape(flag, quote=True)}">{_flag(flag)}</span>' for flag in flags
+        )
         rows.append(
             f'<tr class="{kind}"><th scope="row"><span class="who-{kind}">{escape(name)}</span>{about}</th>{cells}</tr>'
         )
@@ -187,7 +191,14 @@ def _table(results: Mapping[str, Any]) -> str:
         '<div class="scroll" tabindex="0" role="region" aria-label="All numbers"><table class="results">'
         f'<thead><tr><th scope="col">agent</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
         + _differences(results)
+        + _flags(results)
     )
+
+
+def _flag(sentence: str) -> str:
+    """Returns a flag in a word or two; the sentence itself stands below the table."""
+    short = {"is deaf": "deaf", "not above random": "not above random", "much the same": "same slate for all"}
+    return next((words for sign, words in short.items() if sign in sentence), "flagged")
 
 
 def _cell(found: Any, form: str) -> str:
@@ -204,6 +215,14 @@ def _differences(results: Mapping[str, Any]) -> str:
         return ""
     words = f"Paired difference in return of {FLAGSHIP} to each other agent, on the same people with the same luck: "
     return f'<p class="note">{escape(words + "; ".join(parts))}.</p>'
+
+
+def _flags(results: Mapping[str, Any]) -> str:
+    sentences = [str(flag) for flags in results.get("flags", {}).values() for flag in flags]
+    if not sentences:
+        return ""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<details><summary>Why agents are flagged</summary><ul>{items}</ul></details>"
 
 
 def _glossary() -> str:

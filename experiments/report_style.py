@@ -51,6 +51,9 @@ th:first-child, td.left, th.left { text-align: left; }
 tbody th { font-weight: 600; }
 .results th:first-child { position: sticky; left: 0; background: var(--card); min-width: 8.2rem; }
 .results tbody th small { display: block; font-weight: 400; color: var(--soft); line-height: 1.3; max-width: 14rem; }
+.flag { display: inline-block; font-size: .72rem; font-weight: 600; color: var(--bad); border: 1px solid currentColor;
+  border-radius: 99px; padding: 0 .45rem; margin: .15rem .25rem 0 0; white-space: nowrap; }
+details { margin: .5rem 0; } summary { cursor: pointer; color: var(--soft); font-size: .92rem; }
 .results td small { display: block; color: var(--soft); font-size: .78rem; white-space: nowrap; }
 .results tr.flagship > * { background: var(--tint); }
 .group th { text-align: left !important; color: var(--soft); font-weight: 600; font-size: .8rem; padding-top: .9rem; }

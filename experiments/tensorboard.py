@@ -1,7 +1,7 @@
 """TensorBoard: what is written, under which names, and how a run that is resumed takes back what came later.
 
 Names are grouped by what people ask: ``reward/`` (does it earn), ``language/`` (does it listen), ``learning/`` (is the
-optimiser well), ``latency_ms/`` and ``speed/`` (is it fast), ``final/`` (what a comparison found).
+optimiser well), ``latency_ms/`` and ``speed/`` (is it fast), ``results/`` (what was measured at the end).
 """
 
 from __future__ import annotations

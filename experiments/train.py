@@ -13,6 +13,9 @@ from instructrec import runs
 from instructrec.agents.encoder import load_encoder
 from instructrec.agents.features import world_features
 from instructrec.agents.slate_ppo import SlatePPOConfig
+from instructrec.catalogue import Catalogue
+from instructrec.envs.parser import parse
+from instructrec.envs.words import MOVIES
 from instructrec.experiments.agent_files import FEATURES, read_features, write_features
 from instructrec.experiments.catalogue_files import write_catalogue
 from instructrec.experiments.checkups import Examiner
@@ -200,7 +203,7 @@ def describe(
     """
     if talks is None:
         talks = converse(world, plan.agent, greedy(ranker, world.slate_size), seed=7, lanes=range(6))
-    final = {f"final/{name}": value for name, value in metrics.items()}
+    final = {f"results/{name}": value for name, value in metrics.items()}
     settings = {"world": plan.world, "agent": plan.agent, "seed": plan.seed, "steps": plan.steps}
     texts = [text for text in world.population.texts.bank[:1000] if text]
     with Events(out / runs.EVENTS / plan.agent) as events:
@@ -208,5 +211,15 @@ def describe(
             events.text(plan.steps, f"conversations/person_{talk.lane}_{talk.agent}", to_markdown(talk))
         events.scalars(plan.steps, final)
         events.settings({**settings, **config.agent_settings}, final)
-        labels = {"instruction": texts, "words": [str(len(text.split())) for text in texts]}
+        labels = {"instruction": texts, **_meanings(texts, world.catalogue)}
         events.embeddings("instructions", ranker.reader.encoder.encode(texts), labels)
+
+
+def _meanings(texts: Sequence[str], catalogue: Catalogue) -> dict[str, list[str]]:
+    """Returns what the parser makes of texts, for colouring points: the first thing asked for, and all of it."""
+    vocabulary = MOVIES.within(catalogue)
+    wishes = [[str(wish) for wish in parse(text, vocabulary).predicates] for text in texts]
+    return {
+        "first_wish": [one[0] if one else "(none understood)" for one in wishes],
+        "all_wishes": ["; ".join(one) or "(none understood)" for one in wishes],
+    }

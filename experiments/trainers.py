@@ -189,7 +189,8 @@ def load_run(run: str | os.PathLike[str], config: RunConfig, catalogue: Catalogu
     shape = runs.read_json(Path(run) / SHAPE)
     settings = dict(config.agent_settings)
     encoder = load_encoder(str(settings.pop("encoder", "minilm")))
-    learned = configured(SlatePPOConfig, settings)
+    # Of how it learned, only what shapes the network matters now.
+    learned = configured(SlatePPOConfig, {name: settings[name] for name in ("memory", "scorer") if name in settings})
     reader = SessionReader(
         features, encoder, slate_size=shape["slate_size"], turn_limit=shape["turn_limit"], memory=learned.memory
     )

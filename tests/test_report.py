@@ -171,6 +171,14 @@ def test_a_failed_gate_stands_on_the_page() -> None:
     assert "slate_ppo is deaf" in page
 
 
+def test_flags_of_others_are_named_and_explained() -> None:
+    flagged = results() | {"flags": {"bm25": ["bm25 is deaf: its csr falls by <0>"]}, "notes": {"ppo": "9 <steps>"}}
+    page = render(Report(results=flagged))
+    assert ">deaf</span>" in page
+    assert "bm25 is deaf: its csr falls by &lt;0&gt;" in page
+    assert "9 &lt;steps&gt;" in page
+
+
 def test_absent_metrics_are_absent_and_never_zero() -> None:
     found = results()
     for entry in found["agents"].values():

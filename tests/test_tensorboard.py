@@ -58,8 +58,8 @@ def test_settings_and_final_metrics_stand_in_the_same_run(tmp_path: Path) -> Non
     from tensorboard.plugins.hparams import plugin_data_pb2
 
     with Events(tmp_path) as events:
-        events.scalars(100, {"final/return": 13.0})
-        events.settings({"learning_rate": 3e-4, "net": {"width": 64}, "layers": (64, 64)}, {"final/return": 13.0})
+        events.scalars(100, {"results/return": 13.0})
+        events.settings({"learning_rate": 3e-4, "net": {"width": 64}, "layers": (64, 64)}, {"results/return": 13.0})
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
     found = _read(tmp_path)
     content = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
@@ -70,7 +70,7 @@ def test_settings_and_final_metrics_stand_in_the_same_run(tmp_path: Path) -> Non
     experiment = plugin_data_pb2.HParamsPluginData.FromString(
         found.SummaryMetadata("_hparams_/experiment").plugin_data.content
     ).experiment
-    assert [info.name.tag for info in experiment.metric_infos] == ["final/return"]
+    assert [info.name.tag for info in experiment.metric_infos] == ["results/return"]
 
 
 def test_text_comes_back(tmp_path: Path) -> None:
