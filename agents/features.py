@@ -166,7 +166,8 @@ def steps(numbers: Floats, num_steps: int) -> Floats:
 
 def _scaled(columns: Floats) -> Floats:
     """Centres columns and divides each by its spread."""
-    return (columns - columns.mean(axis=0)) / np.maximum(columns.std(axis=0), _LEAST_SPREAD)
+    scaled: Floats = (columns - columns.mean(axis=0)) / np.maximum(columns.std(axis=0), _LEAST_SPREAD)
+    return scaled
 
 
 def _spread(block: Floats) -> float:
@@ -175,7 +176,8 @@ def _spread(block: Floats) -> float:
 
 def _unit(block: Floats) -> Floats:
     """Centres a block and divides it by one number: its directions keep their relative sizes."""
-    return (block - block.mean(axis=0)) / _spread(block)
+    unit: Floats = (block - block.mean(axis=0)) / _spread(block)
+    return unit
 
 
 def _text_block(vectors: Floats, width: int) -> tuple[Floats, npt.NDArray[np.float32]]:

@@ -289,7 +289,7 @@ class SlateScorer(nn.Module):
         named = self._named(vectors)
         asked = named * self.wanted(said)[..., : self._num_named]
         if self._num_phrases:
-            parts = vectors[..., self._encoder_width :].unflatten(-1, (self._num_phrases, -1))
+            parts = vectors[..., self._encoder_width :].reshape(*vectors.shape[:-1], self._num_phrases, -1)
             where, clarity = parts[..., 0].long(), parts[..., 1]
             mood = self.polarity(parts[..., 2:] * self._encoder_scale)
             clear = nn.functional.softplus(4 * (clarity - self.threshold[where])) / 4

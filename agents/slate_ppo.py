@@ -284,7 +284,7 @@ class SlatePPO(PPO):
             if not callback.on_step():
                 return False
             self._update_info_buffer(infos, dones)
-            self._last_obs, self._last_episode_starts = new_obs, dones
+            self._last_obs, self._last_episode_starts = cast("Any", new_obs), dones
         with torch.no_grad():
             values = self.policy.predict_values(obs_as_tensor(cast("Any", self._last_obs), self.device))[:, 0]
         next_values[-1] += values * (1 - ended)
@@ -345,7 +345,7 @@ class SlatePPO(PPO):
         if self.config.credit == CreditBy.SLATE:
             log_ratio, advantages = log_ratio.sum(dim=1, keepdim=True), advantages[:, :1]
         ratio = torch.exp(log_ratio)
-        clip = cast("float", self.config.clip)
+        clip = self.config.clip
         gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
         values = self._values(scorer, state, batch.shown, batch.clicked)
         # What a position brings and what comes later differ in size; both losses are means over their own entries.

@@ -74,7 +74,7 @@ class Behaviour:
         """Returns scores [batch, num_candidates]."""
         table, blocks = self.features.table, self.features.blocks
         texts = self.encoder.encode(observation.texts.strings(observation.instruction))
-        scores = self.similarity * (texts @ self.features.projection) @ table[:, blocks["text"]].T
+        scores = (self.similarity * (texts @ self.features.projection) @ table[:, blocks["text"]].T).astype(np.float32)
         scores += self.popularity * table[:, blocks["popularity"]].T
         # Whether a session is one of chance depends on its past and first words, which stay the same within it.
         first = np.where(observation.turn > 0, observation.said[:, 0], observation.instruction)
@@ -213,7 +213,7 @@ def fit_supervised(
             rows = order[batch * settings.minibatch_size : (batch + 1) * settings.minibatch_size]
             loss = _click_loss(scorer, reader, log, rows)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         if progress is not None:
             progress((epoch + 1) * batches, total)
