@@ -7,9 +7,11 @@ sentences and exit code 2; a bug is one sentence, exit code 1 and, with ``--debu
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shlex
 import sys
+import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +98,7 @@ class Demo(Command):
 class Train(Command):
     """Train an agent in a world, with checkpoints that survive a kill."""
 
-    world: Positional[str]
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world; `instructrec worlds` lists them."""
     agent: str = "slate_ppo"
     """The agent; `instructrec agents` lists them, and `compare` trains the baselines that learn."""
@@ -161,7 +163,7 @@ class Evaluate(Command):
 class Compare(Command):
     """Compare agents on the same people with the same luck; those that learn are trained first."""
 
-    world: Positional[str]
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
     """Agents by name, separated by commas; NAME=RUN takes a trained one from its run folder."""
@@ -205,7 +207,7 @@ class Recommend(Command):
 
     folder: Annotated[Positional[str], arg(metavar="RUN")]
     """The run folder."""
-    text: Positional[str]
+    text: Annotated[Positional[str], arg(metavar="TEXT")]
     """What you want, for example "a tense thriller from the 90s, no horror"."""
     k: Annotated[int, arg(aliases=["-k"])] = 10
     """How many items."""
@@ -263,8 +265,6 @@ def _comparison(results: Mapping[str, Any]) -> Answer:
 
 
 def _listing(rows: Sequence[tuple[str, str]]) -> str:
-    import textwrap
-
     width = max(len(name) for name, _ in rows) + 2
     lines = []
     for name, words in rows:
@@ -330,13 +330,23 @@ def _parse(arguments: Sequence[str]) -> Command:
     for name, kind in COMMANDS.items():
         choice = Annotated[kind, subcommand(name)]  # type: ignore[valid-type]
         union = choice if union is None else union | choice
-    return tyro.cli(  # type: ignore[no-any-return]
-        union,
-        prog="instructrec",
-        description=DESCRIPTION,
-        args=list(arguments),
-        config=(OmitArgPrefixes, FlagCreatePairsOff),
-    )
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=sys.stdout.encoding, write_through=True)
+    try:
+        with contextlib.redirect_stdout(shown):
+            return tyro.cli(  # type: ignore[no-any-return]
+                union,
+                prog="instructrec",
+                description=DESCRIPTION,
+                args=list(arguments),
+                config=(OmitArgPrefixes, FlagCreatePairsOff),
+            )
+    finally:
+        # tyro folds what stands in boxes, and not the lines above them.
+        shown.seek(0)
+        for line in shown.read().splitlines():
+            sys.stdout.write(
+                "\n".join(textwrap.wrap(line, 80, subsequent_indent="  ")) + "\n" if len(line) > 80 else line + "\n"
+            )
 
 
 def _quiet_libraries() -> None:

@@ -96,9 +96,10 @@ def train(
         fingerprint=world.fingerprint,
         catalogue=world.catalogue.fingerprint,
     )
+    # Before the folder is made: a model that is missing should not leave a run behind.
+    encoder = load_encoder(encoder_name)
     with runs.locked(out):
         _begin(out, config, world, resume=resume)
-        encoder = load_encoder(encoder_name)
         found = runs.latest_checkpoint(out)
         if (out / FEATURES).exists():
             features = read_features(out)
