@@ -61,9 +61,9 @@ class DemoSize:
 
     steps: int = 250_000
     stock_steps: int = 60_000
-    stock_seconds: float = 80.0
+    stock_seconds: float = 60.0
     supervised_steps: int = 100_000
-    sessions: int = 400
+    sessions: int = 600
     checkups: int = 8
     agent_settings: Mapping[str, Any] = field(default_factory=dict)
 

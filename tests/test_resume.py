@@ -127,6 +127,28 @@ def test_another_seed_ends_elsewhere(whole: Path, tmp_path: Path) -> None:
     assert any(ours[name].tobytes() != theirs[name].tobytes() for name in ours if name.startswith("weights"))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_run_tells_tensorboard_what_people_ask(whole: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(whole / "events" / "slate_ppo"))
+    found.Reload()
+    tags = found.Tags()
+    stages = ("encode", "score", "draw", "decision", "user", "environment")
+    assert {
+        "reward/session_return", "reward/clicks", "reward/consumed", "reward/left", "reward/oracle_normalised_return",
+        "language/csr", "language/control_gain", "learning/entropy", "learning/kl", "learning/clip_share",
+        "learning/explained_variance", "speed/steps_per_second", "results/csr",
+        *(f"latency_ms/{stage}_p{rank}" for stage in stages for rank in (50, 95, 99)),
+    } <= set(tags["scalars"])  # fmt: skip
+    assert {f"latency_ms/{stage}" for stage in stages} <= set(tags["histograms"])
+    assert "✓" in found.Tensors("conversations/person_0_slate_ppo/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "_hparams_/session_start_info" in found.summary_metadata
+    assert (whole / "events" / "slate_ppo" / "projector_config.pbtxt").exists()
+    groups = {name.partition("/")[0] for name in tags["scalars"]}
+    assert groups == {"reward", "language", "learning", "latency_ms", "speed", "results"}
+
+
 def test_resuming_what_is_finished_changes_nothing(whole: Path) -> None:
     before = _weights(whole)
     assert _train(whole)["steps"] == PLAN.steps
