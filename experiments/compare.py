@@ -25,6 +25,7 @@ from instructrec.experiments.progress import Advance, Narrator
 from instructrec.experiments.results import FLAGSHIP, compare_agents
 from instructrec.experiments.train import TrainPlan, train
 from instructrec.experiments.trainers import load_run
+from instructrec.experiments.watch import CURVE
 from instructrec.policies import Blank, greedy
 from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig, RunError
@@ -137,6 +138,7 @@ def compare(
         trained[FLAGSHIP] = str(folder)
     agents: dict[str, Competitor] = {**untrained(plain, world, functools.partial(load_encoder, encoder))}
     conversations: list[Conversation] = []
+    curves: dict[str, Any] = {}
     seeds, notes = [], {}
     for name, folder_name in trained.items():
         ranker, config = _trained(folder_name, world)
@@ -146,6 +148,7 @@ def compare(
         if name == FLAGSHIP:
             agents[f"{name}_blank"] = Blank(ranker)
             conversations = sample(world, name, ranker, seed=seed)
+            curves[name] = curve_of(folder_name)
     learned = learn_named(plain, training_world, load_encoder(encoder), steps=steps, seed=seed, narrator=narrator)
     agents |= {name: one.competitor for name, one in learned.items()}
     notes |= {name: one.note for name, one in learned.items()}
@@ -161,9 +164,15 @@ def compare(
             narrator=narrator,
         )
         results["notes"] = notes
-        write_outputs(out, results, conversations=conversations)
+        write_outputs(out, results, conversations=conversations, curves=curves)
     narrator.say(f"Results and report lie in {Path(out)}.")
     return results
+
+
+def curve_of(run: str | os.PathLike[str]) -> list[dict[str, float]]:
+    """Returns the learning curve of a run as far as its newest checkpoint; empty where there is none."""
+    found = runs.latest_checkpoint(run)
+    return [] if found is None else list(runs.read_json(found.folder / CURVE))
 
 
 def _trained(folder: str, world: World) -> tuple[Ranker, RunConfig]:

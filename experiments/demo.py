@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instructrec import runs
-from instructrec.experiments.compare import measure, sample
+from instructrec.experiments.compare import curve_of, measure, sample
 from instructrec.experiments.competitors import (
     UNTRAINED,
     encode_all,
@@ -27,7 +27,6 @@ from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.results import FLAGSHIP
 from instructrec.experiments.train import TrainPlan, describe, train
 from instructrec.experiments.trainers import TimedRanker, load_run
-from instructrec.experiments.watch import CURVE
 from instructrec.policies import Blank
 from instructrec.runs import RunConfig
 from instructrec.sessions import World
@@ -162,9 +161,6 @@ def _write(
     out: Path, plan: TrainPlan, config: RunConfig, world: World, ranker: TimedRanker, results: dict[str, Any]
 ) -> None:
     talks = sample(world, FLAGSHIP, ranker, seed=SESSION_SEED)
-    found = runs.latest_checkpoint(out)
-    assert found is not None
-    curve = runs.read_json(found.folder / CURVE)
-    write_outputs(out, results, conversations=talks, curves={FLAGSHIP: curve})
+    write_outputs(out, results, conversations=talks, curves={FLAGSHIP: curve_of(out)})
     metrics = {name: entry["value"] for name, entry in results["agents"][FLAGSHIP].items() if name in HEADLINE_METRICS}
     describe(out, plan, config, world, ranker, metrics, talks)

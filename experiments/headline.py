@@ -95,12 +95,12 @@ def headline(results: Mapping[str, Any]) -> list[str]:
             f"{name} by {-ahead[name].value:.2f} ({-ahead[name].high:.2f} to {-ahead[name].low:.2f})" for name in far
         ]
         who = far[0] if len(far) == 1 else f"{len(far)} baselines"
-        by = parts[0].removeprefix(far[0]).strip() if len(far) == 1 else _names(parts)
+        by = (parts[0].removeprefix(far[0]).strip() if len(far) == 1 else _names(parts)) + " points a session"
         sentences.append(f"{who} beat{'s' if len(far) == 1 else ''} {FLAGSHIP}{' ' if len(far) == 1 else ': '}{by}.")
     share = metric(results, FLAGSHIP, "informed_normalised_return")
     reach = f", {share.value:.0%} of the way from random to the informed reference" if share else ""
     sentences.append(
-        f"{FLAGSHIP} earns {earned.value:.2f} clicks a session ({earned.low:.2f} to {earned.high:.2f}){reach}."
+        f"{FLAGSHIP} earns {earned.value:.2f} points a session ({earned.low:.2f} to {earned.high:.2f}){reach}."
     )
     if lost:
         sentences.append(f"It beats {_names(lost)}.")

@@ -118,8 +118,12 @@ def _return_figure(results: Mapping[str, Any]) -> Iterable[str]:
     rows.sort(key=lambda row: -row.value)
     if rows:
         summary = "; ".join(f"{row.name} {row.value:.2f} ({row.low:.2f} to {row.high:.2f})" for row in rows)
-        plot = rows_chart(rows, title="Return per session by agent", summary=summary, axis="clicks per session")
-        yield _figure(plot, "Return", "Mean clicks per session; the bar is the 95 % interval over people.")
+        plot = rows_chart(rows, title="Return per session by agent", summary=summary, axis="points per session")
+        yield _figure(
+            plot,
+            "Return",
+            "Mean points per session; a click is one point. The bar is the 95 % interval over people.",
+        )
 
 
 def _listening_figure(results: Mapping[str, Any]) -> Iterable[str]:
@@ -128,7 +132,11 @@ def _listening_figure(results: Mapping[str, Any]) -> Iterable[str]:
         csr, gain = metric(results, name, "csr"), metric(results, name, "control_gain")
         if csr and gain:
             # The pair runs from deaf to hearing; words can also do harm, and then the hollow dot is on the right.
-            rows.append(Spread(name, csr.value - gain.value, csr.value, None, kind_of(name), f"{gain.value:+.2f}"))
+            rows.append(
+                Spread(
+                    name, csr.value - gain.value, csr.value, None, kind_of(name), f"{gain.value:+.2f}".replace("-", "−")
+                )
+            )
         elif csr:
             rows.append(Spread(name, csr.value, csr.value, csr.value, kind_of(name), ""))
     rows.sort(key=lambda row: -row.value)
@@ -227,7 +235,7 @@ def _flags(results: Mapping[str, Any]) -> str:
 
 def _glossary() -> str:
     entries = (
-        ("return", "clicks in a session"),
+        ("return", "points in a session; a click is one point unless the world says otherwise"),
         ("share of informed", "how far from random (0) to the informed reference (1) the return lies"),
         ("CSR", "share, by weight, of what was asked for that the shown items meet"),
         ("strict", "share of shown items that meet every hard condition that was said"),
