@@ -238,6 +238,10 @@ class SlateScorer(nn.Module):
         # What item texts do not tell, such as ratings, their reading cannot name; only experience can.
         with torch.no_grad():
             self.wanted.bias.copy_(torch.zeros(1) if naming is None else torch.from_numpy(naming.trust))
+        # The shortest way from words to attributes: what a deep network needs long to find, this learns fast.
+        self.shortcut = nn.Linear(encoder_width, max(named, 1))
+        nn.init.zeros_(self.shortcut.weight)
+        nn.init.zeros_(self.shortcut.bias)
         self.threshold = nn.Parameter(torch.ones(self._num_sets))
         self.recall = nn.Linear(2 * kept, 1)
         self.recall_age = nn.Parameter(torch.zeros(memory, 1))
@@ -287,7 +291,8 @@ class SlateScorer(nn.Module):
             said: What the text tower makes of them, [..., text_width].
         """
         named = self._named(vectors)
-        asked = named * self.wanted(said)[..., : self._num_named]
+        direct = self.shortcut(vectors[..., : self._encoder_width] * self._encoder_scale)
+        asked = (named * self.wanted(said) + direct)[..., : self._num_named] if self._num_named else named
         if self._num_phrases:
             parts = vectors[..., self._encoder_width :].reshape(*vectors.shape[:-1], self._num_phrases, -1)
             where, clarity = parts[..., 0].long(), parts[..., 1]

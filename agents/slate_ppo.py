@@ -1,7 +1,8 @@
 """PPO over slates: Stable-Baselines3's PPO with a Plackett–Luce policy and credit for each position.
 
 References:
-    Schulman et al. (2017), Proximal policy optimization algorithms, arXiv 1707.06347.
+    Schulman et al. (2017), Proximal policy optimization algorithms, arXiv 1707.06347; Ye et al. (2020), Mastering
+    complex control in MOBA games with deep reinforcement learning, AAAI (dual clipping).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
@@ -31,6 +33,8 @@ from instructrec.agents.scorer import ScorerConfig, ScorerInputs, SlateScorer, V
 from instructrec.agents.slate_distribution import divergences, draw_slates, slate_terms
 from instructrec.agents.slate_policy import SlatePolicy, SlateRanker
 from instructrec.sessions import World
+
+_WORST_RATIO = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +150,9 @@ class SlatePPO(PPO):
         if settings.candidates is not None:
             self._draw = CandidateDraw(reader.features, env.world.catalogue.popularity, settings.candidates)
         self._luck = torch.Generator()
+        if not arguments.get("tensorboard_log") and not arguments.get("verbose"):
+            # Stable-Baselines3's own logger would make a folder for what nobody asked to keep.
+            self.set_logger(Logger(folder=None, output_formats=[]))
 
     @classmethod
     def of(
@@ -346,7 +353,9 @@ class SlatePPO(PPO):
             log_ratio, advantages = log_ratio.sum(dim=1, keepdim=True), advantages[:, :1]
         ratio = torch.exp(log_ratio)
         clip = self.config.clip
-        gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
+        gain = torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip))
+        # A bad item that has become many times likelier must not outweigh all else (dual clipping).
+        gain = torch.max(gain, _WORST_RATIO * advantages.clamp_max(0)).mean()
         values = self._values(scorer, state, batch.shown, batch.clicked)
         # What a position brings and what comes later differ in size; both losses are means over their own entries.
         value_loss = nn.functional.mse_loss(values.items, batch.items) + nn.functional.mse_loss(
