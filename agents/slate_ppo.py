@@ -8,10 +8,11 @@ References:
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -23,73 +24,22 @@ from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
+from instructrec import runs
 from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
 from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
-from instructrec.agents.scorer import ScorerConfig, ScorerInputs, SlateScorer, Values
+from instructrec.agents.scorer import ScorerInputs, SlateScorer, Values
+from instructrec.agents.slate_config import SlatePPOConfig
 from instructrec.agents.slate_distribution import divergences, draw_slates, slate_terms
 from instructrec.agents.slate_policy import SlatePolicy, SlateRanker
 from instructrec.sessions import World
 
+__all__ = ["SlatePPO", "SlatePPOConfig"]
+
 _WORST_RATIO = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlatePPOConfig:
-    """How SlatePPO learns.
-
-    Attributes:
-        credit: Which rewards a position answers for: "item", "reward_to_go" or "slate".
-        num_envs: Sessions run side by side.
-        num_steps: Turns of each of them per iteration.
-        epochs: Passes over an iteration's turns.
-        minibatch_size: Turns per gradient step.
-        learning_rate: Of Adam.
-        final_learning_rate: What it falls to, in a straight line, at the end of training.
-        clip: How far a probability ratio may pay, either way.
-        gamma: Discount per turn.
-        gae_lambda: 0 trusts the critic, 1 trusts what happened.
-        attribute_future: Whether the critic puts down later rewards to the items shown; see `rollout`.
-        shared_future: Share of what it cannot put down to an item that all positions answer for; 1 is unbiased and
-            noisy.
-        entropy: Weight of the entropy, per position.
-        anchor: Weight of the divergence from the policy at the start, per position.
-        anchor_decay: What is left of that weight after each iteration.
-        target_kl: An iteration's update stops when slates diverge by this much on average; None never stops.
-        value: Weight of the critic's loss.
-        max_grad_norm: Gradients longer than this are shortened to it.
-        temperature: Scores are divided by it before drawing.
-        memory: How many earlier instructions are read.
-        candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None
-            ranks the whole catalogue.
-        scorer: The network.
-    """
-
-    credit: str = "item"
-    num_envs: int = 512
-    num_steps: int = 8
-    epochs: int = 2
-    minibatch_size: int = 512
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 1e-4
-    clip: float = 0.2
-    gamma: float = 0.9
-    gae_lambda: float = 0.9
-    attribute_future: bool = True
-    shared_future: float = 0.0
-    entropy: float = 0.001
-    anchor: float = 0.0
-    anchor_decay: float = 1.0
-    target_kl: float | None = None
-    value: float = 0.5
-    max_grad_norm: float = 0.5
-    temperature: float = 1.0
-    memory: int = 4
-    candidates: int | None = None
-    scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
 
 class SlatePPO(PPO):
@@ -143,6 +93,7 @@ class SlatePPO(PPO):
             device="cpu",
             **arguments,
         )
+        self._features = reader.features
         self._start: SlateScorer | None = None
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
@@ -193,6 +144,70 @@ class SlatePPO(PPO):
     def ranker(self) -> SlateRanker:
         """Returns what was learned as a ranker that works outside any environment; it shares the weights."""
         return self.policy.ranker()
+
+    def save(self, path: str | os.PathLike[str] | Any, *args: Any, **kwargs: Any) -> None:
+        """Writes all that the next iteration needs into the folder ``path``: arrays and JSON, nothing that executes.
+
+        Args:
+            path: A folder, made when missing.
+            args: Not taken.
+            kwargs: Not taken.
+
+        Raises:
+            ValueError: If ``path`` is a zip file, which would hold pickles, or more is asked for.
+        """
+        folder = _folder(path)
+        if args or kwargs:
+            raise ValueError("SlatePPO saves everything, always; it takes a folder and nothing else")
+        scorer = self.policy.scorer
+        weights = {name: tensor.detach().numpy() for name, tensor in scorer.state_dict().items()}
+        runs.write_arrays(folder / "weights.safetensors", weights, {"features": self._features.fingerprint})
+        state = self.policy.optimizer.state_dict()["state"]
+        moments = {f"{at}.{name}": np.asarray(value) for at, part in state.items() for name, value in part.items()}
+        runs.write_arrays(folder / "optimiser.safetensors", moments)
+        if self._last_obs is not None:
+            runs.write_arrays(folder / "sessions.safetensors", self.world_env.snapshot())
+        counts = {"steps": self.num_timesteps, "iteration": self.iteration, "updates": self._n_updates}
+        runs.write_json(folder / "state.json", counts | {"seed": self.seed, "config": runs.plain(self.config)})
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Goes on where `save` was called, in this process or another.
+
+        Raises:
+            RunError: If a file is missing or damaged.
+            ValueError: If it was saved with another configuration, seed or table of features.
+        """
+        folder = _folder(path)
+        counts = runs.read_json(folder / "state.json")
+        mine = {"seed": self.seed, "config": runs.plain(self.config)}
+        for name, value in mine.items():
+            if counts.get(name) != value:
+                raise ValueError(f"{folder} was saved with {name} {counts.get(name)}, this is {value}; use the same")
+        weights = runs.read_arrays(folder / "weights.safetensors")
+        self.policy.scorer.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        state: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, array in runs.read_arrays(folder / "optimiser.safetensors").items():
+            at, _, part = name.partition(".")
+            state[int(at)][part] = torch.from_numpy(array)
+        groups = self.policy.optimizer.state_dict()["param_groups"]
+        self.policy.optimizer.load_state_dict({"state": dict(state), "param_groups": groups})
+        self.num_timesteps, self.iteration = counts["steps"], counts["iteration"]
+        self._n_updates = counts["updates"]
+        if (folder / "sessions.safetensors").exists():
+            self._last_obs = cast("Any", self.world_env.restore(runs.read_arrays(folder / "sessions.safetensors")))
+            self._last_episode_starts = np.zeros(self.n_envs, np.bool_)
+
+    @classmethod
+    def load(cls, path: Any, env: Any = None, *args: Any, **kwargs: Any) -> NoReturn:
+        """Is refused: a learner is made for a world and then restored, so that no file decides what is built.
+
+        Raises:
+            ValueError: Always; it names the ways that exist.
+        """
+        raise ValueError(
+            "SlatePPO does not load Stable-Baselines3's files, which hold pickles; to go on learning use "
+            "SlatePPO.of(world, config, seed=seed).restore(folder), to rank use instructrec.load(run)"
+        )
 
     def _reseed(self) -> None:
         """Makes an iteration's luck depend on the seed and its number alone, so that a resumed run is exact."""
@@ -401,3 +416,11 @@ class SlatePPO(PPO):
         for name, seconds in self.seconds.items():
             self.logger.record(f"time/{name}_seconds", seconds)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+
+def _folder(path: str | os.PathLike[str] | Any) -> Path:
+    if not isinstance(path, str | os.PathLike) or str(path).endswith(".zip") or Path(path).is_file():
+        raise ValueError(
+            f"expected a folder, got {path!r}: SlatePPO keeps safetensors and JSON in a folder, never a zip"
+        )
+    return Path(path)

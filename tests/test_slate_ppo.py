@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
 
 from instructrec.agents.encoder import load_encoder
 from instructrec.agents.features import item_features
@@ -28,6 +29,22 @@ SMALL = SlatePPOConfig(
     entropy=0.003,
     scorer=ScorerConfig(text_width=32, hidden=32, critic_hidden=32),
 )
+
+
+class SaveAt(BaseCallback):
+    """Saves at the end of an iteration and stops, as a kill would."""
+
+    def __init__(self, folder, steps):
+        super().__init__()
+        self.folder, self.steps = folder, steps
+
+    def _on_rollout_start(self):
+        if self.num_timesteps == self.steps:
+            self.model.save(self.folder)
+            raise StopIteration
+
+    def _on_step(self):
+        return True
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +193,32 @@ def test_it_is_an_sb3_ppo_whose_predictions_are_slates():
         torch.from_numpy(slates)
     )
     assert (log_prob < 0).all()
+
+
+def test_saved_and_restored_elsewhere_it_goes_on_to_the_same_weights(tmp_path):
+    whole = learner()
+    whole.learn(1_536)
+    stopped = learner()
+    with pytest.raises(StopIteration):
+        stopped.learn(1_536, callback=SaveAt(tmp_path, 1_024))
+    second = learner()
+    second.restore(tmp_path)
+    second.learn(1_536 - second.num_timesteps, reset_num_timesteps=False)
+    ours, theirs = whole.policy.scorer.state_dict(), second.policy.scorer.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_zips_and_other_configurations_are_refused(tmp_path):
+    model = learner()
+    with pytest.raises(ValueError, match="never a zip"):
+        model.save(tmp_path / "model.zip")
+    with pytest.raises(ValueError, match="pickles"):
+        SlatePPO.load(tmp_path)
+    model.save(tmp_path)
+    with pytest.raises(ValueError, match="gamma"):
+        learner(dataclasses.replace(SMALL, gamma=0.1)).restore(tmp_path)
+    with pytest.raises(ValueError, match="seed"):
+        learner(seed=3).restore(tmp_path)
 
 
 def two_steps(**changes):

@@ -1,0 +1,62 @@
+"""How SlatePPO learns: every setting, and what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from instructrec.agents.scorer import ScorerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlatePPOConfig:
+    """How SlatePPO learns.
+
+    Attributes:
+        credit: Which rewards a position answers for: "item", "reward_to_go" or "slate".
+        num_envs: Sessions run side by side.
+        num_steps: Turns of each of them per iteration.
+        epochs: Passes over an iteration's turns.
+        minibatch_size: Turns per gradient step.
+        learning_rate: Of Adam.
+        final_learning_rate: What it falls to, in a straight line, at the end of training.
+        clip: How far a probability ratio may pay, either way.
+        gamma: Discount per turn.
+        gae_lambda: 0 trusts the critic, 1 trusts what happened.
+        attribute_future: Whether the critic puts down later rewards to the items shown; see `rollout`.
+        shared_future: Share of what it cannot put down to an item that all positions answer for; 1 is unbiased and
+            noisy.
+        entropy: Weight of the entropy, per position.
+        anchor: Weight of the divergence from the policy at the start, per position.
+        anchor_decay: What is left of that weight after each iteration.
+        target_kl: An iteration's update stops when slates diverge by this much on average; None never stops.
+        value: Weight of the critic's loss.
+        max_grad_norm: Gradients longer than this are shortened to it.
+        temperature: Scores are divided by it before drawing.
+        memory: How many earlier instructions are read.
+        candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None
+            ranks the whole catalogue.
+        scorer: The network.
+    """
+
+    credit: str = "item"
+    num_envs: int = 256
+    num_steps: int = 8
+    epochs: int = 2
+    minibatch_size: int = 128
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
+    clip: float = 0.2
+    gamma: float = 0.9
+    gae_lambda: float = 0.9
+    attribute_future: bool = True
+    shared_future: float = 0.0
+    entropy: float = 0.01
+    anchor: float = 0.0
+    anchor_decay: float = 1.0
+    target_kl: float | None = 1.0
+    value: float = 0.5
+    max_grad_norm: float = 0.5
+    temperature: float = 1.0
+    memory: int = 4
+    candidates: int | None = None
+    scorer: ScorerConfig = field(default_factory=ScorerConfig)
