@@ -38,6 +38,7 @@ _SHARES = frozenset(
         "satisfaction_rate",
         "no_click_satisfaction",
         "trust_recovery",
+        "leave_most",
         "reveal",
         "new_goal",
         "critique",
@@ -72,7 +73,8 @@ class Behaviour:
         trust_recovery: Share of lost trust regained per turn. Assumed.
         trust_loss_violation: Trust lost when every position looked at breaks a condition. Assumed.
         trust_loss_clickbait: Trust lost per point by which the mean clicked item drew more than it pleased. Assumed.
-        leave_bias: Log-odds of leaving after a turn when fresh, half satisfied and trusting. Assumed.
+        leave_most: Probability of leaving after the worst of turns: even the displeased may give another chance. Assumed.
+        leave_bias: Log-odds, of that, of leaving after a turn when fresh, half satisfied and trusting. Assumed.
         leave_fatigue: Log-odds added over the session. Assumed.
         leave_dissatisfaction: Log-odds added per point of satisfaction below one half. Assumed.
         leave_distrust: Log-odds added when all trust is lost. Assumed.
@@ -94,16 +96,17 @@ class Behaviour:
     boredom: float = 1.2
     satiation_memory: float = 0.7
     seen: float = 3.0
-    continue_after_skip: float = 0.76
-    continue_after_click: float = 0.62
+    continue_after_skip: float = 0.74
+    continue_after_click: float = 0.58
     perceived_miss: float = 0.05
     perceived_false_alarm: float = 0.027
     satisfaction_rate: float = 0.3
     no_click_satisfaction: float = 0.1
     trust_recovery: float = 0.1
-    trust_loss_violation: float = 0.5
-    trust_loss_clickbait: float = 0.7
-    leave_bias: float = -4.3
+    trust_loss_violation: float = 0.3
+    trust_loss_clickbait: float = 0.9
+    leave_most: float = 0.2
+    leave_bias: float = -1.8
     leave_fatigue: float = 1.0
     leave_dissatisfaction: float = 9.0
     leave_distrust: float = 4.0

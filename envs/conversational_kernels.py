@@ -49,6 +49,7 @@ class Constants(NamedTuple):
     trust_recovery: float
     trust_loss_violation: float
     trust_loss_clickbait: float
+    leave_most: float
     leave_bias: float
     leave_fatigue: float
     leave_dissatisfaction: float
@@ -354,7 +355,7 @@ def react(
             trusting -= constants.trust_loss_clickbait * bait / num_clicked
         trusting = np.float64(min(1.0, max(0.0, trusting)))
         satisfaction[n], trust[n] = pleased, trusting
-        hazard = _sigmoid(
+        hazard = constants.leave_most * _sigmoid(
             constants.leave_bias
             + constants.leave_fatigue * (turn[n] + 1.0) / turn_limit
             + constants.leave_dissatisfaction * (0.5 - pleased)

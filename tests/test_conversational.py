@@ -90,7 +90,10 @@ def world(**constants: float) -> World:
         "hard_violation": 4.0,
         "continue_after_skip": 0.9,
         "continue_after_click": 0.9,
+        "leave_most": 1.0,
         "leave_bias": -2.5,
+        "trust_loss_violation": 0.5,
+        "trust_loss_clickbait": 0.7,
     } | constants
     population = ConversationalPopulation(
         catalogue, tastes, small_bank(catalogue), topic="genre", behaviour=Behaviour(**settings), slate_size=SLATE
