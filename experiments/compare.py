@@ -25,7 +25,7 @@ from instructrec.experiments.progress import Advance, Narrator
 from instructrec.experiments.results import FLAGSHIP, compare_agents
 from instructrec.experiments.train import TrainPlan, train
 from instructrec.experiments.trainers import load_run
-from instructrec.experiments.watch import CURVE
+from instructrec.experiments.watch import Past
 from instructrec.policies import Blank, greedy
 from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig, RunError
@@ -148,7 +148,7 @@ def compare(
         if name == FLAGSHIP:
             agents[f"{name}_blank"] = Blank(ranker)
             conversations = sample(world, name, ranker, seed=seed)
-            curves[name] = curve_of(folder_name)
+            curves[name] = Past.of(runs.latest_checkpoint(folder_name)).curve
     learned = learn_named(plain, training_world, load_encoder(encoder), steps=steps, seed=seed, narrator=narrator)
     agents |= {name: one.competitor for name, one in learned.items()}
     notes |= {name: one.note for name, one in learned.items()}
@@ -167,12 +167,6 @@ def compare(
         write_outputs(out, results, conversations=conversations, curves=curves)
     narrator.say(f"Results and report lie in {Path(out)}.")
     return results
-
-
-def curve_of(run: str | os.PathLike[str]) -> list[dict[str, float]]:
-    """Returns the learning curve of a run as far as its newest checkpoint; empty where there is none."""
-    found = runs.latest_checkpoint(run)
-    return [] if found is None else list(runs.read_json(found.folder / CURVE))
 
 
 def _trained(folder: str, world: World) -> tuple[Ranker, RunConfig]:

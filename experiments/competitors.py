@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from instructrec.agents.encoder import TextEncoder, load_encoder
+from instructrec.agents.inputs import inputs_of
+from instructrec.agents.reading import SessionReader
 from instructrec.arrays import Floats, Ints
 from instructrec.envs.worlds import WORLDS, make_world
 from instructrec.experiments.evaluation import Competitor
@@ -17,7 +19,7 @@ from instructrec.experiments.progress import Narrator
 from instructrec.names import unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Policy
-from instructrec.sessions import Observation, World
+from instructrec.sessions import Observation, Sessions, World, observe, start
 
 UNTRAINED = ("random", "popularity", "bm25", "cosine", "parser")
 """Competitors that learn nothing."""
@@ -55,6 +57,19 @@ def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, w
         encoder.encode(list(texts), lambda done, total: advance(done / max(total, 1), f"{done:,} of {total:,} texts"))
     if encoder.encoded > before:
         encoder.flush()
+
+
+def warm_reader(reader: SessionReader, world: World, narrator: Narrator, what: str) -> None:
+    """Lets a reader meet everything that people may say in a world, so that nothing later waits for it."""
+    state = start(world, Sessions.first(0, 1))
+    one = observe(world, state)
+    ids = np.arange(len(world.population.texts.bank))
+    with narrator.task(what) as advance:
+        for begin in range(0, len(ids), 64):
+            some = ids[begin : begin + 64]
+            many = one.rows(np.zeros(len(some), np.int64)).saying(some)
+            reader.read(inputs_of(many, reader.encoder, memory=reader.memory))
+            advance(min((begin + 64) / len(ids), 1.0), f"{begin:,} of {len(ids):,} texts")
 
 
 def untrained(

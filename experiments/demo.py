@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from instructrec import runs
-from instructrec.experiments.compare import curve_of, measure, sample
+from instructrec.experiments.compare import measure, sample
 from instructrec.experiments.competitors import (
     UNTRAINED,
     encode_all,
     references,
     split_name,
     untrained,
+    warm_reader,
     world_of,
 )
 from instructrec.experiments.evaluation import Competitor
@@ -27,6 +28,7 @@ from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.results import FLAGSHIP
 from instructrec.experiments.train import TrainPlan, describe, train
 from instructrec.experiments.trainers import TimedRanker, load_run
+from instructrec.experiments.watch import Past
 from instructrec.policies import Blank
 from instructrec.runs import RunConfig
 from instructrec.sessions import World
@@ -112,8 +114,8 @@ def demo(
     training_world, world = world_of(world_id, {}, "train"), world_of(world_id, {}, split_name(final))
     ranker = load_run(out, config, world.catalogue).ranker
     assert isinstance(ranker, TimedRanker)
-    texts = list(world.population.texts.bank)
-    encode_all(ranker.reader.encoder, texts, narrator, "Reading held-out phrasings with the language model")
+    encode_all(ranker.reader.encoder, world.population.texts.bank, narrator, "Reading held-out phrasings")
+    warm_reader(ranker.reader, world, narrator, "Finding what they name")
     agents: dict[str, Competitor] = dict(untrained(UNTRAINED, world, lambda: ranker.reader.encoder))
     narrator.say("2 of 4: baselines that learn, on the same people.")
     learned = {
@@ -161,6 +163,6 @@ def _write(
     out: Path, plan: TrainPlan, config: RunConfig, world: World, ranker: TimedRanker, results: dict[str, Any]
 ) -> None:
     talks = sample(world, FLAGSHIP, ranker, seed=SESSION_SEED)
-    write_outputs(out, results, conversations=talks, curves={FLAGSHIP: curve_of(out)})
+    write_outputs(out, results, conversations=talks, curves={FLAGSHIP: Past.of(runs.latest_checkpoint(out)).curve})
     metrics = {name: entry["value"] for name, entry in results["agents"][FLAGSHIP].items() if name in HEADLINE_METRICS}
     describe(out, plan, config, world, ranker, metrics, talks)

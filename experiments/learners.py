@@ -13,7 +13,7 @@ from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.stock_ppo import StockPPOConfig, train_stock_ppo
 from instructrec.agents.supervised import SupervisedConfig, train_supervised
-from instructrec.experiments.competitors import WithControls, encode_all
+from instructrec.experiments.competitors import WithControls, encode_all, warm_reader
 from instructrec.experiments.evaluation import Competitor
 from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.trainers import TimedRanker
@@ -40,7 +40,9 @@ def reader_for(world: World, encoder: TextEncoder, narrator: Narrator) -> Sessio
     texts = [*world.catalogue.texts, *world.population.texts.bank]
     encode_all(encoder, texts, narrator, "Reading items and instructions with the language model")
     features = world_features(world, encoder)
-    return SessionReader(features, encoder, slate_size=world.slate_size, turn_limit=world.turn_limit)
+    reader = SessionReader(features, encoder, slate_size=world.slate_size, turn_limit=world.turn_limit)
+    warm_reader(reader, world, narrator, "Finding what the instructions name")
+    return reader
 
 
 def learn_stock(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +18,13 @@ from instructrec.envs.words import MOVIES
 from instructrec.experiments.agent_files import FEATURES, read_features, write_features
 from instructrec.experiments.catalogue_files import write_catalogue
 from instructrec.experiments.checkups import Examiner
-from instructrec.experiments.competitors import encode_all, references, untrained, world_of
+from instructrec.experiments.competitors import encode_all, references, untrained, warm_reader, world_of
 from instructrec.experiments.conversations import Conversation, converse, to_markdown
 from instructrec.experiments.outputs import command_line, versions
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.tensorboard import Events, purge_later
 from instructrec.experiments.trainers import SHAPE, SlatePPOTrainer, TimedRanker, configured
-from instructrec.experiments.watch import CURVE, Watch
+from instructrec.experiments.watch import Past, Watch
 from instructrec.names import unknown_name
 from instructrec.policies import greedy
 from instructrec.runs import RunConfig, RunError
@@ -109,14 +108,20 @@ def train(
             features = world_features(world, encoder)
             write_features(out, features)
         trainer = SlatePPOTrainer(world, encoder, features, learning, plan.seed)
+        warm_reader(trainer.reader, world, narrator, "Finding what the instructions name")
         if found is not None:
             trainer.restore(found.folder)
             narrator.say(f"Going on from step {found.step:,}.")
+        if trainer.step >= plan.steps and (out / SUMMARY).exists():
+            narrator.say(f"{plan.agent} is trained already ({trainer.step:,} user-steps).")
+            return dict(runs.read_json(out / SUMMARY))
         summary = _learn(trainer, plan, out, found, narrator)
-        if describing and (found is None or found.step < trainer.step):
+        if describing:
             validation = world_of(plan.world, dict(plan.world_settings), "validation")
             last = {name: value for name, value in summary["last"].items() if name != "step"}
             describe(out, plan, config, validation, trainer.ranker(), last)
+        # Last, since it says that nothing is left to do.
+        runs.write_json(out / SUMMARY, summary)
     return summary
 
 
@@ -145,9 +150,6 @@ def _learn(
 ) -> dict[str, Any]:
     folder = out / runs.EVENTS / plan.agent
     purge_later(folder, trainer.step)
-    if trainer.step >= plan.steps and (out / SUMMARY).exists():
-        narrator.say(f"{plan.agent} is trained already ({trainer.step:,} user-steps).")
-        return dict(runs.read_json(out / SUMMARY))
     with Events(folder) as events, narrator.task(f"Training {plan.agent} for {plan.steps:,} user-steps") as advance:
         watch = Watch(
             events,
@@ -159,20 +161,17 @@ def _learn(
             save=trainer.save,
             run=out,
             checkpoint_seconds=plan.checkpoint_seconds,
-            curve=runs.read_json(found.folder / CURVE) if found is not None else (),
+            past=Past.of(found),
         )
-        begun = time.monotonic()
         trainer.learn(plan.steps, watch)
-    summary = {
+    return {
         "run": str(out),
         "agent": plan.agent,
         "world": plan.world,
         "steps": trainer.step,
-        "seconds": time.monotonic() - begun,
+        "seconds": watch.seconds if trainer.step > (0 if found is None else found.step) else Past.of(found).seconds,
         "last": watch.curve[-1] if watch.curve else {},
     }
-    runs.write_json(out / SUMMARY, summary)
-    return summary
 
 
 def _examiner(plan: TrainPlan, narrator: Narrator) -> Examiner:

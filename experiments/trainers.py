@@ -11,7 +11,6 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from instructrec import runs
 from instructrec.agents.encoder import TextEncoder, load_encoder
@@ -23,7 +22,7 @@ from instructrec.agents.scorer import SlateScorer
 from instructrec.agents.slate_policy import SlateRanker
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.catalogue import Catalogue
-from instructrec.experiments.agent_files import WEIGHTS, read_features, read_module, write_module
+from instructrec.experiments.agent_files import WEIGHTS, read_features, read_module
 from instructrec.experiments.watch import Watch
 from instructrec.names import unknown_name
 from instructrec.protocols import Ranker
@@ -121,32 +120,16 @@ class SlatePPOTrainer:
 
     def save(self, folder: Path) -> None:
         """Writes all that the next iteration needs."""
-        write_module(folder / WEIGHTS, self.model.policy.scorer)
-        optimiser = self.model.policy.optimizer.state_dict()["state"]
-        arrays = {f"{at}.{name}": np.asarray(value) for at, part in optimiser.items() for name, value in part.items()}
-        runs.write_arrays(folder / "optimiser.safetensors", arrays)
-        runs.write_arrays(folder / "sessions.safetensors", self.env.snapshot())
-        counts = {"steps": self.step, "iteration": self.model.iteration, "updates": self.model._n_updates}
-        runs.write_json(folder / "state.json", counts)
+        self.model.save(folder)
 
     def restore(self, folder: Path) -> None:
         """Goes on where `save` was called.
 
         Raises:
-            RunError: If a file is missing, damaged or of another configuration.
+            RunError: If a file is missing or damaged.
+            ValueError: If it was saved by another configuration.
         """
-        read_module(folder / WEIGHTS, self.model.policy.scorer)
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, array in runs.read_arrays(folder / "optimiser.safetensors").items():
-            at, _, part = name.partition(".")
-            state.setdefault(int(at), {})[part] = torch.from_numpy(array)
-        optimiser = self.model.policy.optimizer
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        counts = runs.read_json(folder / "state.json")
-        self.model.num_timesteps, self.model.iteration = counts["steps"], counts["iteration"]
-        self.model._n_updates = counts["updates"]
-        self.model._last_obs = self.env.restore(runs.read_arrays(folder / "sessions.safetensors"))
-        self.model._last_episode_starts = np.zeros(self.env.num_envs, np.bool_)
+        self.model.restore(folder)
 
 
 @dataclass(frozen=True)

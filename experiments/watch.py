@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,27 @@ CURVE = "curve.json"
 _BATCH_TIMES = {"read": "encode", "score": "score", "draw": "draw", "env": "environment", "update": "update"}
 
 
+@dataclass(frozen=True)
+class Past:
+    """What a checkpoint tells of how it came about.
+
+    Attributes:
+        curve: Rows of the learning curve.
+        seconds: How long training took.
+    """
+
+    curve: Sequence[Mapping[str, float]]
+    seconds: float
+
+    @classmethod
+    def of(cls, checkpoint: runs.Checkpoint | None) -> Past:
+        """Returns the past of a checkpoint; an empty one where there is none."""
+        if checkpoint is None:
+            return cls((), 0.0)
+        document = runs.read_json(checkpoint.folder / CURVE)
+        return cls(list(document["curve"]), float(document["seconds"]))
+
+
 class Watch(BaseCallback):
     """Watches an SB3 algorithm train.
 
@@ -34,7 +56,7 @@ class Watch(BaseCallback):
         save: Writes the algorithm into an empty folder; None for no checkpoints.
         run: The run folder that checkpoints go to.
         checkpoint_seconds: Least time between checkpoints; 0 makes one after every iteration.
-        curve: Rows of the learning curve so far, for a run that is resumed.
+        past: The learning curve and the seconds so far, for a run that is resumed.
     """
 
     def __init__(
@@ -49,11 +71,11 @@ class Watch(BaseCallback):
         save: Callable[[Path], None] | None = None,
         run: Path | None = None,
         checkpoint_seconds: float = 30.0,
-        curve: Sequence[Mapping[str, float]] = (),
+        past: Past | None = None,
     ) -> None:
         super().__init__()
-        self.curve: list[dict[str, float]] = [dict(row) for row in curve]
-        self.seconds = 0.0
+        self.curve: list[dict[str, float]] = [dict(row) for row in past.curve] if past is not None else []
+        self._spent = past.seconds if past is not None else 0.0
         self._events, self._steps, self._advance = events, steps, advance
         self._ranker_of, self._examiner, self._checkups = ranker_of, examiner, checkups
         self._save, self._run, self._every = save, run, checkpoint_seconds
@@ -95,7 +117,11 @@ class Watch(BaseCallback):
     def _on_training_end(self) -> None:
         if self._iterations:
             self._end_iteration(last=True)
-        self.seconds = time.monotonic() - self._begun
+
+    @property
+    def seconds(self) -> float:
+        """How long training has taken, of a run that was stopped the time before included."""
+        return self._spent + time.monotonic() - self._begun
 
     def _end_iteration(self, *, last: bool) -> None:
         step, now = self.num_timesteps, time.monotonic()
@@ -156,4 +182,4 @@ class Watch(BaseCallback):
     def _write(self, folder: Path) -> None:
         assert self._save is not None
         self._save(folder)
-        runs.write_json(folder / CURVE, self.curve)
+        runs.write_json(folder / CURVE, Past(self.curve, self.seconds))
