@@ -291,7 +291,7 @@ class SlateScorer(nn.Module):
             said: What the text tower makes of them, [..., text_width].
         """
         named = self._named(vectors)
-        direct = self.shortcut(vectors[..., : self._encoder_width] * self._encoder_scale)
+        direct = self.shortcut(vectors[..., : self._encoder_width] * (self._encoder_scale / 4))
         asked = (named * self.wanted(said) + direct)[..., : self._num_named] if self._num_named else named
         if self._num_phrases:
             parts = vectors[..., self._encoder_width :].reshape(*vectors.shape[:-1], self._num_phrases, -1)

@@ -41,7 +41,7 @@ class SlatePPOConfig:
     credit: str = "item"
     num_envs: int = 256
     num_steps: int = 8
-    epochs: int = 2
+    epochs: int = 1
     minibatch_size: int = 128
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
@@ -50,10 +50,10 @@ class SlatePPOConfig:
     gae_lambda: float = 0.9
     attribute_future: bool = True
     shared_future: float = 0.0
-    entropy: float = 0.01
+    entropy: float = 0.015
     anchor: float = 0.0
     anchor_decay: float = 1.0
-    target_kl: float | None = 1.0
+    target_kl: float | None = None
     value: float = 0.5
     max_grad_norm: float = 0.5
     temperature: float = 1.0
