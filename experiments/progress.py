@@ -83,15 +83,18 @@ class Narrator:
         )
 
     def _lines(self, name: str) -> Advance:
-        begun = last = time.monotonic()
+        last = time.monotonic()
+        first: tuple[float, float] | None = None
 
         def advance(done: float, words: str = "") -> None:
-            nonlocal last
+            nonlocal last, first
             now = time.monotonic()
-            if now - last < _LINE_EVERY or not 0 < done < 1:
+            # What comes before the first report (compiling, reading caches) tells nothing about the pace.
+            first = first or (now, done)
+            if now - last < _LINE_EVERY or not first[1] < done < 1:
                 return
             last = now
-            left = f"about {clock((now - begun) * (1 - done) / done)} left"
+            left = f"about {clock((now - first[0]) * (1 - done) / (done - first[1]))} left"
             self.say(f"{name}: {done:.0%}, {left}{', ' + words if words else ''}")
 
         return advance

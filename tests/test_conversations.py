@@ -100,6 +100,7 @@ def test_off_a_terminal_progress_is_plain_lines(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(ticks)))
     stream = io.StringIO()
     with Narrator(stream=stream).task("Training") as advance:
+        advance(0.0, "")
         advance(0.25, "return 3.1")
         advance(0.5, "")
     text = stream.getvalue()
