@@ -147,16 +147,31 @@ def _listening_figure(results: Mapping[str, Any]) -> Iterable[str]:
         yield _figure(plot, "Adherence, and how much of it is listening", caption + "At the right, the control gain.")
 
 
-def _curve_figure(agent: str, rows: Sequence[Mapping[str, float]]) -> Iterable[str]:
-    known = [row for row in rows if row.get("return") is not None]
+def _curve(rows: Sequence[Mapping[str, float]], key: str, name: str, kind: str) -> Line | None:
+    known = [row for row in rows if row.get(key) is not None]
     if len(known) < 2:
-        return
-    line = Line("return", tuple(float(r["step"]) for r in known), tuple(float(r["return"]) for r in known))
-    summary = f"from {line.ys[0]:.2f} at step {line.xs[0]:.0f} to {line.ys[-1]:.2f} at step {line.xs[-1]:.0f}"
-    plot = lines_chart([line], title=f"Learning curve of {agent}", summary=summary, across="user-steps", up="return")
-    yield _figure(
-        plot, f"How {agent} learned", "Return of training sessions, with exploration: not the table's numbers."
-    )
+        return None
+    return Line(name, tuple(float(row["step"]) for row in known), tuple(float(row[key]) for row in known), kind)
+
+
+def _curve_figure(agent: str, rows: Sequence[Mapping[str, float]]) -> Iterable[str]:
+    earned = _curve(rows, "return", "return", "flagship")
+    if earned:
+        title = f"Learning curve of {agent}"
+        plot = lines_chart([earned], title=title, summary=_ends(earned), across="user-steps", up="points per session")
+        caption = "Return of training sessions, with exploration: not the table's numbers."
+        yield _figure(plot, f"How {agent} learned to earn", caption)
+    heard = [_curve(rows, "csr", "CSR", "flagship"), _curve(rows, "control_gain", "control gain", "control")]
+    lines = [line for line in heard if line]
+    if lines:
+        summary = "; ".join(_ends(line) for line in lines)
+        title = f"Adherence of {agent} while it learned"
+        plot = lines_chart(lines, title=title, summary=summary, across="user-steps", up="share of what was asked for")
+        yield _figure(plot, f"How {agent} learned to listen", "Checkups on people whom training never meets.")
+
+
+def _ends(line: Line) -> str:
+    return f"{line.name} from {line.ys[0]:.2f} at step {line.xs[0]:.0f} to {line.ys[-1]:.2f} at step {line.xs[-1]:.0f}"
 
 
 def _latency_figure(results: Mapping[str, Any]) -> Iterable[str]:

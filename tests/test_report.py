@@ -74,7 +74,7 @@ def report(
     ]
     return Report(
         results=results(),
-        curves={"slate_ppo": [{"step": 2048.0 * i, "return": 13.0 * i / (i + 12), "csr": 0.8} for i in range(1, 90)]},
+        curves={"slate_ppo": [{"step": 2048.0 * i, "return": 13.0 * i / (i + 12), "csr": 0.8, "control_gain": 0.5} for i in range(1, 90)]},
         conversations=[
             _talk("slate_ppo", said, good, [(True, True, True)] * 4 + [(True, True, False)]),
             _talk("slate_ppo_blank", said, bad, [(False, True, True), (True, True, True), (True, True, False)] * 1
@@ -129,7 +129,7 @@ def test_a_malicious_agent_or_world_name_stays_text() -> None:
 def test_every_plot_is_described_for_those_who_cannot_see_it() -> None:
     page = _Page(render(report()))
     plots = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert len(plots) == 4
+    assert len(plots) == 5
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in plots)
     assert sum(tag == "desc" for tag, _ in page.tags) == len(plots)
 
