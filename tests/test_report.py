@@ -74,7 +74,7 @@ def report(
     ]
     return Report(
         results=results(),
-        curves={"slate_ppo": [{"step": 2048.0 * i, "return": 13.0 * i / (i + 12), "csr": 0.8, "control_gain": 0.5} for i in range(1, 90)]},
+        curves={"slate_ppo": [_row(place) for place in range(1, 90)]},
         conversations=[
             _talk("slate_ppo", said, good, [(True, True, True)] * 4 + [(True, True, False)]),
             _talk("slate_ppo_blank", said, bad, [(False, True, True), (True, True, True), (True, True, False)] * 1
