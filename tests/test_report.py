@@ -61,6 +61,11 @@ def _talk(agent: str, said: str, titles: list[str], marks: list[tuple[bool, ...]
     return Conversation(agent, 7, (turn, turn))
 
 
+def _row(place: int) -> dict[str, float]:
+    earned = {"step": 2048.0 * place, "return": 13.0 * place / (place + 12)}
+    return earned | ({"csr": 0.9 - 0.6 / place, "control_gain": 0.6 - 0.6 / place} if place % 9 == 0 else {})
+
+
 def report(
     said: str = "a tense thriller from the 90s, no horror", title: str = "Seven (a.k.a. Se7en) (1995)"
 ) -> Report:
