@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, overload
@@ -154,11 +155,13 @@ class Recommender:
         return self._places[str(name)], rating
 
 
-def load(run: str | os.PathLike[str]) -> Recommender:
+def load(run: str | os.PathLike[str], *, warm: bool = True) -> Recommender:
     """Loads a trained run for recommending; nothing in it is executed.
 
     Args:
         run: The run folder that ``instructrec train`` or ``demo`` made.
+        warm: Whether to load the language model now. Otherwise the first text that no cache knows does, and waits a
+            second or more for it.
 
     Raises:
         RunError: If it is not a run, a file is missing or damaged, or the catalogue is not the one trained on.
@@ -176,7 +179,9 @@ def load(run: str | os.PathLike[str]) -> Recommender:
         past_length=loaded.past_length,
         config=config,
     )
-    found.recommend("anything", k=1)  # The first call pays for compiling and reading caches; better here than later.
+    if warm:
+        # A text that nobody said before, so that no cache answers for the language model.
+        found.recommend(uuid.uuid4().hex, k=1)
     return found
 
 
@@ -211,7 +216,7 @@ def answer(run: str | os.PathLike[str], text: str, k: int) -> tuple[dict[str, An
         raise ValueError('the text is empty; say what you want, for example "a comedy from the 90s"')
     if k < 1:
         raise ValueError(f"-k must be 1 or more, got {k}")
-    recommender = load(run)
+    recommender = load(run, warm=False)
     found = recommender.recommend(text, k)
     places = {name: place for place, name in enumerate(recommender.catalogue.item_ids)}
     judged = _judge(recommender.catalogue, text, [places[item.item_id] for item in found])

@@ -212,7 +212,7 @@ def test_weights_of_another_configuration_are_refused(copied: Path) -> None:
 @pytest.fixture
 def films(monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     catalogue = shipped()[0]
-    monkeypatch.setattr(recommend, "load", lambda run: _recommender(catalogue))
+    monkeypatch.setattr(recommend, "load", lambda run, warm: _recommender(catalogue))
     return catalogue
 
 

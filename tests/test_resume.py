@@ -25,6 +25,7 @@ PLAN = TrainPlan(
         "num_envs": 16,
         "num_steps": 8,
         "minibatch_size": 64,
+        "gamma": 0.9,
         "anchor": 0.01,  # So that the policy at the start has to survive too.
         "scorer": {"text_width": 16, "hidden": 16, "critic_hidden": 16},
     },
