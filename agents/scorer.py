@@ -294,7 +294,9 @@ class SlateScorer(nn.Module):
         direct = self.shortcut(vectors[..., : self._encoder_width] * (self._encoder_scale / 4))
         asked = (named * self.wanted(said) + direct)[..., : self._num_named] if self._num_named else named
         if self._num_phrases:
-            parts = vectors[..., self._encoder_width :].reshape(*vectors.shape[:-1], self._num_phrases, -1)
+            parts = vectors[..., self._encoder_width :].reshape(
+                *vectors.shape[:-1], self._num_phrases, self._encoder_width + 2
+            )
             where, clarity = parts[..., 0].long(), parts[..., 1]
             mood = self.polarity(parts[..., 2:] * self._encoder_scale)
             clear = nn.functional.softplus(4 * (clarity - self.threshold[where])) / 4
@@ -308,19 +310,21 @@ class SlateScorer(nn.Module):
         Returns:
             Features of the session, [batch, state width], and the attributes asked for, [batch, num_named].
         """
-        sentence, sentences = inputs.text[:, : self._encoder_width], inputs.earlier[:, :, : self._encoder_width]
+        sentence = inputs.text[:, : self._encoder_width]
         said = self.text_tower(sentence * self._encoder_scale)
-        before = self.text_tower(sentences * self._encoder_scale)  # [batch, memory, text_width]
+        spoken = (inputs.earlier[:, :, : self._encoder_width] != 0).any(dim=2)  # [batch, memory]
+        # Sessions are mostly young: only what was said is worked out, one row per earlier instruction.
+        row, ago = torch.nonzero(spoken, as_tuple=True)
+        vectors = inputs.earlier[row, ago]
+        before = self.text_tower(vectors[:, : self._encoder_width] * self._encoder_scale)
         # A gate per earlier instruction: constraints persist, a new goal lets them go.
-        gates = torch.sigmoid(self.gate_now(said)[:, None] + self.gate_then(before) + self.gate_age)
-        spoken = (sentences != 0).any(dim=2, keepdim=True)
-        meaning = said + (gates * before * spoken).sum(dim=1)
+        gates = torch.sigmoid(self.gate_now(said)[row] + self.gate_then(before) + self.gate_age[ago])
+        meaning = said.index_add(0, row, gates * before)
         named, asked = self._asked(inputs.text, said)
         heard = (sentence != 0).any(dim=1, keepdim=True)
         named, asked = named * heard, asked * heard
-        both = torch.cat([said[:, None].expand_as(before), before], dim=2)
-        kept = torch.sigmoid(self.recall(both) + self.recall_age) * spoken
-        asked = asked + (kept * self._asked(inputs.earlier, before)[1]).sum(dim=1)
+        kept = torch.sigmoid(self.recall(torch.cat([said[row], before], dim=1)) + self.recall_age[ago])
+        asked = asked.index_add(0, row, kept * self._asked(vectors, before)[1])
         # "newer than the second one": the instruction points at a position, whose numbers then count.
         pointed = torch.softmax(self.pointer(said), dim=1)[:, : self.slate_size]
         anchor = torch.einsum("bk,bkn->bn", pointed, inputs.last)

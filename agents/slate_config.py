@@ -46,7 +46,7 @@ class SlatePPOConfig:
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
     clip: float = 0.2
-    gamma: float = 0.9
+    gamma: float = 0.5
     gae_lambda: float = 0.9
     attribute_future: bool = True
     shared_future: float = 0.0
