@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,33 +51,6 @@ class TokenModel(Protocol):
         """Returns one vector per row, float32 [num_rows, width]; a row's vector depends on that row alone."""
         ...
 
-    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
-        """Returns one vector per token, float16 [num_rows, token_length, width]; 0 at padding; by row as `vectors`."""
-        ...
-
-
-class _StatesAsVectors:
-    """A `TokenModel` whose vectors are another's token states: two halves packed into each float32, bit by bit.
-
-    So the cache of vectors keeps states, too, and half as large.
-    """
-
-    def __init__(self, model: TokenModel) -> None:
-        self._model = model
-        self.width = model.token_length * model.width // 2
-        self.token_length, self.pad_id = model.token_length, model.pad_id
-        self.vocabulary_size, self.rows_per_call = model.vocabulary_size, model.rows_per_call
-        self.fingerprint = f"{model.fingerprint}-states"
-
-    def tokenize(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
-        return self._model.tokenize(texts)
-
-    def vectors(self, tokens: Ints) -> npt.NDArray[np.float32]:
-        return self._model.states(tokens).reshape(len(tokens), -1).view(np.float32)
-
-    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
-        return self._model.states(tokens)
-
 
 class TextEncoder:
     """A frozen encoder with a cache: an `instructrec.protocols.InstructionEncoder` that also takes token rows.
@@ -91,7 +64,7 @@ class TextEncoder:
     """
 
     def __init__(self, model: TokenModel, folder: Path | None = None, capacity: int = 200_000) -> None:
-        self._model, self._folder, self._capacity = model, folder, capacity
+        self._model, self._capacity = model, capacity
         self._table = RowTable(model.width)
         self._shards = ShardFolder(folder, model.width)
         self._shards_read = folder is None
@@ -124,28 +97,6 @@ class TextEncoder:
     def vocabulary_size(self) -> int:
         """Token ids are from 0 to this, exclusive."""
         return self._model.vocabulary_size
-
-    @cached_property
-    def _states(self) -> TextEncoder:
-        folder = None if self._folder is None else self._folder / "states"
-        return TextEncoder(_StatesAsVectors(self._model), folder, max(self._capacity // 4, 1))
-
-    def states(
-        self, tokens: Ints | Floats, progress: Progress | None = None
-    ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
-        """Returns a vector per token of each *distinct* row: words in their context, half-way up the layers.
-
-        Args:
-            tokens: As `encode_tokens` takes them, [num_rows, token_length].
-            progress: As `encode_tokens` takes it.
-
-        Returns:
-            The distinct rows' states, float16 [num_distinct, token_length, width], 0 at padding; and which of them each
-            row is, int64 [num_rows].
-        """
-        places, which = np.unique(self._states.places(tokens, progress), return_inverse=True)
-        packed = self._states.table[places]
-        return packed.view(np.float16).reshape(len(places), self.token_length, self.width), which.reshape(-1)
 
     def tokenize(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
         """Returns token ids, int32 [num_texts, token_length], padded with `pad_id`; longer texts are cut off."""
@@ -222,8 +173,6 @@ class TextEncoder:
     def flush(self) -> None:
         """Writes new vectors to disk now rather than soon; the end of the process does it too."""
         self._shards.flush()
-        if "_states" in self.__dict__:
-            self._states.flush()
 
 
 def cache_folder() -> Path | None:

