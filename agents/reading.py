@@ -53,6 +53,10 @@ class SessionReader:
         """Length of a text's vector, phrases included."""
         return self._phrases.width
 
+    def text_vectors(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Returns texts' vectors as the network reads them, phrases included, [num_texts, text_width]."""
+        return self._phrases.encode(texts)
+
     def read(self, arrays: Arrays) -> ScorerInputs:
         """Returns the inputs of a batch.
 

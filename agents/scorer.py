@@ -245,6 +245,10 @@ class SlateScorer(nn.Module):
         self.threshold = nn.Parameter(torch.ones(self._num_sets))
         self.recall = nn.Linear(2 * kept, 1)
         self.recall_age = nn.Parameter(torch.zeros(memory, 1))
+        # A text that asks for little leaves what was asked for before; above `quiet` it begins to replace it.
+        self.recall_loudness = nn.Parameter(torch.tensor(-2.0))
+        self.quiet: Tensor
+        self.register_buffer("quiet", torch.tensor(1.0))
         self.pointer = nn.Linear(kept, slate_size + 1)
         self.direction = nn.Linear(kept, self._numbers_width)
         state_width = 2 * kept + 2 * named + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
@@ -303,6 +307,35 @@ class SlateScorer(nn.Module):
             turned = named.gather(-1, where) * mood[..., 0] + clear * mood[..., 1]
             asked = asked.scatter_add(-1, where, turned)
         return named, asked
+
+    @property
+    def reads_phrases(self) -> bool:
+        """Whether it reads, besides whole texts, the words that name attributes."""
+        return self._num_phrases > 0
+
+    def reading_parameters(self) -> list[nn.Parameter]:
+        """Returns the parameters that turn a text into wishes."""
+        modules = (self.text_tower, self.wanted, self.shortcut, self.polarity)
+        return [*(parameter for module in modules for parameter in module.parameters()), self.threshold]
+
+    def _asked_by(self, vectors: Tensor) -> Tensor:
+        said = self.text_tower(vectors[:, : self._encoder_width] * self._encoder_scale)
+        return self._asked(vectors, said)[1]
+
+    def wishes(self, vectors: Tensor, items: Tensor) -> Tensor:
+        """Returns what texts alone, by the attributes they ask for, give items, [num_texts, num_items].
+
+        Args:
+            vectors: Of texts, [num_texts, text width].
+            items: Item numbers, int64 [num_items].
+        """
+        scores: Tensor = self.start[3].detach() * self._asked_by(vectors) @ self.table[items, : self._num_named].T
+        return scores
+
+    def loudness(self, vectors: Tensor) -> Tensor:
+        """Returns how much texts ask for, 0 or more, [num_texts]."""
+        loudness: Tensor = self._asked_by(vectors).square().mean(dim=1).sqrt()
+        return loudness
 
     def state(self, inputs: ScorerInputs) -> tuple[Tensor, Tensor]:
         """Returns what actor and critic read.

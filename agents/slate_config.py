@@ -35,6 +35,8 @@ class SlatePPOConfig:
         memory: How many earlier instructions are read.
         candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None
             ranks the whole catalogue.
+        prompts: Whether to start from what the language model makes of the catalogue's own names and numbers; see
+            `instructrec.agents.prompts`.
         scorer: The network.
     """
 
@@ -59,4 +61,5 @@ class SlatePPOConfig:
     temperature: float = 1.0
     memory: int = 4
     candidates: int | None = None
+    prompts: bool = True
     scorer: ScorerConfig = field(default_factory=ScorerConfig)

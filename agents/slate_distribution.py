@@ -146,7 +146,7 @@ def draw_slates(scores: Tensor, slate_size: int, generator: torch.Generator | No
     Raises:
         ValueError: If there are too few candidates, or scores are not finite.
     """
-    batch, num_candidates = scores.shape
+    num_candidates = scores.shape[1]
     if num_candidates < slate_size:
         raise ValueError(f"a slate of {slate_size} needs as many candidates, got {num_candidates}")
     scores = scores.detach()

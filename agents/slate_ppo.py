@@ -28,6 +28,7 @@ from instructrec import runs
 from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
+from instructrec.agents.prompts import learn_prompts
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
 from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
@@ -94,6 +95,8 @@ class SlatePPO(PPO):
             **arguments,
         )
         self._features = reader.features
+        if settings.prompts:
+            learn_prompts(self.policy.scorer, reader, env.world.catalogue, seed=seed)
         self._start: SlateScorer | None = None
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)

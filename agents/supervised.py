@@ -22,10 +22,12 @@ from instructrec.agents.candidates import Candidates, candidate_scores, marks_of
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures
 from instructrec.agents.inputs import Inputs, inputs_of
+from instructrec.agents.prompts import learn_prompts
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerConfig, SlateScorer
 from instructrec.agents.slate_policy import SlateRanker
 from instructrec.arrays import take
+from instructrec.catalogue import Catalogue
 from instructrec.noise import Noise
 from instructrec.policies import plackett_luce
 from instructrec.protocols import Policy
@@ -173,6 +175,7 @@ def fit_supervised(
     config: SupervisedConfig | None = None,
     *,
     turn_limit: int,
+    catalogue: Catalogue | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SlateRanker:
@@ -184,6 +187,7 @@ def fit_supervised(
         log: What was shown and clicked.
         config: How to learn.
         turn_limit: Slates per session at most, where the log comes from.
+        catalogue: Whose prompts to start from, as SlatePPO does; none when omitted.
         seed: Of weights and minibatches.
         progress: Called with (done, total).
     """
@@ -200,6 +204,8 @@ def fit_supervised(
             slate_size=slate_size,
             config=settings.scorer,
         )
+    if catalogue is not None:
+        learn_prompts(scorer, reader, catalogue, seed=seed)
     optimiser = torch.optim.AdamW(
         scorer.actor_parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -248,4 +254,13 @@ def train_supervised(
     log = collect_log(
         world, shows, settings.turns, encoder=encoder, memory=settings.memory, seed=seed, progress=progress
     )
-    return fit_supervised(features, encoder, log, settings, turn_limit=world.turn_limit, seed=seed, progress=progress)
+    return fit_supervised(
+        features,
+        encoder,
+        log,
+        settings,
+        turn_limit=world.turn_limit,
+        catalogue=world.catalogue,
+        seed=seed,
+        progress=progress,
+    )

@@ -73,7 +73,7 @@ class Behaviour:
         trust_recovery: Share of lost trust regained per turn. Assumed.
         trust_loss_violation: Trust lost when every position looked at breaks a condition. Assumed.
         trust_loss_clickbait: Trust lost per point by which the mean clicked item drew more than it pleased. Assumed.
-        leave_most: Probability of leaving after the worst of turns: even the displeased may give another chance. Assumed.
+        leave_most: Probability of leaving after the worst of turns: the displeased may give another chance. Assumed.
         leave_bias: Log-odds, of that, of leaving after a turn when fresh, half satisfied and trusting. Assumed.
         leave_fatigue: Log-odds added over the session. Assumed.
         leave_dissatisfaction: Log-odds added per point of satisfaction below one half. Assumed.

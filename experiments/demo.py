@@ -60,9 +60,9 @@ class DemoSize:
         agent_settings: Settings of SlatePPO.
     """
 
-    steps: int = 250_000
+    steps: int = 600_000
     stock_steps: int = 60_000
-    stock_seconds: float = 60.0
+    stock_seconds: float = 75.0
     supervised_steps: int = 100_000
     sessions: int = 600
     checkups: int = 8
