@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from instructrec.agents.encoder import load_encoder
     from instructrec.agents.sb3_worlds import sb3_env, sb3_vec_env
+    from instructrec.agents.slate_config import SlatePPOConfig
+    from instructrec.agents.slate_ppo import SlatePPO
 
-__all__ = ["load_encoder", "sb3_env", "sb3_vec_env"]
+__all__ = ["SlatePPO", "SlatePPOConfig", "load_encoder", "sb3_env", "sb3_vec_env"]
 
 # Found when first asked for: learning libraries take seconds to import, and many commands need none.
-_HOMES = {"load_encoder": "encoder", "sb3_env": "sb3_worlds", "sb3_vec_env": "sb3_worlds"}
+_HOMES = {
+    "SlatePPO": "slate_ppo",
+    "SlatePPOConfig": "slate_config",
+    "load_encoder": "encoder",
+    "sb3_env": "sb3_worlds",
+    "sb3_vec_env": "sb3_worlds",
+}
 
 
 def __getattr__(name: str) -> Any:

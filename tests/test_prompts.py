@@ -52,10 +52,10 @@ def test_a_number_that_is_no_year_is_only_high_or_low(films: Catalogue) -> None:
 
 def test_pairs_are_about_the_items_that_meet_both(films: Catalogue) -> None:
     single = {prompt.text: prompt.items for prompt in prompts_of(films, joined=0)}
-    pairs = [prompt for prompt in prompts_of(films, joined=300) if " but " in prompt.text]
+    pairs = [prompt for prompt in prompts_of(films, joined=300) if ". " in prompt.text]
     assert pairs
     for prompt in pairs:
-        one, other = prompt.text.split(" but ")
+        one, other = prompt.text.split(". ")
         assert prompt.items is not None
         assert single[one] is not None
         assert single[other] is not None
