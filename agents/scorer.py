@@ -243,7 +243,6 @@ class SlateScorer(nn.Module):
         nn.init.zeros_(self.shortcut.weight)
         nn.init.zeros_(self.shortcut.bias)
         self.threshold = nn.Parameter(torch.ones(self._num_sets))
-        self.recall = nn.Linear(2 * kept, 1)
         self.recall_age = nn.Parameter(torch.zeros(memory, 1))
         # A text that asks for little leaves what was asked for before; above `quiet` it begins to replace it.
         self.recall_loudness = nn.Parameter(torch.tensor(-2.0))
@@ -356,7 +355,9 @@ class SlateScorer(nn.Module):
         named, asked = self._asked(inputs.text, said)
         heard = (sentence != 0).any(dim=1, keepdim=True)
         named, asked = named * heard, asked * heard
-        kept = torch.sigmoid(self.recall(torch.cat([said[row], before], dim=1)) + self.recall_age[ago])
+        # By how much is asked now, not by how: few wordings ask for more of the same, and most are never heard.
+        loudness = asked.detach().square().mean(dim=1, keepdim=True).sqrt() / self.quiet.clamp_min(1e-3)
+        kept = torch.sigmoid(self.recall_age[ago] + self.recall_loudness * torch.log(loudness + 0.05)[row])
         asked = asked.index_add(0, row, kept * self._asked(vectors, before)[1])
         # "newer than the second one": the instruction points at a position, whose numbers then count.
         pointed = torch.softmax(self.pointer(said), dim=1)[:, : self.slate_size]

@@ -170,6 +170,8 @@ def test_ctrl_c_while_training_leaves_a_run_that_goes_on(tmp_path: Path) -> None
     process = subprocess.Popen(
         [sys.executable, "-m", "instructrec.experiments.cli", *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell's background jobs ignore Ctrl-C, and so would theirs.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
