@@ -51,7 +51,10 @@ def candidate_scores(scorer: SlateScorer, query: Query, inputs: ScorerInputs, ca
     own_scores = torch.einsum("bd,bmd->bm", query.features, scorer.table[known])
     own_scores = own_scores + torch.einsum("bmk,bk->bm", candidates.own_marks.to(scores.dtype), query.marks)
     if scorer.item_bias is not None:
-        scores, own_scores = scores + scorer.item_bias[shared], own_scores + scorer.item_bias[known]
+        bias = scorer.item_bias
+        # Not by indexing: its gradient depends on which thread comes first.
+        scores = scores + bias.index_select(0, shared)
+        own_scores = own_scores + bias.index_select(0, known.flatten()).view_as(known)
     own_scores = own_scores.masked_fill(own < 0, UNREACHABLE)
     if len(shared):
         place = torch.full((len(scorer.table),), -1, dtype=torch.int64)

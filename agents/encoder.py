@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.agents.hashed_words import HashedWords
-from instructrec.agents.language_model import LanguageModel, hub_folder, minilm_folder
+from instructrec.agents.language_model import Head, LanguageModel, hub_folder, minilm_folder
 from instructrec.agents.row_cache import RowTable, ShardFolder, row_keys
 from instructrec.arrays import Floats, Ints
 from instructrec.names import unknown_name
@@ -29,6 +29,7 @@ class TokenModel(Protocol):
 
     Attributes:
         width: Length of a vector.
+        state_width: Length of a token's vector.
         token_length: Tokens per row.
         pad_id: The token that fills rows up.
         vocabulary_size: Tokens are below it.
@@ -37,6 +38,7 @@ class TokenModel(Protocol):
     """
 
     width: int
+    state_width: int
     token_length: int
     pad_id: int
     vocabulary_size: int
@@ -47,8 +49,15 @@ class TokenModel(Protocol):
         """Returns token ids, int32 [num_texts, token_length]."""
         ...
 
-    def vectors(self, tokens: Ints) -> npt.NDArray[np.float32]:
-        """Returns one vector per row, float32 [num_rows, width]; a row's vector depends on that row alone."""
+    def vectors(self, tokens: Ints, head: Head | None = None) -> npt.NDArray[np.float32]:
+        """Returns one vector per row and what ``head`` makes of its tokens, float32 [num_rows, width (+ head.width)].
+
+        What a row has depends on that row alone.
+        """
+        ...
+
+    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
+        """Returns one vector per token, zero at padding, float16 [num_rows, token_length, state_width]."""
         ...
 
 
@@ -61,15 +70,19 @@ class TextEncoder:
         model: The tokenizer and the function it keeps the results of.
         folder: Where results are kept between processes; None keeps them in memory alone.
         capacity: How many vectors to keep.
+        head: What to make of the token vectors besides; see `with_head`.
     """
 
-    def __init__(self, model: TokenModel, folder: Path | None = None, capacity: int = 200_000) -> None:
-        self._model, self._capacity = model, capacity
-        self._table = RowTable(model.width)
-        self._shards = ShardFolder(folder, model.width)
+    def __init__(
+        self, model: TokenModel, folder: Path | None = None, capacity: int = 200_000, *, head: Head | None = None
+    ) -> None:
+        self._model, self._folder, self._capacity, self._head = model, folder, capacity, head
+        self._width = model.width + (head.width if head is not None else 0)
+        self._table = RowTable(self._width)
+        self._shards = ShardFolder(folder, self._width)
         self._shards_read = folder is None
         silence = row_keys(np.zeros((1, model.token_length), np.int32))
-        self._table.add(silence, np.zeros((1, model.width), np.float32))
+        self._table.add(silence, np.zeros((1, self._width), np.float32))
         self.encoded = 0
         """How many rows went through the model rather than out of a cache."""
 
@@ -81,7 +94,7 @@ class TextEncoder:
     @property
     def width(self) -> int:
         """Length of a vector."""
-        return self._model.width
+        return self._width
 
     @property
     def token_length(self) -> int:
@@ -163,12 +176,26 @@ class TextEncoder:
             self._table.forget(np.append(places[places >= 0], 0))
         size = self._model.rows_per_call
         for start in range(0, len(new), size):
-            vectors = self._model.vectors(new_rows[start : start + size])
+            vectors = self._model.vectors(new_rows[start : start + size], self._head)
             self._table.add(new[start : start + size], vectors)
             self._shards.keep(new[start : start + size], vectors)
             self.encoded += len(vectors)
             if progress is not None:
                 progress(min(start + size, len(new)), len(new))
+
+    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
+        """Returns one vector per token, zero at padding, float16 [num_rows, token_length, state_width]; not kept."""
+        return self._model.states(np.asarray(tokens, np.int32))
+
+    def with_head(self, head: Head, name: str) -> TextEncoder:
+        """Returns an encoder over the same tokens whose vectors go on with what ``head`` makes of the token vectors.
+
+        Args:
+            head: Reads token vectors.
+            name: Differs where heads differ, by which their results are kept apart on disk.
+        """
+        folder = None if self._folder is None else self._folder.with_name(f"{self._folder.name}-{name}")
+        return TextEncoder(self._model, folder, self._capacity, head=head)
 
     def flush(self) -> None:
         """Writes new vectors to disk now rather than soon; the end of the process does it too."""

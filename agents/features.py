@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.agents.encoder import TextEncoder
-from instructrec.agents.named import Naming, fit_naming
-from instructrec.agents.phrases import can_find_phrases
+from instructrec.agents.encoder import Progress, TextEncoder
+from instructrec.agents.prompts import enough_prompts, prompts_of
 from instructrec.agents.row_cache import RowTable, row_keys
+from instructrec.agents.similar_words import similar_words
+from instructrec.agents.wishes import Wishes, fit_wishes
 from instructrec.arrays import Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.factors import Factors, fit_factors, fold_in
@@ -24,9 +25,7 @@ from instructrec.sessions import Sessions, World, start
 
 # A rare genre's indicator has a tiny spread; dividing by it would let few items drown the rest.
 _LEAST_SPREAD = 0.25
-# Fewer texts do not tell how spread readings are.
-_ENOUGH_SAID = 100
-_PHRASES = 3
+_ROUND = 24
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,14 @@ class ItemFeatures:
             "popularity" (1), "quality" (1), "factors" (rank) and "text" (the widest directions of the item texts).
         projection: Turns a text vector into the coordinates of the text block, float32 [encoder width, text width].
         factors: What quality and taste come from; None where no ratings are known.
-        naming: Finds the attributes that a text names; None without a text block.
+        wishes: Finds what a text asks for among the first attributes; None where nothing was fitted.
     """
 
     table: npt.NDArray[np.float32] = field(repr=False)
     blocks: Mapping[str, slice]
     projection: npt.NDArray[np.float32] = field(repr=False)
     factors: Factors | None = field(default=None, repr=False)
-    naming: Naming | None = field(default=None, repr=False)
+    wishes: Wishes | None = field(default=None, repr=False)
 
     @property
     def num_items(self) -> int:
@@ -81,9 +80,7 @@ def item_features(
     text_vectors: Floats | None = None,
     *,
     factors: Factors | None = None,
-    said_vectors: Floats | None = None,
-    phrases: int = 0,
-    num_steps: int = 16,
+    num_steps: int = 8,
     text_width: int = 48,
 ) -> ItemFeatures:
     """Builds the table.
@@ -92,10 +89,7 @@ def item_features(
         catalogue: The items.
         text_vectors: The encoder's vectors of the item texts, [num_items, encoder width]; None leaves the text out.
         factors: Fitted on training people's visible pasts; None leaves quality and factors out.
-        said_vectors: The encoder's vectors of texts that people say, [num_texts, encoder width]: they tell what is a
-            lot in an instruction, which is worded otherwise than an item's text; None takes the item texts.
-        phrases: How many phrases of a text are read, where the encoder can find them.
-        num_steps: Steps per numeric attribute, at its quantiles.
+        num_steps: Steps per numeric attribute at its quantiles, beside those at round numbers.
         text_width: Directions kept of the text vectors, those of the widest spread.
 
     Raises:
@@ -129,27 +123,19 @@ def item_features(
         blocks[name] = slice(start, start + part.shape[1])
         start += part.shape[1]
     table = np.ascontiguousarray(np.concatenate(list(parts.values()), axis=1), np.float32)
-    naming = None
-    if text_vectors is not None:
-        naming = fit_naming(
-            text_vectors,
-            table[:, : blocks["numbers"].stop],
-            text_vectors if said_vectors is None else said_vectors,
-            num_sets=blocks["sets"].stop,
-            phrases=phrases,
-        )
-    return ItemFeatures(table, blocks, projection, factors, naming)
+    return ItemFeatures(table, blocks, projection, factors)
 
 
 def steps(numbers: Floats, num_steps: int) -> Floats:
     """Returns step functions of an attribute, its rank, and whether it is missing, [num_items, width].
 
-    "At least" and "at most" are single steps, "between" is two of them, and any preference is a sum of many; steps
-    stand at quantiles, so that each has its share of items.
+    "At least" and "at most" are single steps, "between" is two of them, and any preference is a sum of many. Steps
+    stand at quantiles, so that each has its share of items, and at round numbers, where people put their bounds.
 
     Args:
         numbers: The attribute, NaN where missing, [num_items].
-        num_steps: How many steps at most; one less than there are distinct numbers, if those are fewer.
+        num_steps: How many steps stand at quantiles at most; one less than there are distinct numbers, if those are
+            fewer, and then no others.
     """
     missing = np.isnan(numbers)
     present = np.sort(numbers[~missing].astype(np.float64))
@@ -158,10 +144,22 @@ def steps(numbers: Floats, num_steps: int) -> Floats:
     values = np.unique(present)
     if len(values) - 1 > num_steps:
         shares = np.linspace(0, 1, num_steps + 2)[1:-1]
-        values = np.unique(np.concatenate([values[:1], np.quantile(present, shares, method="higher")]))
+        cuts = np.concatenate([np.quantile(present, shares, method="higher"), _round_numbers(present)])
+        values = np.unique(np.concatenate([values[:1], cuts[cuts > values[0]]]))
     filled = np.where(missing, np.median(present), numbers)
     ranks = np.searchsorted(present, filled, side="left") / len(present)
     return np.concatenate([filled[:, None] >= values[1:], ranks[:, None], missing[:, None]], axis=1).astype(np.float64)
+
+
+def _round_numbers(present: Floats) -> Floats:
+    """Returns multiples of 1, 2 or 5 times a power of ten: the finest of which at most `_ROUND` span nearly all."""
+    low, high = np.quantile(present, [0.005, 0.995])
+    if high <= low:
+        return np.empty(0)
+    finest = 10.0 ** np.floor(np.log10((high - low) / _ROUND))
+    size = next(unit * finest for unit in (1, 2, 5, 10) if (high - low) / (unit * finest) <= _ROUND)
+    multiples: Floats = np.arange(np.ceil(low / size), np.floor(high / size) + 1) * size
+    return multiples
 
 
 def _scaled(columns: Floats) -> Floats:
@@ -218,32 +216,39 @@ def past_factors(past: Ints, ratings: Floats, num_items: int, *, rank: int = 16,
 
 
 def world_features(
-    world: World, encoder: TextEncoder, *, text_width: int = 48, sessions: int = 8192, seed: int = 0
+    world: World,
+    encoder: TextEncoder,
+    *,
+    text_width: int = 48,
+    sessions: int = 8192,
+    prompts: int = 8000,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> ItemFeatures:
     """Builds the table for a world, with factors fitted to the visible pasts of its people.
 
     Args:
         world: A training world: whoever comes there may be learned from.
-        encoder: Reads the item texts.
+        encoder: Reads the item texts, and the agent's own prompts.
         text_width: As in `item_features`.
         sessions: How many sessions' people to look at.
-        seed: Of those sessions.
+        prompts: From how many prompts to learn to read, where the catalogue has enough to ask about; 0 leaves it to
+            experience.
+        seed: Of those sessions, and of the prompts.
+        progress: Called with (done, total) while it learns to read.
     """
     catalogue = world.catalogue
     state = start(world, Sessions.first(seed, sessions))
     past, first = np.unique(state.past, axis=0, return_index=True)
     factors = past_factors(past, state.past_ratings[first], catalogue.num_items)
-    vectors = encoder.encode(list(catalogue.texts))
-    bank = [text for text in world.population.texts.bank if text]
-    said = encoder.encode(bank) if len(bank) >= _ENOUGH_SAID else None
-    return item_features(
-        catalogue,
-        vectors,
-        factors=factors,
-        said_vectors=said,
-        phrases=_PHRASES if can_find_phrases(encoder) else 0,
-        text_width=text_width,
+    features = item_features(catalogue, encoder.encode(list(catalogue.texts)), factors=factors, text_width=text_width)
+    asked = features.table[:, : features.blocks["numbers"].stop]
+    if not prompts:
+        return features
+    own = prompts_of(
+        catalogue, min(prompts, enough_prompts(catalogue)), names=similar_words(catalogue, encoder), seed=seed
     )
+    return replace(features, wishes=fit_wishes(encoder, asked, own, seed=seed, progress=progress))
 
 
 class Profiles:

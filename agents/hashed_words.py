@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.agents.language_model import Head
 from instructrec.arrays import Ints
 from instructrec.noise import mix
 
@@ -42,7 +43,7 @@ class HashedWords:
         if not 1 <= width <= 64:
             raise ValueError(f"width must be from 1 to 64, got {width}")
         self.token_length = token_length
-        self.width = width
+        self.width = self.state_width = width
         self.pad_id = 0
         self.vocabulary_size = 65_536
         self.fingerprint = f"hashing-1-{token_length}-{width}"
@@ -56,13 +57,24 @@ class HashedWords:
             tokens[row, : len(words)] = [_word_id(word) for word in words]
         return tokens
 
-    def vectors(self, tokens: Ints) -> npt.NDArray[np.float32]:
-        """Returns one unit vector per row (zero for a row of padding), float32 [num_rows, width]."""
+    def vectors(self, tokens: Ints, head: Head | None = None) -> npt.NDArray[np.float32]:
+        """Returns one unit vector per row (zero for a row of padding) and what ``head`` makes of it, float32."""
         ids = tokens.astype(np.uint64)
         pairs = np.where((ids[:, :-1] > 0) & (ids[:, 1:] > 0), (ids[:, :-1] << np.uint64(16)) + ids[:, 1:], 0)
         total = self._directions(ids) + 0.5 * self._directions(pairs)
         length = np.linalg.norm(total, axis=1, keepdims=True)
-        return (total / np.where(length > 0, length, 1)).astype(np.float32)
+        vectors = (total / np.where(length > 0, length, 1)).astype(np.float32)
+        if head is None:
+            return vectors
+        import torch
+
+        made = head(torch.from_numpy(self.states(tokens).astype(np.float32)), torch.from_numpy(tokens > 0))
+        return np.concatenate([vectors, made.numpy()], axis=1)
+
+    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
+        """Returns each word's direction, zero at padding, float16 [num_rows, token_length, width]."""
+        words = self._directions(tokens.astype(np.uint64).reshape(-1, 1))
+        return words.reshape(*tokens.shape, self.width).astype(np.float16)
 
     def _directions(self, grams: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
         """Sums the signs that each n-gram's hash spells, float64 [num_rows, width]; n-gram 0 is none."""

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,20 @@ _POOLING = {
     "pooling_mode_cls_token": "first",
     "pooling_mode_lasttoken": "last",
 }
+
+
+class Head(Protocol):
+    """What is made of a text's token vectors, beside the text's own vector.
+
+    Attributes:
+        width: How many numbers it makes.
+    """
+
+    width: int
+
+    def __call__(self, states: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
+        """Returns float32 [rows, width] of token vectors [rows, length, state_width]; ``used`` is False at padding."""
+        ...
 
 
 class ModelMissingError(RuntimeError):
@@ -167,12 +181,13 @@ class LanguageModel:
         config = json.loads((folder / "config.json").read_text())
         config |= config.get("text_config", {})
         self.width = int(config.get("hidden_size") or config["d_model"])
+        self.state_width = 2 * self.width
         self.token_length = min(token_length, int(config.get("max_position_embeddings", token_length)))
         self.pooling = _pooling_of(folder)
         self._tokenizer, self.pad_id = _tokenizer_of(folder, self.token_length)
         self.vocabulary_size = max(int(config.get("vocab_size", 0)), len(self._tokenizer.get_vocab()))
         self.rows_per_call = 512
-        self._alike: dict[int, bool] = {}
+        self._alike: dict[tuple[int, Head | None], bool] = {}
         contents = [file_sha256(path) for path in [*weights, folder / "config.json"]]
         contents += [file_sha256(path) for path in [folder / "tokenizer.json"] if path.is_file()]
         parts = ("language-model-1", contents, self.pooling, self.token_length, self.pad_id)
@@ -202,34 +217,68 @@ class LanguageModel:
             )
         return model.float().eval().requires_grad_(False).to(self._device)
 
-    def vectors(self, tokens: Ints) -> npt.NDArray[np.float32]:
-        """Returns one unit vector per row, float32 [num_rows, width]."""
+    def vectors(self, tokens: Ints, head: Head | None = None) -> npt.NDArray[np.float32]:
+        """Returns one unit vector per row and, after it, what ``head`` makes of it, float32 [num_rows, width (+ …)]."""
+        result = np.empty((len(tokens), self.width + (head.width if head is not None else 0)), np.float32)
+
+        def fill(rows: npt.NDArray[np.intp], block: npt.NDArray[np.int64]) -> None:
+            result[rows] = self._pooled(block, head)[: len(rows)]
+
+        self._through(tokens, fill, lambda block: self._rows_together(block, head))
+        return result
+
+    def states(self, tokens: Ints) -> npt.NDArray[np.float16]:
+        """Returns each token's vectors of the middle and the last layer, float16 [num_rows, token_length, state_width].
+
+        Zero at padding. Unlike `vectors`, their last bits may depend on the other rows.
+        """
+        result = np.zeros((len(tokens), self.token_length, self.state_width), np.float16)
+
+        def fill(rows: npt.NDArray[np.intp], block: npt.NDArray[np.int64]) -> None:
+            import torch
+
+            with torch.inference_mode():
+                states, used = self._states(block)
+                states = states * used[:, :, None]
+            result[rows, : block.shape[1]] = states[: len(rows)].cpu().numpy()
+
+        self._through(tokens, fill, lambda block: max(1, 512 // block.shape[1]))
+        return result
+
+    def _through(
+        self,
+        tokens: Ints,
+        fill: Callable[[npt.NDArray[np.intp], npt.NDArray[np.int64]], None],
+        together: Callable[[npt.NDArray[np.int64]], int],
+    ) -> None:
+        """Calls ``fill`` with row numbers and their tokens, block by block, from as many threads as PyTorch has."""
         used = tokens != self.pad_id
         lengths = np.where(used.any(axis=1), self.token_length - used[:, ::-1].argmax(axis=1), 1)
         lengths = np.minimum((lengths + 7) // 8 * 8, self.token_length)
-        result = np.empty((len(tokens), self.width), np.float32)
         _ = self._model  # Loaded before several threads ask for it.
         with _one_thread_each(self._device) as threads:
-            blocks = list(self._blocks(tokens, lengths))
+            blocks = list(self._blocks(tokens, lengths, together))
             workers = min(threads, len(blocks))
             if workers < 2:
                 for rows, block in blocks:
-                    result[rows] = self._pooled(block)[: len(rows)]
-                return result
+                    fill(rows, block)
+                return
             import torch
 
             with ThreadPoolExecutor(workers, initializer=lambda: torch.set_num_threads(1)) as pool:
-                for (rows, _), vectors in zip(blocks, pool.map(self._pooled, (b for _, b in blocks)), strict=True):
-                    result[rows] = vectors[: len(rows)]
-        return result
+                for _done in pool.map(fill, *zip(*blocks, strict=True)):
+                    pass
 
     def _blocks(
-        self, tokens: Ints, lengths: npt.NDArray[np.int64]
+        self,
+        tokens: Ints,
+        lengths: npt.NDArray[np.int64],
+        together: Callable[[npt.NDArray[np.int64]], int],
     ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]]:
         """Yields row numbers and their tokens, blocks of one length each; a block may have more rows than numbers."""
         for length in np.unique(lengths).tolist():
             rows = np.flatnonzero(lengths == length)
-            wide, first = self._rows_together(tokens[rows, :length].astype(np.int64)), 0
+            wide, first = together(tokens[rows, :length].astype(np.int64)), 0
             while first < len(rows):
                 # A block that would be mostly padding takes longer than its rows alone.
                 size = wide if self._device != "cpu" or 3 * (len(rows) - first) > wide else 1
@@ -239,28 +288,38 @@ class LanguageModel:
                 first += size
                 yield some, block
 
-    def _rows_together(self, rows: npt.NDArray[np.int64]) -> int:
+    def _rows_together(self, rows: npt.NDArray[np.int64], head: Head | None) -> int:
         """Returns how many rows of one length [num_rows, length] may go through the model at once."""
         length = int(rows.shape[1])
         if self._device != "cpu":
             return max(1, 8192 // length)
         size = max(1, 256 // length)
-        if length not in self._alike:
+        if (length, head) not in self._alike:
             if len(rows) < 4 * size:
                 return 1
-            alone = [self._pooled(rows[place : place + 1]) for place in range(size)]
-            self._alike[length] = np.array_equal(self._pooled(rows[:size]), np.concatenate(alone))
-        return size if self._alike[length] else 1
+            alone = [self._pooled(rows[place : place + 1], head) for place in range(size)]
+            self._alike[length, head] = np.array_equal(self._pooled(rows[:size], head), np.concatenate(alone))
+        return size if self._alike[length, head] else 1
 
-    def _pooled(self, block: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def _states(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns token vectors, [rows, length, state_width], and which are of tokens, [rows, length]."""
         import torch
 
         tokens = torch.from_numpy(block).to(self._device)
         used = tokens != self.pad_id
         used[:, 0] |= ~used.any(dim=1)  # Rows that only fill the shape: attending to nothing would give NaN.
+        layers = self._model(input_ids=tokens, attention_mask=used.long(), output_hidden_states=True).hidden_states
+        return torch.cat([layers[len(layers) // 2], layers[-1]], dim=2), used
+
+    def _pooled(self, block: npt.NDArray[np.int64], head: Head | None = None) -> npt.NDArray[np.float32]:
+        import torch
+
         with torch.inference_mode():
-            hidden = self._model(input_ids=tokens, attention_mask=used.long()).last_hidden_state
+            states, used = self._states(block)
+            hidden = states[:, :, self.width :]
             vectors = torch.nn.functional.normalize(_pool(hidden, used, self.pooling), dim=1)
+            if head is not None:
+                vectors = torch.cat([vectors, head(states, used)], dim=1)
         return np.asarray(vectors.cpu().numpy(), np.float32)
 
 

@@ -1,183 +1,322 @@
-"""A start for the scorer: what the language model makes of the catalogue's own names and numbers.
+"""What the agent asks itself: texts about the catalogue's own names and numbers, and which items each part is about.
 
-Before anybody has spoken, the agent words short prompts about the catalogue's attributes ("no horror", "after 1994"),
-knows which items each is about, and fits how it reads texts to tell those items from the others. The prompts are the
-agent's own and few; the instructions that people say, and what they mean by them, have no part in it.
+Before anybody has spoken, the agent words prompts about the catalogue's attributes ("no horror", "after 1994", "a
+comedy or a western from the 80s"), knows which items every part of them is about, and learns from those how to read;
+see `instructrec.agents.wishes`. The prompts are the agent's own, put together from ordinary English and the names in
+the catalogue; the instructions that people say, and what they mean by them, have no part in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from instructrec.agents.reading import SessionReader
-from instructrec.agents.scorer import SlateScorer
-from instructrec.arrays import Bools
+from instructrec.agents.similar_words import Names
+from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue, Column
 
-WANTED = ("{}", "a {} movie", "I want {}", "something {}", "{} please", "show me {} films")
-UNWANTED = (
-    "no {}",
-    "not {}",
-    "without {}",
-    "I don't want {}",
-    "except {}",
-    "anything but {}",
-    "I hate {}",
-    "nothing {}",
-    "avoid {}",
-    "no {} movies",
+NOUNS = ("film", "films", "movie", "movies", "one", "ones", "title", "titles", "flick", "pictures", "stuff", "thing")
+CARRIERS = (
+    *("{}", "{}", "{}", "I want {}", "I'd like {}", "show me {}", "can you find {}", "looking for {}", "{} please"),
+    *("recommend {}", "something like {}", "how about {}", "give me {}", "do you have {}", "I feel like {}", "any {}"),
+    *("let's watch {}", "find me {}", "in the mood for {}", "what about {}", "we want to see {}", "suggest {}"),
+    *("{} would be great", "{}, thanks", "maybe {}", "hello, {}", "tonight I need {}", "what are {}", "list {}"),
+    *("which {} do you know", "put on {}", "I'm after {}", "got {}", "search for {}", "it should be {}", "only {}"),
+    *("are there {}", "tell me {}", "I said {}", "again: {}"),
 )
-FROM = ("from {} on", "since {}", "{} or later", "not before {}")
-AFTER = ("after {}", "made after {}")
-UNTIL = ("until {}", "up to {}", "{} or earlier", "not after {}")
-BEFORE = ("before {}", "made before {}")
-BETWEEN = ("between {} and {}", "from {} to {}", "{} to {}", "{}-{}")
-DECADE = ("{}s", "the {}s", "a {}s movie", "from the {}s", "{}s films")
-HIGH, LOW = ("high {}", "a high {}", "very high {}"), ("low {}", "a low {}", "very low {}")
-JOINED = ("{}, {}", "{} but {}", "{} and {}", "{}. {}", "{} {}")
+WITH = (
+    *("with {}", "with some {}", "full of {}", "with lots of {}", "about {}", "that is {}", "which are {}"),
+    *("in the {} genre", "of the {} kind", "for {}", "with plenty of {}", "with a lot of {}", "set in {}", "to {}"),
+    *("that makes me {}", "with a {}", "about a {}", "like {}", "where there is {}", "having {}"),
+)
+WITHOUT = (
+    *("no {}", "not {}", "without {}", "without any {}", "except {}", "other than {}", "but not {}", "but no {}"),
+    *("anything but {}", "apart from {}", "nothing {}", "no more {}", "avoid {}", "leave out {}", "skip {}"),
+    *("I hate {}", "I don't like {}", "I don't want {}", "that isn't {}", "not too {}", "never {}", "minus {}"),
+    *("excluding {}", "and no {}", "that are not {}", "free of {}", "rather not {}", "please no {}", "enough {}"),
+    *("don't show me {}", "tired of {}", "instead of {}", "but nothing {}", "aside from {}", "I can't stand {}"),
+    *("nothing with {}", "none with {}", "that doesn't have {}", "hold the {}", "no interest in {}", "rule out {}"),
+    *("not a fan of {}", "fed up with {}", "I can do without {}", "stop showing me {}", "not keen on {}", "drop {}"),
+    *("keep away from {}", "had enough of {}", "none of that {}", "{} is out", "rather than {}", "far from {}"),
+)
+FROM = (
+    *("from {} on", "since {}", "{} or later", "not before {}", "from {} onwards", "starting in {}", "{} and after"),
+    *("{} or newer", "no older than {}", "at least from {}", "made in {} or later", "nothing before {}", "{} and up"),
+    *("nothing older than {}", "not older than {}", "released since {}", "beginning with {}", "from {} to now"),
+)
+AFTER = ("after {}", "post {}", "post-{}", "newer than {}", "made after {}", "more recent than {}", "later than {}")
+UNTIL = (
+    *("until {}", "up to {}", "{} or earlier", "not after {}", "{} and before", "no newer than {}", "{} or older"),
+    *("at most from {}", "made in {} or before", "nothing after {}", "nothing newer than {}", "no later than {}"),
+    *("released by {}", "as late as {}", "not newer than {}", "none from after {}"),
+)
+BEFORE = ("before {}", "pre {}", "pre-{}", "older than {}", "made before {}", "earlier than {}", "prior to {}")
+BETWEEN = (
+    *("between {} and {}", "from {} to {}", "{} to {}", "{}-{}", "from {} until {}", "{} - {}", "from {} through {}"),
+    *("made between {} and {}", "not before {} and not after {}", "anywhere from {} to {}", "released {} to {}"),
+)
+IN = ("from {}", "made in {}", "of {}", "{}", "in {}", "released in {}", "that came out in {}")
+DECADE = (
+    *("{}s", "the {}s", "from the {}s", "made in the {}s", "{}'s", "of the {}s", "in the {}s", "the {}'s"),
+    *("released in the {}s", "only the {}s"),
+)
+LAST = ("from the last {}", "of the past {}", "released in the last {}", "made in the past {}", "not older than {}")
+RECENT = ("recent", "new", "newest", "latest", "modern", "most recent", "very new", "newer", "more recent", "later")
+OLD = ("old", "oldest", "early", "earliest", "very old", "long ago", "older", "earlier", "less recent", "less modern")
+HIGH = ("high {}", "a high {}", "very high {}", "highest {}", "the best {}", "top {}", "great {}", "more {}", "good {}")
+LOW = ("low {}", "a low {}", "very low {}", "lowest {}", "the least {}", "little {}", "less {}", "the smallest {}")
+THAN = ("{} than the {} one", "{} than number {}", "like the {} one but {}", "the {} one, only {}", "{} than the {}")
+MORE_AND_LESS = (("higher {}", "more {}", "better {}"), ("lower {}", "less {}", "worse {}"))
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "last")
+ADDING = (
+    *("also {}", "and {}", "but {}", "{} too", "one more thing: {}", "{}, otherwise fine", "the same but {}", "oh, {}"),
+    *("I forgot: {}", "the same, {}", "fine, but {}", "these, but {}", "almost, but {}", "besides, {}", "only {}"),
+)
 NEUTRAL = (
-    "more",
-    "more please",
-    "go on",
-    "next",
-    "another one",
-    "anything",
-    "surprise me",
-    "a film",
-    "a movie",
-    "something good",
-    "what do you suggest",
-    "more like these",
-    "what else",
-    "keep going",
-    "show me more",
+    *("more", "more please", "go on", "next", "another one", "anything", "show me more", "more like these", "again"),
+    *("what else", "keep going", "continue", "some more", "other ones", "what do you have", "next page", "a few more"),
+    *("anything else", "ok", "hmm", "something else", "more of the same", "any others", "and then", "other options"),
+    *("further suggestions", "a different one", "keep them coming"),
 )
+IDLE = ("a film", "a movie", "something good", "surprise me", "what do you suggest", "hello", "you choose", "whatever")
 
-_STRENGTH = 12.0
+_TENS = {20: "twenties", 30: "thirties", 40: "forties", 50: "fifties", 60: "sixties", 70: "seventies", 80: "eighties"}
+_TENS[90] = "nineties"
+_YEARS = {"two": 2, "three": 3, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40}
+_DECADES = {"decade": 10, "two decades": 20, "three decades": 30, "four decades": 40}
 _FEWEST = 20
+_OTHER_WORD = 0.5
+_TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
 
 
-class Prompt(NamedTuple):
-    """A text and the items it is about, [num_items]; None where it asks for nothing."""
+@dataclass(frozen=True)
+class Prompt:
+    """A text, and what it means.
+
+    Attributes:
+        text: What is said.
+        parts: The items that each thing it asks for is about, [num_items] each; none where it asks for nothing.
+        follows: Whether it goes on from what was said before, rather than saying all that is wanted.
+    """
 
     text: str
-    items: Bools | None
+    parts: tuple[Bools, ...]
+    follows: bool = False
 
 
-def prompts_of(catalogue: Catalogue, *, joined: int = 1500, seed: int = 0) -> list[Prompt]:
-    """Returns prompts about every attribute, pairs of them, and some that ask for nothing.
+@dataclass(frozen=True)
+class _Part:
+    """One thing to ask for: words that stand before a noun, or else after it, and the items they are about."""
+
+    words: str
+    before: bool
+    items: Bools
+
+
+def prompts_of(catalogue: Catalogue, number: int = 8000, *, names: Names | None = None, seed: int = 0) -> list[Prompt]:
+    """Returns prompts about the catalogue's attributes, a third of them following on from what was said before.
 
     Args:
         catalogue: The items.
-        joined: How many pairs to try; those that leave fewer than 20 items are dropped.
-        seed: Of the pairs.
+        number: How many; fewer where hardly any wording has items that meet it.
+        names: Other words for the values of its set columns.
+        seed: Of the wordings.
     """
-    rng = np.random.default_rng(seed)
-    single: list[Prompt] = []
-    for column in catalogue.columns.values():
-        single.extend(_about_values(column) if column.is_set else _about_numbers(column, rng))
-    prompts = list(single)
-    for _ in range(joined if len(single) > 1 else 0):
-        one, other = (single[place] for place in rng.choice(len(single), 2, replace=False))
-        assert one.items is not None
-        assert other.items is not None
-        both = one.items & other.items
-        if both.sum() >= _FEWEST:
-            prompts.append(Prompt(JOINED[rng.integers(len(JOINED))].format(one.text, other.text), both))
-    return prompts + [Prompt(text, None) for text in NEUTRAL for _ in range(6)]
+    if not catalogue.columns:
+        return []
+    words = _Words(catalogue, names or {}, np.random.default_rng(seed))
+    prompts: list[Prompt] = []
+    for _ in range(4 * number):
+        if len(prompts) == number:
+            break
+        prompt = words.prompt()
+        if not prompt.parts or np.logical_and.reduce(prompt.parts).sum() >= min(_FEWEST, catalogue.num_items // 20):
+            prompts.append(prompt)
+    return prompts
 
 
-def _about_values(column: Column) -> Iterator[Prompt]:
-    has = column.indicators() > 0
-    for place, value in enumerate(column.values):
-        for form in WANTED:
-            yield Prompt(form.format(value.lower()), has[:, place])
-        for form in UNWANTED:
-            yield Prompt(form.format(value.lower()), ~has[:, place])
+def enough_prompts(catalogue: Catalogue) -> int:
+    """Returns from how many prompts on more of them say little that is new: some hundreds for each thing to name."""
+    return 400 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
-def _about_numbers(column: Column, rng: np.random.Generator) -> Iterator[Prompt]:
-    numbers = column.numbers.astype(np.float64)
-    present = np.sort(numbers[~np.isnan(numbers)])
-    if not len(present):
-        return
-    for form in HIGH:
-        yield Prompt(form.format(column.name), numbers >= np.quantile(present, 0.85))
-    for form in LOW:
-        yield Prompt(form.format(column.name), numbers <= np.quantile(present, 0.3))
-    years = np.array_equal(present, present.round()) and np.quantile(present, 0.01) > 1000 and present[-1] < 2200
-    if not years:
-        return
-    said = np.unique(np.quantile(present, np.linspace(0.01, 0.99, 60)).round()).astype(int).tolist()
-    for year in said:
-        bounds: list[tuple[tuple[str, ...], Bools]] = [
-            (FROM, numbers >= year),
-            (AFTER, numbers > year),
-            (UNTIL, numbers <= year),
-            (BEFORE, numbers < year),
+class _Words:
+    """Puts prompts together."""
+
+    def __init__(self, catalogue: Catalogue, names: Names, rng: np.random.Generator) -> None:
+        self._rng, self._names = rng, names
+        self._sets = [column for column in catalogue.columns.values() if column.is_set and len(column.values)]
+        self._numbers = [
+            column for column in catalogue.columns.values() if not column.is_set and not np.isnan(column.numbers).all()
         ]
-        for forms, items in bounds:
-            for form in forms:
-                yield Prompt(form.format(year), items)
-    for decade in range(said[0] // 10 * 10, said[-1] + 1, 10):
-        items = (numbers >= decade) & (numbers < decade + 10)
-        for form in DECADE:
-            yield Prompt(form.format(decade), items)
-            if 1920 <= decade < 2000:
-                yield Prompt(form.format(decade % 100), items)
-    for _ in range(200 if len(said) > 1 else 0):
-        low, high = sorted(rng.choice(said, 2, replace=False).tolist())
-        form = BETWEEN[rng.integers(len(BETWEEN))]
-        yield Prompt(form.format(low, high), (numbers >= low) & (numbers <= high))
+        self._has = {column.name: column.indicators() > 0 for column in self._sets}
+
+    def _pick(self, options: Sequence[str]) -> str:
+        return options[int(self._rng.integers(len(options)))]
+
+    def _chance(self, share: float) -> bool:
+        return bool(self._rng.random() < share)
+
+    def prompt(self) -> Prompt:
+        """Returns a prompt."""
+        kind = self._rng.random()
+        if kind < 0.05:
+            follows = self._chance(0.8)
+            return Prompt(self._styled(self._pick(NEUTRAL if follows else IDLE)), (), follows)
+        if kind < 0.13 and self._numbers:
+            return self._critique()
+        if kind < 0.3:
+            part = self._part()
+            noun = f" {self._pick(NOUNS)}" if part.before and self._chance(0.5) else ""
+            return Prompt(self._styled(self._pick(ADDING).format(part.words + noun)), (part.items,), True)
+        parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
+        text = self._pick(CARRIERS).format(self._request(parts))
+        return Prompt(self._styled(text), tuple(part.items for part in parts))
+
+    def _request(self, parts: Sequence[_Part]) -> str:
+        order = self._rng.permutation(len(parts))
+        before = [parts[place].words for place in order if parts[place].before]
+        after = [parts[place].words for place in order if not parts[place].before]
+        noun = self._pick(NOUNS)
+        if before:
+            named = self._pick((" ", " ", ", ", " and ")).join(before)
+            named = self._pick(("a ", "some ", "any ", "the ", "", "")) + named
+            head = f"{named} {noun}" if self._chance(0.8) else named
+        else:
+            head = self._pick(("", "something", "anything", f"a {noun}", f"some {noun}", noun, "one"))
+        if before and after and self._chance(0.15):
+            return ", ".join([*after, head])
+        for words in after:
+            head = head + self._pick((" ", " ", ", ", ", ", " but ", " and ", ". ")) + words if head else words
+        return head
+
+    def _critique(self) -> Prompt:
+        column = self._numbers[int(self._rng.integers(len(self._numbers)))]
+        numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
+        if _is_years(column):
+            words = self._pick((RECENT if up else OLD)[-4:])
+        else:
+            words = self._pick(MORE_AND_LESS[0 if up else 1]).format(column.name)
+        place = self._pick(ORDINALS) if self._chance(0.8) else str(self._rng.integers(1, 11))
+        form = self._pick(THAN)
+        text = form.format(words, place) if form.startswith("{} than") else form.format(place, words)
+        bound = np.nanquantile(numbers, _ALIKE if up else 1 - _ALIKE)
+        return Prompt(
+            self._styled(self._pick(CARRIERS).format(text)), (numbers >= bound if up else numbers <= bound,), True
+        )
+
+    def _part(self) -> _Part:
+        if self._sets and (not self._numbers or self._chance(0.6)):
+            return self._of_set(self._sets[int(self._rng.integers(len(self._sets)))])
+        column = self._numbers[int(self._rng.integers(len(self._numbers)))]
+        return self._of_years(column) if _is_years(column) else self._of_number(column)
+
+    def _of_set(self, column: Column) -> _Part:
+        places = self._rng.choice(len(column.values), 1 if self._chance(0.75) else 2) if len(column.values) > 1 else [0]
+        names = [self._name(column, column.values[place]) for place in dict.fromkeys(places)]
+        has = self._has[column.name][:, list(dict.fromkeys(places))]
+        either, both = np.asarray(has.any(axis=1)), np.asarray(has.all(axis=1))
+        two, noun = len(names) == 2, self._pick(NOUNS)
+        if self._chance(0.5):
+            said = names[0]
+            if two:
+                other = f" {self._pick(NOUNS)}" if self._chance(0.4) else ""
+                said = self._pick(("{} and {}", "{} or {}", "{} or {}", "{} nor {}", "{}, {}")).format(
+                    names[0] + other, names[1]
+                )
+            said = self._pick(("", "", "the ", "any ")) + said + (f" {noun}" if self._chance(0.4) else "")
+            return _Part(self._pick(WITHOUT).format(said), False, ~either)
+        if not two:
+            if self._chance(0.3):
+                return _Part(self._pick(WITH).format(names[0]), False, has[:, 0])
+            return _Part(names[0], True, has[:, 0])
+        if self._chance(0.5):
+            return _Part(self._pick(("{} or {}", "{}/{}", f"{{}} {noun} or {{}}")).format(*names), True, either)
+        return _Part(self._pick(("{} and {}", "{}, {}", "{} {}")).format(*names), True, both)
+
+    def _name(self, column: Column, value: str) -> str:
+        others = self._names.get((column.name, value), ())
+        if others and self._chance(_OTHER_WORD):
+            return self._pick(others)
+        return value.lower().replace("-", " ") if self._chance(0.15) else value.lower()
+
+    def _of_number(self, column: Column) -> _Part:
+        numbers = column.numbers.astype(np.float64)
+        if self._chance(0.6):
+            return _Part(self._pick(HIGH).format(column.name), False, numbers >= float(np.nanquantile(numbers, _TOP)))
+        return _Part(self._pick(LOW).format(column.name), False, numbers <= float(np.nanquantile(numbers, _BOTTOM)))
+
+    def _of_years(self, column: Column) -> _Part:
+        years = column.numbers.astype(np.float64)
+        kind = self._rng.random()
+        if kind < 0.45:
+            return self._bound(years)
+        if kind < 0.6:
+            low, high = sorted((self._year(years), self._year(years)))
+            return _Part(self._pick(BETWEEN).format(low, high), False, (years >= low) & (years <= high))
+        if kind < 0.73:
+            year = self._year(years)
+            return _Part(self._pick(IN).format(year), False, years == year)
+        if kind < 0.89:
+            return self._decade(years)
+        if kind < 0.93:
+            number = self._pick(list(_YEARS))
+            span, said = _YEARS[number], f"{number if self._chance(0.5) else _YEARS[number]} years"
+            if self._chance(0.3):
+                said = self._pick(list(_DECADES))
+                span = _DECADES[said]
+            return _Part(self._pick(LAST).format(said), False, years > np.nanmax(years) - span)
+        if self._chance(0.5):
+            return _Part(self._pick(RECENT), True, years >= float(np.nanquantile(years, 1 - _NEW)))
+        return _Part(self._pick(OLD), True, years <= float(np.nanquantile(years, _NEW)))
+
+    def _bound(self, years: Floats) -> _Part:
+        year, side = self._year(years), int(self._rng.integers(4))
+        items = (years >= year, years > year, years <= year, years < year)[side]
+        said = str(year)
+        if side in (0, 3) and year % 10 == 0 and self._chance(0.25):
+            said = f"the {year if year >= 2000 or self._chance(0.5) else year % 100}s"
+        return _Part(self._pick((FROM, AFTER, UNTIL, BEFORE)[side]).format(said), False, items)
+
+    def _decade(self, years: Floats) -> _Part:
+        first = self._year(years) // 10 * 10
+        items = (years >= first) & (years < first + 10)
+        short = first % 100
+        if first < 2000 and short in _TENS and self._chance(0.2):
+            return _Part(
+                self._pick(("{}", "the {}", "from the {}", "made in the {}")).format(_TENS[short]), False, items
+            )
+        said = str(short) if first < 2000 and short and self._chance(0.5) else str(first)
+        if self._chance(0.35):
+            return _Part(self._pick(("{}s", "{}'s")).format(said), True, items)
+        return _Part(self._pick(DECADE).format(said), False, items)
+
+    def _year(self, years: Floats) -> int:
+        """Returns a year, half the time spread evenly over time and half as the items are."""
+        known = years[~np.isnan(years)]
+        if self._chance(0.5):
+            return int(self._rng.integers(int(np.quantile(known, 0.005)), int(known.max()) + 1))
+        return int(known[int(self._rng.integers(len(known)))])
+
+    def _styled(self, text: str) -> str:
+        """Tidies a text, and writes it as carelessly as people do: capitals, full stops, and a letter too few."""
+        text = " ".join(text.split())
+        if self._chance(0.1):
+            words = text.split(" ")
+            place = int(self._rng.integers(len(words)))
+            word = words[place]
+            if len(word) >= 5 and word.isalpha():
+                at = int(self._rng.integers(1, len(word) - 1))
+                words[place] = self._pick((word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
+                text = " ".join(words)
+        if self._chance(0.3):
+            text = text[0].upper() + text[1:]
+        return text + self._pick((".", "?", "!", " please")) if self._chance(0.3) else text
 
 
-def learn_prompts(
-    scorer: SlateScorer, reader: SessionReader, catalogue: Catalogue, *, steps: int = 1200, seed: int = 0
-) -> None:
-    """Fits how the scorer reads texts to its own prompts; does nothing where the encoder has no token vectors.
-
-    The wishes read from a prompt, as weights of item features, are regressed on which items the prompt is about, both
-    sides weighing the same. Also sets how loud a request is against a text that asks for nothing.
-
-    Args:
-        scorer: Changed in place.
-        reader: Turns texts into vectors.
-        catalogue: The items.
-        steps: Gradient steps.
-        seed: Of pairs and minibatches.
-    """
-    if not scorer.reads_phrases:
-        return
-    prompts = prompts_of(catalogue, seed=seed)
-    vectors = torch.from_numpy(reader.text_vectors([prompt.text for prompt in prompts]))
-    nothing = np.zeros(catalogue.num_items, np.bool_)
-    about = torch.from_numpy(np.stack([nothing if prompt.items is None else prompt.items for prompt in prompts]))
-    optimiser = torch.optim.AdamW(scorer.reading_parameters(), lr=2e-3, weight_decay=0.01)
-    luck = torch.Generator().manual_seed(seed)
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 2e-3 * (1 - step / steps) + 1e-5
-        rows = torch.randint(len(prompts), (128,), generator=luck)
-        items = torch.randint(catalogue.num_items, (512,), generator=luck)
-        loss = _loss(scorer.wishes(vectors[rows], items), about[rows][:, items], about[rows].float().mean(dim=1))
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    with torch.no_grad():
-        loudness, asks = scorer.loudness(vectors), about.any(dim=1)
-        scorer.quiet.copy_((loudness[asks].quantile(0.1) + loudness[~asks].mean()) / 2)
-
-
-def _loss(scores: Tensor, about: Tensor, share: Tensor) -> Tensor:
-    """Squared distance of centred scores from ± strength, items meant and not meant weighing the same."""
-    centred = scores - scores.mean(dim=1, keepdim=True)
-    share = share[:, None]
-    some = share.clamp(0.02, 0.98)
-    target = torch.where(about, 1 - some, -some) * 2 * _STRENGTH
-    weight = torch.where(about, 0.5 / some, 0.5 / (1 - some))
-    target, weight = torch.where(share > 0, target, 0.0), torch.where(share > 0, weight, 1.0)
-    return (weight * (centred - target) ** 2).mean() / _STRENGTH**2
+def _is_years(column: Column) -> bool:
+    """Whether a column's numbers look like years."""
+    numbers = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
+    return bool(np.array_equal(numbers, numbers.round()) and np.quantile(numbers, 0.01) > 1000 and numbers.max() < 2200)

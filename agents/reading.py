@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures, Profiles
-from instructrec.agents.phrases import phrase_encoder
 from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs
+from instructrec.agents.wishes import wish_encoder
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -42,7 +42,7 @@ class SessionReader:
         fading: float = 0.7,
     ) -> None:
         self.features, self.encoder, self.memory = features, encoder, memory
-        self._phrases = phrase_encoder(encoder, features.naming)
+        self._texts = wish_encoder(encoder, features.wishes)
         self._slate_size, self._turn_limit, self._fading = slate_size, turn_limit, fading
         self._profiles = Profiles(features)
         self._table = torch.from_numpy(features.table)
@@ -50,12 +50,12 @@ class SessionReader:
 
     @property
     def text_width(self) -> int:
-        """Length of a text's vector, phrases included."""
-        return self._phrases.width
+        """Length of a text's vector, wishes included."""
+        return self._texts.width
 
     def text_vectors(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Returns texts' vectors as the network reads them, phrases included, [num_texts, text_width]."""
-        return self._phrases.encode(texts)
+        """Returns texts' vectors as the network reads them, wishes included, [num_texts, text_width]."""
+        return self._texts.encode(texts)
 
     def read(self, arrays: Arrays) -> ScorerInputs:
         """Returns the inputs of a batch.
@@ -67,7 +67,7 @@ class SessionReader:
         tokens = np.asarray(arrays["tokens"])
         width = tokens.shape[1]
         earlier = np.asarray(arrays["earlier_tokens"]).reshape(batch * self.memory, width)
-        vectors = self._phrases.encode_tokens(np.concatenate([tokens, earlier]))
+        vectors = self._texts.encode_tokens(np.concatenate([tokens, earlier]))
         turn = np.asarray(arrays["turn"]).reshape(batch).astype(np.int64)
         shape = (batch, self._turn_limit, self._slate_size)
         slates = np.asarray(arrays["slates"]).reshape(shape).astype(np.int64)

@@ -20,6 +20,10 @@ MARKS = 3
 """Kinds of marks an item can bear: in the visible past, clicked this session, shown this session."""
 
 
+_FAST = 4.0
+"""How many times faster than other parameters the logarithms of the start's weights move."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScorerConfig:
     """The network's sizes and where it starts.
@@ -29,21 +33,22 @@ class ScorerConfig:
         hidden: Width of the query's hidden layers.
         critic_hidden: Width of the critic's hidden layer.
         start_similarity: Weight of a text's similarity to the item texts at the start, per unit of cosine.
-        start_named: Weight of the attributes that a text names at the start, per standard deviation of naming.
+        start_wishes: Score at the start of an item that meets a wish over one that does not, as
+            `instructrec.agents.wishes` reads it.
         start_popularity: Weight of log popularity at the start, per standard deviation.
         start_stars: Weight of a predicted star at the start, where ratings are known.
         start_marks: Scores added at the start to items in the visible past, clicked, and shown this session.
         item_bias: Whether each item has a learned score of its own.
     """
 
-    text_width: int = 128
+    text_width: int = 64
     hidden: int = 256
     critic_hidden: int = 128
     start_similarity: float = 10.0
-    start_named: float = 0.5
+    start_wishes: float = 14.0
     start_popularity: float = 2.5
     start_stars: float = 3.0
-    start_marks: tuple[float, float, float] = (-1.0, -1.0, -0.5)
+    start_marks: tuple[float, float, float] = (-12.0, -12.0, -0.5)
     item_bias: bool = True
 
 
@@ -52,7 +57,7 @@ class ScorerInputs:
     """What the network sees: float32 tensors with one row per session, except where stated.
 
     Attributes:
-        text: The instruction's vector and its phrases (see `phrases`), [batch, text width].
+        text: The instruction's vector and wishes (see `instructrec.agents.wishes`), [batch, text width].
         earlier: The same of earlier instructions, newest first, zeros where there are none, [batch, memory, text
             width].
         profile: Of the visible past, [batch, profile width].
@@ -194,8 +199,8 @@ class SlateScorer(nn.Module):
 
     table: Tensor
     projection: Tensor
-    naming_weights: Tensor
-    naming_offset: Tensor
+    start: Tensor
+    start_marks: Tensor
 
     def __init__(
         self,
@@ -216,178 +221,121 @@ class SlateScorer(nn.Module):
         self.register_buffer("table", torch.from_numpy(features.table), persistent=False)
         self.register_buffer("projection", torch.from_numpy(features.projection), persistent=False)
         self._encoder_scale, self._rank = math.sqrt(encoder_width), features.profile_width - width - 2
+        self._encoder_width, self._num_wishes = encoder_width, numbers.stop
+        self._reads_wishes = features.wishes is not None
         self.text_tower = nn.Sequential(nn.Linear(encoder_width, kept), nn.GELU())
-        self.gate_now, self.gate_then = nn.Linear(kept, kept), nn.Linear(kept, kept, bias=False)
-        self.gate_age = nn.Parameter(torch.zeros(memory, kept))
-        # What a text names, and whether it wants it: above 0 at the start, below where it learns that it does not.
-        naming = features.naming
-        named = 0 if naming is None else len(naming.offset)
-        empty = torch.zeros(encoder_width, 0), torch.zeros(0)
-        read = empty if naming is None else (torch.from_numpy(naming.weights), torch.from_numpy(naming.offset))
-        self.register_buffer("naming_weights", read[0], persistent=False)
-        self.register_buffer("naming_offset", read[1], persistent=False)
-        self._num_sets, self._num_named, self._encoder_width = features.blocks["sets"].stop, named, encoder_width
-        self._num_phrases = 0 if naming is None else naming.phrases
-        # Shared by all attributes: a "no" means the same before each of them.
-        mood = nn.Linear(32, 2)
-        nn.init.zeros_(mood.weight)
-        nn.init.zeros_(mood.bias)
-        self.polarity = nn.Sequential(nn.Linear(encoder_width, 32), nn.GELU(), mood)
-        self.wanted = nn.Linear(kept, max(named, 1))
-        nn.init.zeros_(self.wanted.weight)
-        # What item texts do not tell, such as ratings, their reading cannot name; only experience can.
-        with torch.no_grad():
-            self.wanted.bias.copy_(torch.zeros(1) if naming is None else torch.from_numpy(naming.trust))
-        # The shortest way from words to attributes: what a deep network needs long to find, this learns fast.
-        self.shortcut = nn.Linear(encoder_width, max(named, 1))
+        # How much of each wish as it was read counts, and the shortest way from words to wishes that were not.
+        self.wish_gain = nn.Parameter(torch.ones(self._num_wishes))
+        self.shortcut = nn.Linear(encoder_width, self._num_wishes)
         nn.init.zeros_(self.shortcut.weight)
         nn.init.zeros_(self.shortcut.bias)
-        self.threshold = nn.Parameter(torch.ones(self._num_sets))
-        self.recall_age = nn.Parameter(torch.zeros(memory, 1))
-        # A text that asks for little leaves what was asked for before; above `quiet` it begins to replace it.
-        self.recall_loudness = nn.Parameter(torch.tensor(-2.0))
-        self.quiet: Tensor
-        self.register_buffer("quiet", torch.tensor(1.0))
+        # Whether a text goes on from what was said before it: as it was read, and as experience corrects.
+        self.keep_scale, self.keep_age = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(memory))
+        self.keep = nn.Linear(kept, 1)
+        nn.init.zeros_(self.keep.weight)
+        # What was asked holds until a text clearly begins anew.
+        nn.init.constant_(self.keep.bias, 1.5)
         self.pointer = nn.Linear(kept, slate_size + 1)
         self.direction = nn.Linear(kept, self._numbers_width)
-        state_width = 2 * kept + 2 * named + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
+        state_width = 2 * numbers.stop + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
         hidden = self.config.hidden
         self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
         self.head = nn.Linear(hidden, width + MARKS)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.repeat = nn.Parameter(torch.zeros(3, width))
-        self.start = nn.Parameter(
-            torch.tensor(
-                [
-                    self.config.start_similarity,
-                    self.config.start_popularity,
-                    self.config.start_stars,
-                    self.config.start_named,
-                ]
-            )
-        )
-        self.start_marks = nn.Parameter(torch.tensor(self.config.start_marks))
+        chosen = self.config
+        start = [chosen.start_similarity, chosen.start_popularity, chosen.start_stars, chosen.start_wishes]
+        self.register_buffer("start", torch.tensor(start, dtype=torch.float32), persistent=False)
+        self.register_buffer("start_marks", torch.tensor(chosen.start_marks, dtype=torch.float32), persistent=False)
+        # By what factor these weights have changed, as a logarithm: a gradient step changes large and small ones alike.
+        self.growth, self.marks_growth = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(MARKS))
         self.quality_scale = features.quality_scale
         self.item_bias = nn.Parameter(torch.zeros(features.num_items)) if self.config.item_bias else None
         self.click_odds = ClickOdds(slate_size)
         self.critic = SlateCritic(state_width, self.config.critic_hidden, slate_size, width)
+
+    def reading_parameters(self) -> list[nn.Parameter]:
+        """Returns the parameters that turn texts into wishes and features."""
+        modules = (self.text_tower, self.shortcut, self.keep, self.pointer, self.direction)
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        return [*parameters, self.wish_gain, self.keep_scale, self.keep_age]
 
     def actor_parameters(self) -> list[nn.Parameter]:
         """Returns every parameter but the critic's."""
         critic = set(self.critic.parameters())
         return [parameter for parameter in self.parameters() if parameter not in critic]
 
-    def _named(self, vectors: Tensor) -> Tensor:
-        """Returns how strongly texts name each attribute, [..., num_named]; weak namings of set values count little."""
-        readings = vectors[..., : self._encoder_width] @ self.naming_weights + self.naming_offset
-        return torch.cat([self._clear(readings[..., : self._num_sets]), readings[..., self._num_sets :]], dim=-1)
-
-    def _clear(self, readings: Tensor) -> Tensor:
-        return nn.functional.softplus(4 * (readings - self.threshold)) / 4
-
-    def _asked(self, vectors: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns what texts name, and what they ask for: below 0 where it is not wanted; both [..., num_named].
-
-        Args:
-            vectors: Of texts, [..., text width].
-            said: What the text tower makes of them, [..., text_width].
-        """
-        named = self._named(vectors)
-        direct = self.shortcut(vectors[..., : self._encoder_width] * (self._encoder_scale / 4))
-        asked = (named * self.wanted(said) + direct)[..., : self._num_named] if self._num_named else named
-        if self._num_phrases:
-            parts = vectors[..., self._encoder_width :].reshape(
-                *vectors.shape[:-1], self._num_phrases, self._encoder_width + 2
-            )
-            where, clarity = parts[..., 0].long(), parts[..., 1]
-            mood = self.polarity(parts[..., 2:] * self._encoder_scale)
-            clear = nn.functional.softplus(4 * (clarity - self.threshold[where])) / 4
-            turned = named.gather(-1, where) * mood[..., 0] + clear * mood[..., 1]
-            asked = asked.scatter_add(-1, where, turned)
-        return named, asked
-
-    @property
-    def reads_phrases(self) -> bool:
-        """Whether it reads, besides whole texts, the words that name attributes."""
-        return self._num_phrases > 0
-
-    def reading_parameters(self) -> list[nn.Parameter]:
-        """Returns the parameters that turn a text into wishes."""
-        modules = (self.text_tower, self.wanted, self.shortcut, self.polarity)
-        return [*(parameter for module in modules for parameter in module.parameters()), self.threshold]
-
-    def _asked_by(self, vectors: Tensor) -> Tensor:
-        said = self.text_tower(vectors[:, : self._encoder_width] * self._encoder_scale)
-        return self._asked(vectors, said)[1]
-
-    def wishes(self, vectors: Tensor, items: Tensor) -> Tensor:
-        """Returns what texts alone, by the attributes they ask for, give items, [num_texts, num_items].
+    def _heard(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns what is made of texts: kept features, wishes [num_texts, num_wishes], and log-odds of going on.
 
         Args:
             vectors: Of texts, [num_texts, text width].
-            items: Item numbers, int64 [num_items].
         """
-        scores: Tensor = self.start[3].detach() * self._asked_by(vectors) @ self.table[items, : self._num_named].T
-        return scores
-
-    def loudness(self, vectors: Tensor) -> Tensor:
-        """Returns how much texts ask for, 0 or more, [num_texts]."""
-        loudness: Tensor = self._asked_by(vectors).square().mean(dim=1).sqrt()
-        return loudness
+        sentence = vectors[:, : self._encoder_width]
+        said = self.text_tower(sentence * self._encoder_scale)
+        wishes, goes_on = self.shortcut(sentence), self.keep(said)[:, 0]
+        if self._reads_wishes:
+            wishes = wishes + self.wish_gain * vectors[:, self._encoder_width : -1]
+            goes_on = goes_on + self.keep_scale * vectors[:, -1]
+        return said, wishes, goes_on
 
     def state(self, inputs: ScorerInputs) -> tuple[Tensor, Tensor]:
         """Returns what actor and critic read.
 
         Returns:
-            Features of the session, [batch, state width], and the attributes asked for, [batch, num_named].
+            Features of the session, [batch, state width], and what is asked for by now, [batch, num_wishes].
         """
-        sentence = inputs.text[:, : self._encoder_width]
-        said = self.text_tower(sentence * self._encoder_scale)
-        spoken = (inputs.earlier[:, :, : self._encoder_width] != 0).any(dim=2)  # [batch, memory]
-        # Sessions are mostly young: only what was said is worked out, one row per earlier instruction.
-        row, ago = torch.nonzero(spoken, as_tuple=True)
-        vectors = inputs.earlier[row, ago]
-        before = self.text_tower(vectors[:, : self._encoder_width] * self._encoder_scale)
-        # A gate per earlier instruction: constraints persist, a new goal lets them go.
-        gates = torch.sigmoid(self.gate_now(said)[row] + self.gate_then(before) + self.gate_age[ago])
-        meaning = said.index_add(0, row, gates * before)
-        named, asked = self._asked(inputs.text, said)
-        heard = (sentence != 0).any(dim=1, keepdim=True)
-        named, asked = named * heard, asked * heard
-        # By how much is asked now, not by how: few wordings ask for more of the same, and most are never heard.
-        loudness = asked.detach().square().mean(dim=1, keepdim=True).sqrt() / self.quiet.clamp_min(1e-3)
-        kept = torch.sigmoid(self.recall_age[ago] + self.recall_loudness * torch.log(loudness + 0.05)[row])
-        asked = asked.index_add(0, row, kept * self._asked(vectors, before)[1])
+        said, wishes, goes_on = self._heard(inputs.text)
+        heard = (inputs.text[:, : self._encoder_width] != 0).any(dim=1, keepdim=True)
+        now = wishes * heard
+        asked = now + self._asked_before(inputs, goes_on)
         # "newer than the second one": the instruction points at a position, whose numbers then count.
         pointed = torch.softmax(self.pointer(said), dim=1)[:, : self.slate_size]
         anchor = torch.einsum("bk,bkn->bn", pointed, inputs.last)
         directed = anchor * self.direction(said)
-        parts = [said, meaning, named, asked, inputs.profile, inputs.clicked, inputs.shown, anchor, directed]
-        return torch.cat([*parts, inputs.facts], dim=1), asked
+        # Of the words only the wishes go on to the deep layers, which would learn the training texts by heart.
+        parts = [4 * now, 4 * asked, inputs.profile, inputs.clicked, inputs.shown, anchor, directed, inputs.facts]
+        return torch.cat(parts, dim=1), asked
+
+    def _asked_before(self, inputs: ScorerInputs, goes_on: Tensor) -> Tensor:
+        """Returns what earlier texts asked for, as far as no later one began anew, [batch, num_wishes]."""
+        spoken = (inputs.earlier[:, :, : self._encoder_width] != 0).any(dim=2)  # [batch, memory]
+        # Sessions are mostly young: only what was said is worked out, one row per earlier instruction.
+        row, ago = torch.nonzero(spoken, as_tuple=True)
+        _, wishes, before = self._heard(inputs.earlier[row, ago])
+        memory = spoken.shape[1]
+        # Of each text, whether it goes on from the one before it; the newest is the instruction itself.
+        earlier = torch.zeros(spoken.shape).index_put((row, ago), before)
+        later = torch.cat([goes_on[:, None], earlier[:, : memory - 1]], dim=1) + self.keep_age
+        kept = torch.cumsum(nn.functional.logsigmoid(later), dim=1).exp()
+        weighted = kept.flatten().index_select(0, row * memory + ago)[:, None] * wishes
+        return torch.zeros(len(spoken), self._num_wishes).index_add(0, row, weighted)
 
     def query(self, state: tuple[Tensor, Tensor], inputs: ScorerInputs) -> Query:
         """Returns what the actor wants."""
         features, asked = state
         head = self.head(self.trunk(features))
+        similarity, popularity, stars, gain = self.start * torch.exp(_FAST * self.growth)
         width = self.table.shape[1]
         summaries = torch.stack([inputs.clicked, inputs.shown, inputs.profile[:, :width]], dim=1)
         wanted = head[:, :width] + (summaries * self.repeat).sum(dim=1)
         parts = []
         for name, block in self.blocks.items():
             part = wanted[:, block]
-            if name in ("sets", "numbers") and asked.shape[1]:
-                part = part + self.start[3] * asked[:, block]
+            if name in ("sets", "numbers"):
+                part = part + gain * asked[:, block]
             elif name == "popularity":
-                part = part + self.start[1]
+                part = part + popularity
             elif name == "quality":
-                part = part + self.start[2] * self.quality_scale
+                part = part + stars * self.quality_scale
             elif name == "factors":
-                part = part + self.start[2] * inputs.profile[:, width : width + self._rank]
+                part = part + stars * inputs.profile[:, width : width + self._rank]
             elif name == "text":
-                part = part + self.start[0] * (inputs.text[:, : self._encoder_width] @ self.projection)
+                part = part + similarity * (inputs.text[:, : self._encoder_width] @ self.projection)
             parts.append(part)
-        return Query(torch.cat(parts, dim=1), head[:, width:] + self.start_marks)
+        marks = self.start_marks * torch.exp(_FAST * self.marks_growth)
+        return Query(torch.cat(parts, dim=1), head[:, width:] + marks)
 
     def values(
         self, state: tuple[Tensor, Tensor], items: Tensor | None = None, clicked: Tensor | None = None

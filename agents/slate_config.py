@@ -19,6 +19,10 @@ class SlatePPOConfig:
         minibatch_size: Turns per gradient step.
         learning_rate: Of Adam.
         final_learning_rate: What it falls to, in a straight line, at the end of training.
+        reading_rate: Share of the learning rate for the parameters that read texts: what was read from prompts holds
+            for wordings that nobody has said yet, what is learned from few texts may not.
+        item_rate: How many times the learning rate holds for each item's own score: an item is shown seldom, and what
+            makes it clicked is its own.
         clip: How far a probability ratio may pay, either way.
         gamma: Discount per turn.
         gae_lambda: 0 trusts the critic, 1 trusts what happened.
@@ -35,8 +39,8 @@ class SlatePPOConfig:
         memory: How many earlier instructions are read.
         candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None
             ranks the whole catalogue.
-        prompts: Whether to start from what the language model makes of the catalogue's own names and numbers; see
-            `instructrec.agents.prompts`.
+        prompts: How many prompts about the catalogue's own names and numbers the agent learns to read from before
+            anybody speaks; see `instructrec.agents.prompts`. 0 leaves it all to experience.
         scorer: The network.
     """
 
@@ -47,13 +51,15 @@ class SlatePPOConfig:
     minibatch_size: int = 128
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
+    reading_rate: float = 0.1
+    item_rate: float = 30.0
     clip: float = 0.2
     gamma: float = 0.5
     gae_lambda: float = 0.9
     attribute_future: bool = True
     shared_future: float = 0.0
     entropy: float = 0.015
-    anchor: float = 0.0
+    anchor: float = 0.02
     anchor_decay: float = 1.0
     target_kl: float | None = None
     value: float = 0.5
@@ -61,5 +67,5 @@ class SlatePPOConfig:
     temperature: float = 1.0
     memory: int = 4
     candidates: int | None = None
-    prompts: bool = True
+    prompts: int = 8000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)

@@ -21,6 +21,16 @@ from torch import Tensor, nn
 UNREACHABLE = -1e4
 
 
+# Below it, a difference of scores counts as no chance at all: far beyond what float32 sums can see, and exp of less is
+# ten times slower on common processors, whose fast paths do not cover results near the smallest number.
+_FAINTEST = -80.0
+
+
+def _weights(differences: Tensor) -> Tensor:
+    """Returns exp of differences from the highest score, which are used up; exactly 0 where there is no chance."""
+    return torch.threshold_(differences.clamp_min_(_FAINTEST).exp_(), 2e-35, 0.0)
+
+
 class SlateTerms(NamedTuple):
     """What a slate says about the distribution it came from.
 
@@ -64,7 +74,7 @@ class _SlateTerms(torch.autograd.Function):
         shown = scores.gather(1, places)
         rest = scores.scatter(1, places, UNREACHABLE)
         top = rest.amax(dim=1, keepdim=True)
-        weights = torch.exp(rest - top)
+        weights = _weights(rest - top)
         total = weights.sum(dim=1)
         mean_rest = torch.einsum("bc,bc->b", weights, rest) / total
         log_rest = torch.log(total) + top.squeeze(1)
@@ -162,7 +172,7 @@ def draw_slates(scores: Tensor, slate_size: int, generator: torch.Generator | No
 def _distinct_draws(scores: Tensor, slate_size: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Draws with replacement; returns what was drawn, first occurrences in front, and how many of those there are."""
     tries = 3 * slate_size
-    sums = torch.cumsum(torch.exp(scores - scores.amax(dim=1, keepdim=True)), dim=1)
+    sums = torch.cumsum(_weights(scores - scores.amax(dim=1, keepdim=True)), dim=1)
     uniform = torch.rand(len(scores), tries, generator=generator, dtype=scores.dtype, device=scores.device)
     # Kept a few ulps below 1: rounding must not push a draw past the last candidate that has any weight.
     drawn = torch.searchsorted(sums, uniform.clamp_max(1 - 2**-21) * sums[:, -1:], right=True)

@@ -34,7 +34,7 @@ class ReadSession(BaseFeaturesExtractor):
         self.reader = reader
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        """Returns the instruction's vector, phrases included, [batch, text width]."""
+        """Returns the instruction's vector, wishes included, [batch, text width]."""
         return self.read(observations).text
 
     def read(self, observations: dict[str, Tensor]) -> ScorerInputs:
@@ -78,6 +78,8 @@ class SlatePolicy(ActorCriticPolicy):
         reader: Turns observations into the network's inputs.
         scorer: The network's sizes and start.
         temperature: Scores are divided by it before drawing.
+        reading_rate: Share of the learning rate for the parameters that read texts.
+        item_rate: Multiple of the learning rate for items' own scores.
         arguments: What `ActorCriticPolicy` takes besides.
     """
 
@@ -93,9 +95,12 @@ class SlatePolicy(ActorCriticPolicy):
         reader: SessionReader,
         scorer: ScorerConfig,
         temperature: float = 1.0,
+        reading_rate: float = 1.0,
+        item_rate: float = 1.0,
         **arguments: Any,
     ) -> None:
         self._scorer_config, self.temperature = scorer, temperature
+        self._reading_rate, self._item_rate = reading_rate, item_rate
         super().__init__(
             observation_space,
             action_space,
@@ -116,7 +121,15 @@ class SlatePolicy(ActorCriticPolicy):
             slate_size=slate_size,
             config=self._scorer_config,
         )
-        self.optimizer = torch.optim.Adam(self.scorer.parameters(), lr=lr_schedule(1), eps=1e-5)
+        read = self.scorer.reading_parameters()
+        items = [] if self.scorer.item_bias is None else [self.scorer.item_bias]
+        others = {id(parameter) for parameter in [*read, *items]}
+        rest = [parameter for parameter in self.scorer.parameters() if id(parameter) not in others]
+        # Where nothing was read from prompts, there is nothing to hold on to.
+        share = 1.0 if reader.features.wishes is None else self._reading_rate
+        groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}]
+        groups += [{"params": items, "share": self._item_rate}] if items else []
+        self.optimizer = torch.optim.Adam(groups, lr=lr_schedule(1), eps=1e-5)
 
     def read(self, observations: PyTorchObs) -> ScorerInputs:
         """Returns what the network sees of ``observations``."""

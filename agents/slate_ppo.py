@@ -28,7 +28,6 @@ from instructrec import runs
 from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
-from instructrec.agents.prompts import learn_prompts
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
 from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
@@ -89,14 +88,18 @@ class SlatePPO(PPO):
             target_kl=settings.target_kl,
             rollout_buffer_class=SlateRolloutBuffer,
             rollout_buffer_kwargs={"credit_by": settings.credit, "shared": settings.shared_future},
-            policy_kwargs={"reader": reader, "scorer": settings.scorer, "temperature": settings.temperature},
+            policy_kwargs={
+                "reader": reader,
+                "scorer": settings.scorer,
+                "temperature": settings.temperature,
+                "reading_rate": settings.reading_rate,
+                "item_rate": settings.item_rate,
+            },
             seed=seed,
             device="cpu",
             **arguments,
         )
         self._features = reader.features
-        if settings.prompts:
-            learn_prompts(self.policy.scorer, reader, env.world.catalogue, seed=seed)
         self._start: SlateScorer | None = None
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
@@ -130,7 +133,7 @@ class SlatePPO(PPO):
         chosen = load_encoder(encoder) if isinstance(encoder, str) else encoder
         settings = config if config is not None else SlatePPOConfig()
         reader = SessionReader(
-            world_features(world, chosen),
+            world_features(world, chosen, prompts=settings.prompts),
             chosen,
             slate_size=world.slate_size,
             turn_limit=world.turn_limit,
@@ -240,7 +243,7 @@ class SlatePPO(PPO):
     ) -> Tensor:
         query = scorer.query(state, inputs)
         scores = scorer.scores(query, inputs) if among is None else candidate_scores(scorer, query, inputs, among)
-        return scores / self.policy.temperature
+        return scores if self.policy.temperature == 1 else scores / self.policy.temperature
 
     def _values(self, scorer: SlateScorer, state: tuple[Tensor, Tensor], shown: Tensor, clicked: Tensor) -> Values:
         return scorer.values(state, shown, clicked) if self.config.attribute_future else scorer.values(state)
@@ -333,6 +336,8 @@ class SlatePPO(PPO):
         clock = time.perf_counter()
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
+        for group in self.policy.optimizer.param_groups:
+            group["lr"] *= group["share"]
         advantages = self.rollout_buffer.column("advantages")
         advantages.sub_(advantages.mean()).div_(advantages.std() + 1e-8)
         seen: dict[str, list[float]] = defaultdict(list)

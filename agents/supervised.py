@@ -22,12 +22,11 @@ from instructrec.agents.candidates import Candidates, candidate_scores, marks_of
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures
 from instructrec.agents.inputs import Inputs, inputs_of
-from instructrec.agents.prompts import learn_prompts
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerConfig, SlateScorer
 from instructrec.agents.slate_policy import SlateRanker
+from instructrec.agents.wishes import wish_encoder
 from instructrec.arrays import take
-from instructrec.catalogue import Catalogue
 from instructrec.noise import Noise
 from instructrec.policies import plackett_luce
 from instructrec.protocols import Policy
@@ -75,7 +74,9 @@ class Behaviour:
     def scores(self, observation: Observation) -> npt.NDArray[np.float32]:
         """Returns scores [batch, num_candidates]."""
         table, blocks = self.features.table, self.features.blocks
-        texts = self.encoder.encode(observation.texts.strings(observation.instruction))
+        # The scorer reads the same texts, wishes and all: each goes through the language model once.
+        encoder = wish_encoder(self.encoder, self.features.wishes)
+        texts = encoder.encode(observation.texts.strings(observation.instruction))[:, : self.encoder.width]
         scores = (self.similarity * (texts @ self.features.projection) @ table[:, blocks["text"]].T).astype(np.float32)
         scores += self.popularity * table[:, blocks["popularity"]].T
         # Whether a session is one of chance depends on its past and first words, which stay the same within it.
@@ -175,7 +176,6 @@ def fit_supervised(
     config: SupervisedConfig | None = None,
     *,
     turn_limit: int,
-    catalogue: Catalogue | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SlateRanker:
@@ -187,7 +187,6 @@ def fit_supervised(
         log: What was shown and clicked.
         config: How to learn.
         turn_limit: Slates per session at most, where the log comes from.
-        catalogue: Whose prompts to start from, as SlatePPO does; none when omitted.
         seed: Of weights and minibatches.
         progress: Called with (done, total).
     """
@@ -204,8 +203,6 @@ def fit_supervised(
             slate_size=slate_size,
             config=settings.scorer,
         )
-    if catalogue is not None:
-        learn_prompts(scorer, reader, catalogue, seed=seed)
     optimiser = torch.optim.AdamW(
         scorer.actor_parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -260,7 +257,6 @@ def train_supervised(
         log,
         settings,
         turn_limit=world.turn_limit,
-        catalogue=world.catalogue,
         seed=seed,
         progress=progress,
     )

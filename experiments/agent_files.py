@@ -54,12 +54,17 @@ def _built(kind: Any, arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") 
         if is_dataclass(inner[0]):
             chosen[name] = _built(inner[0], arrays, f"{prefix}{name}.") if below else None
         elif below:
-            found = {key.rpartition(".")[2]: slice(int(ends[0]), int(ends[1])) for key, ends in below.items()}
-            chosen[name] = dict(sorted(found.items(), key=lambda block: (block[1].start, block[1].stop)))
+            named = {key.removeprefix(f"{prefix}{name}."): value for key, value in below.items()}
+            chosen[name] = _blocks(named) if slice in get_args(hint) else named
         else:
             value = arrays[prefix + name]
             chosen[name] = value.item() if hint in (float, int) else value
     return kind(**chosen)
+
+
+def _blocks(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, slice]:
+    found = {name: slice(int(ends[0]), int(ends[1])) for name, ends in arrays.items()}
+    return dict(sorted(found.items(), key=lambda block: (block[1].start, block[1].stop)))
 
 
 def read_features(run: str | os.PathLike[str]) -> ItemFeatures:

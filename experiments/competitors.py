@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from instructrec.agents.encoder import TextEncoder, load_encoder
+from instructrec.agents.features import ItemFeatures, world_features
 from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.arrays import Floats, Ints
@@ -57,6 +58,20 @@ def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, w
         encoder.encode(list(texts), lambda done, total: advance(done / max(total, 1), f"{done:,} of {total:,} texts"))
     if encoder.encoded > before:
         encoder.flush()
+
+
+def features_for(world: World, encoder: TextEncoder, narrator: Narrator, *, prompts: int = 8000) -> ItemFeatures:
+    """Builds what agents know of a training world's items, and lets them learn to read, from ``prompts`` prompts."""
+    encode_all(encoder, world.catalogue.texts, narrator, "Reading the items with the language model")
+    with narrator.task("Learning to read from prompts of its own") as advance:
+        features = world_features(
+            world,
+            encoder,
+            prompts=prompts,
+            progress=lambda done, total: advance(done / total, f"step {done:,} of {total:,}"),
+        )
+    encoder.flush()
+    return features
 
 
 def warm_reader(reader: SessionReader, world: World, narrator: Narrator, what: str) -> None:

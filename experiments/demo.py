@@ -27,7 +27,7 @@ from instructrec.experiments.outputs import write_outputs
 from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.results import FLAGSHIP
 from instructrec.experiments.train import TrainPlan, describe, train
-from instructrec.experiments.trainers import TimedRanker, load_run
+from instructrec.experiments.trainers import TimedRanker, before_learning, load_run
 from instructrec.experiments.watch import Past
 from instructrec.policies import Blank
 from instructrec.runs import RunConfig
@@ -62,7 +62,7 @@ class DemoSize:
 
     steps: int = 600_000
     stock_steps: int = 60_000
-    stock_seconds: float = 75.0
+    stock_seconds: float = 45.0
     supervised_steps: int = 100_000
     sessions: int = 600
     checkups: int = 8
@@ -132,7 +132,7 @@ def demo(
         ),
     }
     agents |= {name: one.competitor for name, one in learned.items()}
-    agents |= {FLAGSHIP: ranker, f"{FLAGSHIP}_blank": Blank(ranker)}
+    agents |= {FLAGSHIP: ranker, f"{FLAGSHIP}_blank": Blank(ranker), f"{FLAGSHIP}_start": before_learning(ranker)}
     agents |= references(REFERENCES, world, lambda: training_world, narrator)
     narrator.say("3 of 4: everybody meets the same people with the same luck.")
     results = measure(

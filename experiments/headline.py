@@ -13,6 +13,7 @@ FLAGSHIP = "slate_ppo"
 ABOUT = {
     "slate_ppo": "PPO over whole slates; its policy reads the instruction",
     "slate_ppo_blank": "the same weights, given empty text",
+    "slate_ppo_start": "the same before it met anybody: what it read from prompts of its own",
     "random": "any items",
     "popularity": "the most watched items",
     "bm25": "keyword search over item texts",
@@ -34,7 +35,7 @@ def kind_of(name: str) -> str:
         return "flagship"
     if name in REFERENCES:
         return "reference"
-    return "control" if name.endswith(("_blank", "_swapped")) else "baseline"
+    return "control" if name.endswith(("_blank", "_start", "_swapped")) else "baseline"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from instructrec.agents.encoder import TextEncoder
-from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.stock_ppo import StockPPOConfig, train_stock_ppo
 from instructrec.agents.supervised import SupervisedConfig, train_supervised
-from instructrec.experiments.competitors import WithControls, encode_all, warm_reader
+from instructrec.experiments.competitors import WithControls, features_for, warm_reader
 from instructrec.experiments.evaluation import Competitor
 from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.trainers import TimedRanker
@@ -37,11 +36,9 @@ class Learned:
 
 def reader_for(world: World, encoder: TextEncoder, narrator: Narrator) -> SessionReader:
     """Returns what turns a training world's observations into a network's inputs."""
-    texts = [*world.catalogue.texts, *world.population.texts.bank]
-    encode_all(encoder, texts, narrator, "Reading items and instructions with the language model")
-    features = world_features(world, encoder)
+    features = features_for(world, encoder, narrator)
     reader = SessionReader(features, encoder, slate_size=world.slate_size, turn_limit=world.turn_limit)
-    warm_reader(reader, world, narrator, "Finding what the instructions name")
+    warm_reader(reader, world, narrator, "Reading what the instructions ask for")
     return reader
 
 

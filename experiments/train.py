@@ -10,7 +10,6 @@ from typing import Any
 
 from instructrec import runs
 from instructrec.agents.encoder import load_encoder
-from instructrec.agents.features import world_features
 from instructrec.agents.slate_ppo import SlatePPOConfig
 from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import parse
@@ -18,7 +17,7 @@ from instructrec.envs.words import MOVIES
 from instructrec.experiments.agent_files import FEATURES, read_features, write_features
 from instructrec.experiments.catalogue_files import write_catalogue
 from instructrec.experiments.checkups import Examiner
-from instructrec.experiments.competitors import encode_all, references, untrained, warm_reader, world_of
+from instructrec.experiments.competitors import features_for, references, untrained, warm_reader, world_of
 from instructrec.experiments.conversations import Conversation, converse, to_markdown
 from instructrec.experiments.outputs import command_line, versions
 from instructrec.experiments.progress import Narrator
@@ -103,12 +102,10 @@ def train(
         if (out / FEATURES).exists():
             features = read_features(out)
         else:
-            texts = [*world.catalogue.texts, *world.population.texts.bank]
-            encode_all(encoder, texts, narrator, "Reading items and instructions with the language model")
-            features = world_features(world, encoder)
+            features = features_for(world, encoder, narrator, prompts=learning.prompts)
             write_features(out, features)
         trainer = SlatePPOTrainer(world, encoder, features, learning, plan.seed)
-        warm_reader(trainer.reader, world, narrator, "Finding what the instructions name")
+        warm_reader(trainer.reader, world, narrator, "Reading what the instructions ask for")
         if found is not None:
             trainer.restore(found.folder)
             narrator.say(f"Going on from step {found.step:,}.")

@@ -186,3 +186,16 @@ def load_run(run: str | os.PathLike[str], config: RunConfig, catalogue: Catalogu
     )
     read_module(found.folder / WEIGHTS, scorer)
     return Loaded(TimedRanker(scorer.eval(), reader), shape["slate_size"], shape["turn_limit"], shape["past_length"])
+
+
+def before_learning(ranker: SlateRanker) -> SlateRanker:
+    """Returns a ranker as it was before it met anybody: what it read from prompts of its own, and nothing else."""
+    reader, trained = ranker.reader, ranker.scorer
+    scorer = SlateScorer(
+        reader.features,
+        encoder_width=reader.encoder.width,
+        memory=reader.memory,
+        slate_size=trained.slate_size,
+        config=trained.config,
+    )
+    return SlateRanker(scorer.eval(), reader)

@@ -74,7 +74,7 @@ def test_agents_names_everyone_who_is_compared(capsys: pytest.CaptureFixture[str
     names = {agent["name"] for agent in json.loads(capsys.readouterr().out)}
     assert names == {
         "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "slate_ppo", "slate_ppo_blank",
-        "informed", "goal_oracle", "oracle",
+        "slate_ppo_start", "informed", "goal_oracle", "oracle",
     }  # fmt: skip
 
 
@@ -260,14 +260,14 @@ def test_the_demo_leaves_everything_and_can_be_repeated(tmp_path: Path) -> None:
 
     size = demo.DemoSize(
         steps=512, stock_steps=256, stock_seconds=5.0, supervised_steps=256, sessions=16, checkups=1,
-        agent_settings={"encoder": "hashing", "num_envs": 32, "scorer.hidden": 16},
+        agent_settings={"encoder": "hashing", "prompts": 100, "num_envs": 32, "scorer.hidden": 16},
     )  # fmt: skip
     for _ in range(2):
         results = demo.demo("instructrec/Tiny-v0", out=tmp_path, size=size, narrator=Narrator(quiet=True))
     # Nobody in Tiny has a past, so there is no honest ceiling to fit.
     assert set(results["agents"]) == {
         "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "slate_ppo", "slate_ppo_blank",
-        "goal_oracle", "oracle",
+        "slate_ppo_start", "goal_oracle", "oracle",
     }  # fmt: skip
     for name in ("run.yaml", "results.json", "report.html", "checkpoint.json", "events/slate_ppo"):
         assert (tmp_path / name).exists(), name

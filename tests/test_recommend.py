@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     plan = TrainPlan(
         world="instructrec/Tiny-v0",
-        agent_settings={"encoder": "hashing", "num_envs": 32, "scorer.hidden": 16},
+        agent_settings={"encoder": "hashing", "prompts": 100, "num_envs": 32, "scorer.hidden": 16},
         steps=256,
         checkups=0,
     )

@@ -22,6 +22,7 @@ PLAN = TrainPlan(
     world="instructrec/Tiny-v0",
     agent_settings={
         "encoder": "hashing",
+        "prompts": 60,
         "num_envs": 16,
         "num_steps": 8,
         "minibatch_size": 64,

@@ -7,6 +7,7 @@ import torch
 from instructrec.agents.candidates import CandidateDraw, candidate_scores
 from instructrec.agents.features import item_features
 from instructrec.agents.scorer import FACTS, MARKS, ScorerConfig, ScorerInputs, SlateScorer
+from instructrec.agents.wishes import Wishes
 from instructrec.catalogue import Catalogue, Column
 
 ITEMS, WIDTH, MEMORY, SLATE, BATCH = 50, 12, 3, 4, 6
@@ -58,9 +59,7 @@ def scorer_of(features, **settings):
 
 
 def test_at_the_start_scores_are_similarity_popularity_and_marks(features, inputs):
-    scorer = scorer_of(
-        features, start_similarity=2.0, start_named=0.0, start_popularity=0.5, start_marks=(-3.0, -1.0, -0.25)
-    )
+    scorer = scorer_of(features, start_similarity=2.0, start_popularity=0.5, start_marks=(-3.0, -1.0, -0.25))
     with torch.no_grad():
         found = scorer(inputs)
     table = torch.from_numpy(features.table)
@@ -74,7 +73,7 @@ def test_at_the_start_scores_are_similarity_popularity_and_marks(features, input
 
 def test_it_learns_to_avoid_what_a_similar_text_names(features, inputs):
     """ "no horror" and "horror" are near each other; the scorer must tell them apart, and rank horror last for one."""
-    scorer = scorer_of(features)
+    scorer = scorer_of(features, start_marks=(-1.0, -1.0, -0.5))
     want = torch.zeros(2, WIDTH)
     want[:, 0], want[0, 1], want[1, 1] = 1.0, 0.3, -0.3
     two = dataclasses.replace(inputs.rows(slice(0, 2)), text=want, earlier=torch.zeros(2, MEMORY, WIDTH))
@@ -92,37 +91,63 @@ def test_it_learns_to_avoid_what_a_similar_text_names(features, inputs):
     assert horror[best[1]].float().mean() <= 0.1
 
 
-def test_a_phrase_can_turn_what_is_named_into_what_is_unwanted(features, inputs):
-    phrased = dataclasses.replace(features, naming=dataclasses.replace(features.naming, phrases=1))
-    scorer = scorer_of(phrased)
-    place = 1  # The second value of the first set column: horror.
-    parts = torch.zeros(2, WIDTH + 2)
-    parts[:, 0], parts[:, 1], parts[0, 2], parts[1, 2] = place, 3.0, 1.0, -1.0
-    two = dataclasses.replace(
-        inputs.rows(slice(0, 2)),
-        text=torch.cat([torch.ones(2, WIDTH) / WIDTH**0.5, parts], dim=1),
-        earlier=torch.zeros(2, MEMORY, 2 * WIDTH + 2),
-    )
-    optimiser = torch.optim.Adam(scorer.polarity.parameters(), lr=1e-2)
-    horror, sign = torch.arange(ITEMS) % 2 == 1, torch.tensor([1.0, -1.0])
-    for _ in range(100):
-        scores = torch.log_softmax(scorer(two), dim=1)
-        loss = -(sign * (scores[:, horror].mean(1) - scores[:, ~horror].mean(1))).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    gap = scorer(two)[:, horror].mean(1) - scorer(two)[:, ~horror].mean(1)
-    assert gap[0] > 1 > -1 > gap[1]
+@pytest.fixture
+def wishing(features):
+    """Features whose texts come with wishes read from them; the scorer needs to know no more than that."""
+    return dataclasses.replace(features, wishes=Wishes({}))
+
+
+def said(features, wishes, goes_on):
+    """A text's vector: no likeness to any item, one wish, and log-odds that it goes on from what was said before."""
+    width = features.blocks["numbers"].stop
+    return torch.cat([torch.full((WIDTH,), 1e-6), torch.nn.functional.one_hot(torch.tensor(wishes), width), goes_on])
+
+
+def heard(wishing, inputs, *texts):
+    """One session's inputs: what is said now, and before, the latest first; texts are (wish, log-odds of going on)."""
+    vectors = [said(wishing, wish, torch.tensor([float(odds)])) for wish, odds in texts]
+    earlier = torch.zeros(1, MEMORY, len(vectors[0]))
+    earlier[0, : len(vectors) - 1] = torch.stack(vectors[1:]) if len(vectors) > 1 else 0
+    return dataclasses.replace(inputs.rows(slice(0, 1)), text=vectors[0][None], earlier=earlier)
+
+
+def lift(scorer, wishing, inputs, attribute):
+    """How the scores of items depend on an attribute, in units of the start's weight of wishes."""
+    with torch.no_grad():
+        asked = scorer.state(inputs)[1]
+    return float(asked[0, attribute])
+
+
+def test_a_wish_lifts_the_items_that_meet_it(wishing, inputs):
+    scorer = scorer_of(wishing, start_wishes=10.0, start_popularity=0.0, start_similarity=0.0)
+    one = heard(wishing, inputs, (1, 0))  # The second value of the first set column: horror.
+    with torch.no_grad():
+        scores = scorer(one)
+    horror = torch.from_numpy(wishing.table[:, 1])
+    plain = torch.ones(ITEMS, dtype=torch.bool)
+    plain[one.marked[0]] = False
+    torch.testing.assert_close(scores[0, plain], 10 * horror[plain], atol=1e-3, rtol=1e-3)
+
+
+def test_what_was_asked_stays_until_somebody_begins_anew(wishing, inputs):
+    scorer = scorer_of(wishing)
+    kept = lift(scorer, wishing, heard(wishing, inputs, (0, 8), (1, 0)), 1)
+    dropped = lift(scorer, wishing, heard(wishing, inputs, (0, -8), (1, 0)), 1)
+    assert kept > 0.9
+    assert dropped < 0.1
+    # What came before a new beginning is gone, however much the latest text goes on.
+    assert lift(scorer, wishing, heard(wishing, inputs, (0, 8), (2, -8), (1, 0)), 1) < 0.1
+    assert lift(scorer, wishing, heard(wishing, inputs, (0, 8), (2, -8), (1, 0)), 2) > 0.9
 
 
 def test_blank_places_among_earlier_instructions_add_nothing(features, inputs):
     scorer = scorer_of(features)
     torch.nn.init.normal_(scorer.head.weight, std=0.1)
+    torch.nn.init.normal_(scorer.shortcut.weight)
     silent = dataclasses.replace(inputs, earlier=torch.zeros_like(inputs.earlier))
-    torch.nn.init.normal_(scorer.gate_then.weight)
     with torch.no_grad():
         before = scorer(silent)
-        scorer.gate_age.add_(5.0)
+        scorer.keep_age.add_(5.0)
         torch.testing.assert_close(scorer(silent), before)
         assert not torch.allclose(scorer(inputs), before)
 

@@ -27,6 +27,8 @@ SMALL = SlatePPOConfig(
     final_learning_rate=3e-4,
     gamma=0.98,
     entropy=0.003,
+    anchor=0.0,
+    item_rate=1.0,
     scorer=ScorerConfig(text_width=32, hidden=32, critic_hidden=32),
 )
 

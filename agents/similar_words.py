@@ -1,0 +1,72 @@
+"""Other words for the catalogue's own names: words of the item texts that the language model finds alike.
+
+"scary" and "creepy" are near "horror", and films whose texts have them are horror films more often than others: both
+must hold. No list of synonyms is needed, and none is here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from instructrec.agents.encoder import TextEncoder
+from instructrec.arrays import Floats
+from instructrec.catalogue import Catalogue
+
+Names = Mapping[tuple[str, str], tuple[str, ...]]
+"""Words for a value of a set column, by (column, value)."""
+
+_WORD = re.compile(r"[^\W\d_][\w'-]{2,}")
+_FEWEST_ITEMS = 2
+_SIMILAR, _CLEARLY, _OFTENER = 0.3, 0.08, 1.3
+_MOST = 25
+_USED = "a {} movie"
+"""Words are compared in use: "western" alone is a direction, "a western movie" is about cowboys."""
+
+
+def similar_words(catalogue: Catalogue, encoder: TextEncoder) -> Names:
+    """Returns for each value of a set column the words that stand for it, the most similar first.
+
+    Args:
+        catalogue: The items.
+        encoder: Says what is alike.
+    """
+    words, has = _words_of(catalogue)
+    columns = [column for column in catalogue.columns.values() if column.is_set and len(column.values) > 1]
+    if not words or not columns:
+        return {}
+    vectors = _directions(encoder.encode([_USED.format(word) for word in words]))
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for column in columns:
+        similar = vectors @ _directions(encoder.encode([_USED.format(value.lower()) for value in column.values])).T
+        best, ordered = similar.argmax(axis=1), np.sort(similar, axis=1)
+        clear = (ordered[:, -1] >= _SIMILAR) & (ordered[:, -1] - ordered[:, -2] >= _CLEARLY)
+        indicators = column.indicators() > 0
+        for place, value in enumerate(column.values):
+            mine = [word for word in np.flatnonzero(clear & (best == place)) if words[word] != value.lower()]
+            often = _OFTENER * max(float(indicators[:, place].mean()), 1e-9)
+            mine = [word for word in mine if indicators[has[word], place].mean() >= min(often, 0.9)]
+            mine.sort(key=lambda word: -similar[word, place])
+            found[column.name, value] = tuple(words[word] for word in mine[:_MOST])
+    return found
+
+
+def _words_of(catalogue: Catalogue) -> tuple[list[str], list[list[int]]]:
+    """Returns the words that several item texts have, and which items those are."""
+    items: dict[str, list[int]] = {}
+    for item, text in enumerate(catalogue.texts):
+        for word in set(_WORD.findall(text.lower())):
+            items.setdefault(word, []).append(item)
+    counts = Counter({word: len(where) for word, where in items.items()})
+    words = sorted(word for word, count in counts.items() if count >= _FEWEST_ITEMS)
+    return words, [items[word] for word in words]
+
+
+def _directions(vectors: Floats) -> Floats:
+    """Returns vectors from their mean, of length 1."""
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    directions: Floats = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    return directions

@@ -1,0 +1,136 @@
+"""Reading wishes from token vectors: learned from prompts, true for texts that no prompt has."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from instructrec.agents.encoder import TextEncoder, load_encoder
+from instructrec.agents.features import ItemFeatures, item_features
+from instructrec.agents.prompts import Prompt, prompts_of
+from instructrec.agents.similar_words import similar_words
+from instructrec.agents.wishes import Wishes, fit_wishes, wish_encoder
+from instructrec.catalogue import Catalogue, Column
+
+GENRES = ("Comedy", "Horror", "Western", "Drama")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def films() -> Catalogue:
+    rng = np.random.default_rng(0)
+    genres = [tuple(rng.choice(GENRES, 1 + i % 2, replace=False)) for i in range(300)]
+    extra = {"Comedy": "funny", "Horror": "scary", "Western": "cowboy", "Drama": "tragic"}
+    return Catalogue(
+        columns={
+            "genre": Column.multi_valued("genre", genres),
+            "year": Column.numeric("year", rng.integers(1950, 2015, 300).astype(np.float32)),
+        },
+        titles=tuple(f"film {i}" for i in range(300)),
+        texts=tuple(f"film {i}, {', '.join(named)}: {extra[named[0]]}" for i, named in enumerate(genres)),
+        item_ids=tuple(str(i) for i in range(300)),
+        popularity=np.ones(300, np.float32),
+    )
+
+
+def fitted(films: Catalogue, name: str, number: int, steps: int) -> tuple[TextEncoder, ItemFeatures]:
+    encoder = load_encoder(name)
+    features = item_features(films)
+    table = features.table[:, : features.blocks["numbers"].stop]
+    prompts = prompts_of(films, number, names=similar_words(films, encoder))
+    wishes = fit_wishes(encoder, table, prompts, steps=steps)
+    return encoder, dataclasses.replace(features, wishes=wishes)
+
+
+@pytest.fixture(scope="module")
+def read(films: Catalogue) -> tuple[TextEncoder, ItemFeatures]:
+    return fitted(films, "minilm", 1200, 250)
+
+
+def wanted(read: tuple[TextEncoder, ItemFeatures], films: Catalogue, text: str, genre: str) -> float:
+    """How much higher items of a genre score for a text than the others."""
+    encoder, features = read
+    assert features.wishes is not None
+    wishes = wish_encoder(encoder, features.wishes).encode([text])[0, encoder.width : -1]
+    scores = features.table[:, : features.wishes.num_wishes] @ wishes
+    has = films.column("genre").indicators()[:, films.column("genre").values.index(genre)] > 0
+    return float(scores[has].mean() - scores[~has].mean())
+
+
+def test_what_is_unwanted_is_told_from_what_is_wanted(read, films) -> None:
+    one, other = "a comedy but no horror, if possible", "horror if possible, but no comedy"
+    assert wanted(read, films, one, "Comedy") > 0.3 > -0.3 > wanted(read, films, one, "Horror")
+    assert wanted(read, films, other, "Horror") > 0.3 > -0.3 > wanted(read, films, other, "Comedy")
+
+
+def test_words_that_no_prompt_has_are_understood_by_the_language_model(read, films) -> None:
+    text = "give us something spooky for a dark evening"
+    scores = {genre: wanted(read, films, text, genre) for genre in GENRES}
+    assert max(scores, key=scores.__getitem__) == "Horror"
+
+
+def test_going_on_is_told_from_beginning_anew(read) -> None:
+    encoder, features = read
+    goes_on = wish_encoder(encoder, features.wishes).encode(["some more please", "show me a western from the 90s"])[
+        :, -1
+    ]
+    assert goes_on[0] > 1 + goes_on[1]
+
+
+def test_the_hashing_encoder_learns_the_words_it_has_seen(films) -> None:
+    read = fitted(films, "hashing", 800, 200)
+    assert wanted(read, films, "I want a western film", "Western") > 0.3
+    assert wanted(read, films, "I want a western film", "Western") > 0.3 + wanted(read, films, "no western", "Western")
+
+
+def test_the_same_prompts_give_the_same_weights_whatever_the_threads(films) -> None:
+    encoder, table = load_encoder("hashing"), item_features(films).table[:, :4]
+    prompts = prompts_of(films, 100)
+    one = fit_wishes(encoder, table, prompts, steps=5)
+    torch.rand(3)
+    same = fit_wishes(encoder, table, prompts, steps=5)
+    other = fit_wishes(encoder, table, prompts, steps=5, seed=1)
+    assert one is not None
+    assert same is not None
+    assert other is not None
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert Wishes({name: array.copy() for name, array in one.weights.items()}).fingerprint == one.fingerprint
+
+
+def test_nothing_is_fitted_without_prompts_and_a_prompt_may_ask_for_nothing(films) -> None:
+    encoder, table = load_encoder("hashing"), item_features(films).table[:, :4]
+    assert fit_wishes(encoder, table, []) is None
+    assert wish_encoder(encoder, None) is encoder
+    wishes = fit_wishes(encoder, table, [Prompt("more", (), True)] * 3, steps=3)
+    assert wishes is not None
+    assert np.isfinite(wish_encoder(encoder, wishes).encode(["more"])).all()
+
+
+def test_sentences_keep_their_vectors_and_silence_wishes_for_nothing(read) -> None:
+    encoder, features = read
+    both = wish_encoder(encoder, features.wishes)
+    assert wish_encoder(encoder, features.wishes) is both
+    np.testing.assert_array_equal(both.encode(["no horror"])[:, : encoder.width], encoder.encode(["no horror"]))
+    assert not both.encode_tokens(np.full((1, encoder.token_length), encoder.pad_id)).any()
+
+
+def test_a_text_has_the_same_wishes_alone_and_beside_others(read) -> None:
+    encoder, features = read
+    texts = ["no horror", "a western from the 60s with a lot of riding", "more", "before 1980"] * 3
+    texts = [f"{text} {number}" for number, text in enumerate(texts)]
+    fresh = [TextEncoder(encoder._model, head=wish_encoder(encoder, features.wishes)._head) for _ in range(2)]
+    np.testing.assert_array_equal(fresh[0].encode(texts), np.concatenate([fresh[1].encode([text]) for text in texts]))
+
+
+def test_similar_words_are_those_that_the_items_confirm(films) -> None:
+    words = similar_words(films, load_encoder("minilm"))
+    assert "scary" in words["genre", "Horror"]
+    assert "funny" in words["genre", "Comedy"]
+    assert "scary" not in words["genre", "Comedy"]
