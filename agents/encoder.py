@@ -97,6 +97,11 @@ class TextEncoder:
         return self._width
 
     @property
+    def state_width(self) -> int:
+        """Length of a token's vector."""
+        return self._model.state_width
+
+    @property
     def token_length(self) -> int:
         """Tokens per text."""
         return self._model.token_length

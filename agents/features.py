@@ -69,10 +69,10 @@ class ItemFeatures:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the table, hex: weights learned over one table mean nothing over another."""
-        return hashlib.sha256(self.table.tobytes() + repr(sorted(self.blocks.items(), key=str)).encode()).hexdigest()[
-            :16
-        ]
+        """A hash of the table and of how wishes are read, hex: weights learned over one mean nothing over another."""
+        read = "" if self.wishes is None else self.wishes.fingerprint
+        parts = repr((sorted(self.blocks.items(), key=str), read)).encode()
+        return hashlib.sha256(self.table.tobytes() + parts).hexdigest()[:16]
 
 
 def item_features(
@@ -242,9 +242,9 @@ def world_features(
     past, first = np.unique(state.past, axis=0, return_index=True)
     factors = past_factors(past, state.past_ratings[first], catalogue.num_items)
     features = item_features(catalogue, encoder.encode(list(catalogue.texts)), factors=factors, text_width=text_width)
-    asked = features.table[:, : features.blocks["numbers"].stop]
     if not prompts:
         return features
+    asked = features.table[:, : features.blocks["numbers"].stop]
     own = prompts_of(
         catalogue, min(prompts, enough_prompts(catalogue)), names=similar_words(catalogue, encoder), seed=seed
     )

@@ -239,7 +239,7 @@ class LanguageModel:
 
             with torch.inference_mode():
                 states, used = self._states(block)
-                states = states * used[:, :, None]
+                states = (states * used[:, :, None]).clamp(-6e4, 6e4)
             result[rows, : block.shape[1]] = states[: len(rows)].cpu().numpy()
 
         self._through(tokens, fill, lambda block: max(1, 512 // block.shape[1]))
@@ -308,8 +308,9 @@ class LanguageModel:
         tokens = torch.from_numpy(block).to(self._device)
         used = tokens != self.pad_id
         used[:, 0] |= ~used.any(dim=1)  # Rows that only fill the shape: attending to nothing would give NaN.
-        layers = self._model(input_ids=tokens, attention_mask=used.long(), output_hidden_states=True).hidden_states
-        return torch.cat([layers[len(layers) // 2], layers[-1]], dim=2), used
+        made = self._model(input_ids=tokens, attention_mask=used.long(), output_hidden_states=True)
+        middle = made.hidden_states[len(made.hidden_states) // 2]
+        return torch.cat([middle, made.last_hidden_state], dim=2), used
 
     def _pooled(self, block: npt.NDArray[np.int64], head: Head | None = None) -> npt.NDArray[np.float32]:
         import torch
@@ -319,7 +320,8 @@ class LanguageModel:
             hidden = states[:, :, self.width :]
             vectors = torch.nn.functional.normalize(_pool(hidden, used, self.pooling), dim=1)
             if head is not None:
-                vectors = torch.cat([vectors, head(states, used)], dim=1)
+                # Heads are small and live on the processor, wherever the model runs.
+                vectors = torch.cat([vectors.cpu(), head(states.cpu(), used.cpu())], dim=1)
         return np.asarray(vectors.cpu().numpy(), np.float32)
 
 

@@ -63,11 +63,14 @@ DECADE = (
     *("released in the {}s", "only the {}s"),
 )
 LAST = ("from the last {}", "of the past {}", "released in the last {}", "made in the past {}", "not older than {}")
-RECENT = ("recent", "new", "newest", "latest", "modern", "most recent", "very new", "newer", "more recent", "later")
-OLD = ("old", "oldest", "early", "earliest", "very old", "long ago", "older", "earlier", "less recent", "less modern")
+RECENT = ("recent", "new", "newest", "latest", "modern", "most recent", "very new")
+NEWER = ("newer", "more recent", "later")
+OLD = ("old", "oldest", "early", "earliest", "very old", "long ago")
+OLDER = ("older", "earlier", "less recent", "less modern")
 HIGH = ("high {}", "a high {}", "very high {}", "highest {}", "the best {}", "top {}", "great {}", "more {}", "good {}")
 LOW = ("low {}", "a low {}", "very low {}", "lowest {}", "the least {}", "little {}", "less {}", "the smallest {}")
-THAN = ("{} than the {} one", "{} than number {}", "like the {} one but {}", "the {} one, only {}", "{} than the {}")
+THAN = ("{words} than the {place} one", "like the {place} one but {words}", "the {place} one, only {words}")
+THAN_NUMBER = ("{words} than number {place}", "like number {place} but {words}", "number {place}, only {words}")
 MORE_AND_LESS = (("higher {}", "more {}", "better {}"), ("lower {}", "less {}", "worse {}"))
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "last")
 ADDING = (
@@ -124,15 +127,17 @@ def prompts_of(catalogue: Catalogue, number: int = 8000, *, names: Names | None 
         names: Other words for the values of its set columns.
         seed: Of the wordings.
     """
-    if not catalogue.columns:
-        return []
     words = _Words(catalogue, names or {}, np.random.default_rng(seed))
+    if not words.has_something_to_name:
+        return []
     prompts: list[Prompt] = []
     for _ in range(4 * number):
         if len(prompts) == number:
             break
         prompt = words.prompt()
-        if not prompt.parts or np.logical_and.reduce(prompt.parts).sum() >= min(_FEWEST, catalogue.num_items // 20):
+        if not prompt.parts or np.logical_and.reduce(prompt.parts).sum() >= max(
+            1, min(_FEWEST, catalogue.num_items // 20)
+        ):
             prompts.append(prompt)
     return prompts
 
@@ -152,6 +157,11 @@ class _Words:
             column for column in catalogue.columns.values() if not column.is_set and not np.isnan(column.numbers).all()
         ]
         self._has = {column.name: column.indicators() > 0 for column in self._sets}
+
+    @property
+    def has_something_to_name(self) -> bool:
+        """Whether the catalogue has any attribute to ask for."""
+        return bool(self._sets or self._numbers)
 
     def _pick(self, options: Sequence[str]) -> str:
         return options[int(self._rng.integers(len(options)))]
@@ -196,12 +206,13 @@ class _Words:
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
         numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
         if _is_years(column):
-            words = self._pick((RECENT if up else OLD)[-4:])
+            words = self._pick(NEWER if up else OLDER)
         else:
             words = self._pick(MORE_AND_LESS[0 if up else 1]).format(column.name)
-        place = self._pick(ORDINALS) if self._chance(0.8) else str(self._rng.integers(1, 11))
-        form = self._pick(THAN)
-        text = form.format(words, place) if form.startswith("{} than") else form.format(place, words)
+        if self._chance(0.8):
+            text = self._pick(THAN).format(words=words, place=self._pick(ORDINALS))
+        else:
+            text = self._pick(THAN_NUMBER).format(words=words, place=int(self._rng.integers(1, 11)))
         bound = np.nanquantile(numbers, _ALIKE if up else 1 - _ALIKE)
         return Prompt(
             self._styled(self._pick(CARRIERS).format(text)), (numbers >= bound if up else numbers <= bound,), True
@@ -277,7 +288,8 @@ class _Words:
         items = (years >= year, years > year, years <= year, years < year)[side]
         said = str(year)
         if side in (0, 3) and year % 10 == 0 and self._chance(0.25):
-            said = f"the {year if year >= 2000 or self._chance(0.5) else year % 100}s"
+            long = year >= 2000 or year % 100 == 0 or self._chance(0.5)
+            said = f"the {year if long else year % 100}s"
         return _Part(self._pick((FROM, AFTER, UNTIL, BEFORE)[side]).format(said), False, items)
 
     def _decade(self, years: Floats) -> _Part:
@@ -312,7 +324,7 @@ class _Words:
                 words[place] = self._pick((word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
                 text = " ".join(words)
         if self._chance(0.3):
-            text = text[0].upper() + text[1:]
+            text = text[:1].upper() + text[1:]
         return text + self._pick((".", "?", "!", " please")) if self._chance(0.3) else text
 
 

@@ -42,7 +42,7 @@ class SessionReader:
         fading: float = 0.7,
     ) -> None:
         self.features, self.encoder, self.memory = features, encoder, memory
-        self._texts = wish_encoder(encoder, features.wishes)
+        self.texts = wish_encoder(encoder, features.wishes)
         self._slate_size, self._turn_limit, self._fading = slate_size, turn_limit, fading
         self._profiles = Profiles(features)
         self._table = torch.from_numpy(features.table)
@@ -51,11 +51,7 @@ class SessionReader:
     @property
     def text_width(self) -> int:
         """Length of a text's vector, wishes included."""
-        return self._texts.width
-
-    def text_vectors(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Returns texts' vectors as the network reads them, wishes included, [num_texts, text_width]."""
-        return self._texts.encode(texts)
+        return self.texts.width
 
     def read(self, arrays: Arrays) -> ScorerInputs:
         """Returns the inputs of a batch.
@@ -67,7 +63,7 @@ class SessionReader:
         tokens = np.asarray(arrays["tokens"])
         width = tokens.shape[1]
         earlier = np.asarray(arrays["earlier_tokens"]).reshape(batch * self.memory, width)
-        vectors = self._texts.encode_tokens(np.concatenate([tokens, earlier]))
+        vectors = self.texts.encode_tokens(np.concatenate([tokens, earlier]))
         turn = np.asarray(arrays["turn"]).reshape(batch).astype(np.int64)
         shape = (batch, self._turn_limit, self._slate_size)
         slates = np.asarray(arrays["slates"]).reshape(shape).astype(np.int64)

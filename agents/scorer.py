@@ -19,9 +19,8 @@ from instructrec.agents.features import ItemFeatures
 MARKS = 3
 """Kinds of marks an item can bear: in the visible past, clicked this session, shown this session."""
 
-
 _FAST = 4.0
-"""How many times faster than other parameters the logarithms of the start's weights move."""
+"""How many times faster than other parameters `growth` and `marks_growth` move."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +64,8 @@ class ScorerInputs:
         shown: Fading mean of the features of shown items, [batch, width].
         last: Features of the numbers of the last slate's items, [batch, slate size, numbers width]; zeros at first.
         facts: Turn and click counts, [batch, FACTS].
-        marked: Item numbers that bear marks, int64 [batch, num_marked]; 0 where `mark_counts` is 0.
-        mark_counts: How often each mark kind applies, [batch, num_marked, MARKS].
+        marked: Item numbers that bear marks, int64 [batch, num_marked]; 0 where `mark_kinds` is 0.
+        mark_kinds: How often each mark kind applies, [batch, num_marked, MARKS].
     """
 
     text: Tensor

@@ -7,7 +7,6 @@ must hold. No list of synonyms is needed, and none is here.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,7 +21,7 @@ Names = Mapping[tuple[str, str], tuple[str, ...]]
 _WORD = re.compile(r"[^\W\d_][\w'-]{2,}")
 _FEWEST_ITEMS = 2
 _SIMILAR, _CLEARLY, _OFTENER = 0.3, 0.08, 1.3
-_MOST = 25
+_MOST, _MOST_WORDS = 25, 20_000
 _USED = "a {} movie"
 """Words are compared in use: "western" alone is a direction, "a western movie" is about cowboys."""
 
@@ -60,8 +59,8 @@ def _words_of(catalogue: Catalogue) -> tuple[list[str], list[list[int]]]:
     for item, text in enumerate(catalogue.texts):
         for word in set(_WORD.findall(text.lower())):
             items.setdefault(word, []).append(item)
-    counts = Counter({word: len(where) for word, where in items.items()})
-    words = sorted(word for word, count in counts.items() if count >= _FEWEST_ITEMS)
+    repeated = [word for word, where in items.items() if len(where) >= _FEWEST_ITEMS]
+    words = sorted(sorted(repeated, key=lambda word: -len(items[word]))[:_MOST_WORDS])
     return words, [items[word] for word in words]
 
 

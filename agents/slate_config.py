@@ -52,14 +52,14 @@ class SlatePPOConfig:
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
     reading_rate: float = 0.1
-    item_rate: float = 30.0
+    item_rate: float = 40.0
     clip: float = 0.2
     gamma: float = 0.5
     gae_lambda: float = 0.9
     attribute_future: bool = True
     shared_future: float = 0.0
     entropy: float = 0.015
-    anchor: float = 0.02
+    anchor: float = 0.03
     anchor_decay: float = 1.0
     target_kl: float | None = None
     value: float = 0.5

@@ -174,7 +174,8 @@ class SlatePPO(PPO):
         if self._last_obs is not None:
             runs.write_arrays(folder / "sessions.safetensors", self.world_env.snapshot())
         counts = {"steps": self.num_timesteps, "iteration": self.iteration, "updates": self._n_updates}
-        runs.write_json(folder / "state.json", counts | {"seed": self.seed, "config": runs.plain(self.config)})
+        mine = {"seed": self.seed, "config": runs.plain(self.config), "features": self._features.fingerprint}
+        runs.write_json(folder / "state.json", counts | mine)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Goes on where `save` was called, in this process or another.
@@ -185,7 +186,7 @@ class SlatePPO(PPO):
         """
         folder = _folder(path)
         counts = runs.read_json(folder / "state.json")
-        mine = {"seed": self.seed, "config": runs.plain(self.config)}
+        mine = {"seed": self.seed, "config": runs.plain(self.config), "features": self._features.fingerprint}
         for name, value in mine.items():
             if counts.get(name) != value:
                 raise ValueError(f"{folder} was saved with {name} {counts.get(name)}, this is {value}; use the same")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -100,10 +101,10 @@ class Wishes:
 
     weights: Mapping[str, npt.NDArray[np.float32]] = field(repr=False)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """A hash of the weights, hex."""
-        digest = hashlib.sha256()
+        """A hash of the weights and of how they are used, hex."""
+        digest = hashlib.sha256(b"wishes-1")
         for name, array in sorted(self.weights.items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -141,7 +142,7 @@ def fit_wishes(
         encoder: The language model.
         table: The items' attributes, [num_items, num_wishes].
         prompts: What to learn from.
-        steps: Gradient steps; if omitted, so many that each prompt is looked at some twenty times.
+        steps: Gradient steps; if omitted, so many that each prompt is looked at `_TIMES` times.
         batch: Prompts per step.
         learning_rate: Of AdamW; falls in a straight line.
         seed: Of the start and the order.
@@ -199,7 +200,7 @@ def _apart(table: Floats) -> Floats:
     centred = table - table.mean(axis=0, dtype=np.float64)
     spread, directions = np.linalg.eigh(centred.T @ centred / len(table))
     spread = np.sqrt(np.maximum(spread, 0))
-    turn: Floats = (directions / np.maximum(spread, _FAINT * spread.max())).T
+    turn: Floats = (directions / np.maximum(spread, max(_FAINT * spread.max(), 1e-9))).T
     return turn
 
 
@@ -207,7 +208,8 @@ def _states(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor]
     """Returns the token vectors of texts, float16 [num_texts, length, state_width], and how many tokens each has."""
     tokens = encoder.tokenize(texts)
     used = tokens != encoder.pad_id
-    lengths = np.maximum(tokens.shape[1] - used[:, ::-1].argmax(axis=1), 1)
+    used[:, 0] |= ~used.any(axis=1)
+    lengths = tokens.shape[1] - used[:, ::-1].argmax(axis=1)
     states = encoder.states(tokens)[:, : int(lengths.max())]
     return torch.from_numpy(states), torch.from_numpy(lengths)
 
@@ -233,7 +235,7 @@ def _main_directions(states: Tensor, lengths: Tensor, kept: int) -> tuple[Tensor
     spread, directions = spread.flip(0)[:kept].clamp_min(1e-12).sqrt(), directions.flip(1)[:, :kept]
     # The same directions on every platform's eigensolver, up to rounding.
     directions = directions * torch.where(directions.gather(0, directions.abs().argmax(0)[None]) < 0, -1.0, 1.0)
-    basis = directions / torch.maximum(spread, spread[kept // 4])
+    basis = directions / torch.maximum(spread, spread[kept // 4].clamp_min(1e-3 * float(spread[0])))
     return mean.float(), basis.float()
 
 
@@ -269,10 +271,19 @@ def wish_encoder(encoder: TextEncoder, wishes: Wishes | None) -> TextEncoder:
     Args:
         encoder: The language model and its cache.
         wishes: How to read token vectors; the same ones give the same encoder, so that its memory is shared.
+
+    Raises:
+        ValueError: If they were fitted with a language model of another width.
     """
     if wishes is None:
         return encoder
     known = _ENCODERS.setdefault(encoder, {})
     if wishes.fingerprint not in known:
+        width = len(wishes.weights["mean"])
+        if width != encoder.state_width:
+            raise ValueError(
+                f"these features were fitted with another language model: its tokens have vectors of {width} numbers, "
+                f"those of {encoder.fingerprint} have {encoder.state_width}; use the same model, or train again"
+            )
         known[wishes.fingerprint] = encoder.with_head(_Reading(wishes.reader()), wishes.fingerprint)
     return known[wishes.fingerprint]

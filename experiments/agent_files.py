@@ -75,9 +75,15 @@ def read_features(run: str | os.PathLike[str]) -> ItemFeatures:
     """
     path = Path(run) / FEATURES
     try:
-        features: ItemFeatures = _built(ItemFeatures, runs.read_arrays(path))
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        arrays = runs.read_arrays(path)
+        features: ItemFeatures = _built(ItemFeatures, arrays)
+        unknown = sorted(arrays.keys() - dict(_flat(features)).keys())
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise RunError(f"{path} is damaged, or of another version: it lacks {error}; train again") from error
+    if unknown:
+        raise RunError(
+            f"{path} is of another version: it has {', '.join(unknown[:3])}, which mean nothing here; train again"
+        )
     return features
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import ItemFeatures, world_features
-from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.arrays import Floats, Ints
 from instructrec.envs.worlds import WORLDS, make_world
@@ -20,7 +19,7 @@ from instructrec.experiments.progress import Narrator
 from instructrec.names import unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Policy
-from instructrec.sessions import Observation, Sessions, World, observe, start
+from instructrec.sessions import Observation, World
 
 UNTRAINED = ("random", "popularity", "bm25", "cosine", "parser")
 """Competitors that learn nothing."""
@@ -76,15 +75,7 @@ def features_for(world: World, encoder: TextEncoder, narrator: Narrator, *, prom
 
 def warm_reader(reader: SessionReader, world: World, narrator: Narrator, what: str) -> None:
     """Lets a reader meet everything that people may say in a world, so that nothing later waits for it."""
-    state = start(world, Sessions.first(0, 1))
-    one = observe(world, state)
-    ids = np.arange(len(world.population.texts.bank))
-    with narrator.task(what) as advance:
-        for begin in range(0, len(ids), 64):
-            some = ids[begin : begin + 64]
-            many = one.rows(np.zeros(len(some), np.int64)).saying(some)
-            reader.read(inputs_of(many, reader.encoder, memory=reader.memory))
-            advance(min((begin + 64) / len(ids), 1.0), f"{begin:,} of {len(ids):,} texts")
+    encode_all(reader.texts, world.population.texts.bank, narrator, what)
 
 
 def untrained(

@@ -13,7 +13,6 @@ from instructrec import runs
 from instructrec.experiments.compare import measure, sample
 from instructrec.experiments.competitors import (
     UNTRAINED,
-    encode_all,
     references,
     split_name,
     untrained,
@@ -62,7 +61,7 @@ class DemoSize:
 
     steps: int = 600_000
     stock_steps: int = 60_000
-    stock_seconds: float = 45.0
+    stock_seconds: float = 40.0
     supervised_steps: int = 100_000
     sessions: int = 600
     checkups: int = 8
@@ -114,8 +113,7 @@ def demo(
     training_world, world = world_of(world_id, {}, "train"), world_of(world_id, {}, split_name(final))
     ranker = load_run(out, config, world.catalogue).ranker
     assert isinstance(ranker, TimedRanker)
-    encode_all(ranker.reader.encoder, world.population.texts.bank, narrator, "Reading held-out phrasings")
-    warm_reader(ranker.reader, world, narrator, "Finding what they name")
+    warm_reader(ranker.reader, world, narrator, "Reading held-out phrasings")
     agents: dict[str, Competitor] = dict(untrained(UNTRAINED, world, lambda: ranker.reader.encoder))
     narrator.say("2 of 4: baselines that learn, on the same people.")
     learned = {

@@ -76,9 +76,9 @@ class TimedRanker(SlateRanker):
     """A trained network as a ranker whose reading of words can be timed apart."""
 
     def encode(self, observation: Observation) -> npt.NDArray[np.float32]:
-        """Returns the instructions' vectors, [batch, encoder width]: a part of what scoring does."""
-        encoder = self.reader.encoder
-        return encoder.encode_tokens(tokens_of(observation.texts, observation.instruction, encoder))
+        """Returns the instructions' vectors, wishes included, [batch, text width]: a part of what scoring does."""
+        tokens = tokens_of(observation.texts, observation.instruction, self.reader.encoder)
+        return self.reader.texts.encode_tokens(tokens)
 
 
 class SlatePPOTrainer:

@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 @pytest.fixture(scope="module")
 def about(films: Catalogue) -> dict[str, np.ndarray]:
     """What is asked for by prompts of a single part."""
-    return {plain(prompt.text): prompt.parts[0] for prompt in prompts_of(films, 8000) if len(prompt.parts) == 1}
+    return {plain(prompt.text): prompt.parts[0] for prompt in prompts_of(films, 20_000) if len(prompt.parts) == 1}
 
 
 @pytest.mark.parametrize(

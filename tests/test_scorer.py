@@ -78,11 +78,10 @@ def test_it_learns_to_avoid_what_a_similar_text_names(features, inputs):
     want[:, 0], want[0, 1], want[1, 1] = 1.0, 0.3, -0.3
     two = dataclasses.replace(inputs.rows(slice(0, 2)), text=want, earlier=torch.zeros(2, MEMORY, WIDTH))
     horror = torch.arange(ITEMS) % 2 == 1
-    sign = torch.tensor([[1.0], [-1.0]])
-    optimiser = torch.optim.Adam(scorer.actor_parameters(), lr=3e-3)
-    for _ in range(120):
-        scores = torch.log_softmax(scorer(two), dim=1)
-        loss = -(sign * (scores[:, horror].mean(1, keepdim=True) - scores[:, ~horror].mean(1, keepdim=True))).mean()
+    optimiser = torch.optim.Adam(scorer.actor_parameters(), lr=1e-2)
+    for _ in range(200):
+        chances = torch.softmax(scorer(two), dim=1)
+        loss = -torch.log(chances[0, horror].sum()) - torch.log(chances[1, ~horror].sum())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -166,7 +165,7 @@ def test_rows_do_not_disturb_each_other(features, inputs):
     with torch.no_grad():
         whole = scorer(inputs)
         alone = torch.cat([scorer(inputs.rows(slice(row, row + 1))) for row in range(BATCH)])
-    torch.testing.assert_close(whole, alone, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(whole, alone, atol=1e-4, rtol=1e-5)
 
 
 def test_candidates_have_the_scores_that_the_whole_catalogue_gives_them(features, inputs):

@@ -14,6 +14,7 @@ from instructrec.agents.sb3_worlds import sb3_vec_env
 from instructrec.agents.scorer import ScorerConfig, Values
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.candidates import RandomCandidates
+from instructrec.envs.movies import movies_world
 from instructrec.envs.tiny import myopic_value, optimal_value, tiny_world
 from instructrec.noise import Noise
 from instructrec.policies import Blank, greedy, log_prob_of_places
@@ -105,6 +106,21 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     one, same, other = weights(0), weights(0), weights(1)
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("candidates", [None, 500])
+def test_two_threads_repeat_themselves_on_movies(candidates):
+    """Threads that add up gradients in whatever order they come differ in the last bits, and soon in the first."""
+    world, config = movies_world(bank_size=400), SlatePPOConfig(prompts=0, candidates=candidates)
+
+    def weights():
+        model = SlatePPO.of(world, config, encoder="hashing", seed=0)
+        model.learn(4_096)
+        return model.policy.scorer.state_dict()
+
+    torch.set_num_threads(2)
+    one, same = weights(), weights()
+    assert all(torch.equal(one[name], same[name]) for name in one)
 
 
 def test_luck_in_between_does_not_change_what_is_learned():
