@@ -119,7 +119,7 @@ class _Part:
 
 
 def prompts_of(catalogue: Catalogue, number: int = 8000, *, names: Names | None = None, seed: int = 0) -> list[Prompt]:
-    """Returns prompts about the catalogue's attributes, a third of them following on from what was said before.
+    """Returns prompts about the catalogue's attributes, three in ten of them going on from what was said before.
 
     Args:
         catalogue: The items.

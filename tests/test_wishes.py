@@ -90,7 +90,7 @@ def test_the_hashing_encoder_learns_the_words_it_has_seen(films) -> None:
     assert wanted(read, films, "I want a western film", "Western") > 0.3 + wanted(read, films, "no western", "Western")
 
 
-def test_the_same_prompts_give_the_same_weights_whatever_the_threads(films) -> None:
+def test_the_same_prompts_give_the_same_weights_whatever_was_drawn_before(films) -> None:
     encoder, table = load_encoder("hashing"), item_features(films).table[:, :4]
     prompts = prompts_of(films, 100)
     one = fit_wishes(encoder, table, prompts, steps=5)
