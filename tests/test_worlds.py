@@ -81,3 +81,9 @@ def test_a_world_that_is_made_takes_no_settings():
         RecEnv(tiny_world(), turn_limit=3)
     with pytest.raises(TypeError, match="expected a World or the name of one, got int"):
         RecEnv(3)
+
+
+@pytest.mark.parametrize("typed", ["moveis", "Movies", "instructrec/movies-v0", "instructrec/Movis-v0"])
+def test_a_misspelt_world_is_told_the_nearest_however_much_of_its_name_was_typed(typed):
+    with pytest.raises(ValueError, match="did you mean 'instructrec/Movies-v0'"):
+        make_world(typed)
