@@ -13,77 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from instructrec.agents import wordings as say
 from instructrec.agents.similar_words import Names
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue, Column
-
-NOUNS = ("film", "films", "movie", "movies", "one", "ones", "title", "titles", "flick", "pictures", "stuff", "thing")
-CARRIERS = (
-    *("{}", "{}", "{}", "I want {}", "I'd like {}", "show me {}", "can you find {}", "looking for {}", "{} please"),
-    *("recommend {}", "something like {}", "how about {}", "give me {}", "do you have {}", "I feel like {}", "any {}"),
-    *("let's watch {}", "find me {}", "in the mood for {}", "what about {}", "we want to see {}", "suggest {}"),
-    *("{} would be great", "{}, thanks", "maybe {}", "hello, {}", "tonight I need {}", "what are {}", "list {}"),
-    *("which {} do you know", "put on {}", "I'm after {}", "got {}", "search for {}", "it should be {}", "only {}"),
-    *("are there {}", "tell me {}", "I said {}", "again: {}"),
-)
-WITH = (
-    *("with {}", "with some {}", "full of {}", "with lots of {}", "about {}", "that is {}", "which are {}"),
-    *("in the {} genre", "of the {} kind", "for {}", "with plenty of {}", "with a lot of {}", "set in {}", "to {}"),
-    *("that makes me {}", "with a {}", "about a {}", "like {}", "where there is {}", "having {}"),
-)
-WITHOUT = (
-    *("no {}", "not {}", "without {}", "without any {}", "except {}", "other than {}", "but not {}", "but no {}"),
-    *("anything but {}", "apart from {}", "nothing {}", "no more {}", "avoid {}", "leave out {}", "skip {}"),
-    *("I hate {}", "I don't like {}", "I don't want {}", "that isn't {}", "not too {}", "never {}", "minus {}"),
-    *("excluding {}", "and no {}", "that are not {}", "free of {}", "rather not {}", "please no {}", "enough {}"),
-    *("don't show me {}", "tired of {}", "instead of {}", "but nothing {}", "aside from {}", "I can't stand {}"),
-    *("nothing with {}", "none with {}", "that doesn't have {}", "hold the {}", "no interest in {}", "rule out {}"),
-    *("not a fan of {}", "fed up with {}", "I can do without {}", "stop showing me {}", "not keen on {}", "drop {}"),
-    *("keep away from {}", "had enough of {}", "none of that {}", "{} is out", "rather than {}", "far from {}"),
-)
-FROM = (
-    *("from {} on", "since {}", "{} or later", "not before {}", "from {} onwards", "starting in {}", "{} and after"),
-    *("{} or newer", "no older than {}", "at least from {}", "made in {} or later", "nothing before {}", "{} and up"),
-    *("nothing older than {}", "not older than {}", "released since {}", "beginning with {}", "from {} to now"),
-)
-AFTER = ("after {}", "post {}", "post-{}", "newer than {}", "made after {}", "more recent than {}", "later than {}")
-UNTIL = (
-    *("until {}", "up to {}", "{} or earlier", "not after {}", "{} and before", "no newer than {}", "{} or older"),
-    *("at most from {}", "made in {} or before", "nothing after {}", "nothing newer than {}", "no later than {}"),
-    *("released by {}", "as late as {}", "not newer than {}", "none from after {}"),
-)
-BEFORE = ("before {}", "pre {}", "pre-{}", "older than {}", "made before {}", "earlier than {}", "prior to {}")
-BETWEEN = (
-    *("between {} and {}", "from {} to {}", "{} to {}", "{}-{}", "from {} until {}", "{} - {}", "from {} through {}"),
-    *("made between {} and {}", "not before {} and not after {}", "anywhere from {} to {}", "released {} to {}"),
-)
-IN = ("from {}", "made in {}", "of {}", "{}", "in {}", "released in {}", "that came out in {}")
-DECADE = (
-    *("{}s", "the {}s", "from the {}s", "made in the {}s", "{}'s", "of the {}s", "in the {}s", "the {}'s"),
-    *("released in the {}s", "only the {}s"),
-)
-LAST = ("from the last {}", "of the past {}", "released in the last {}", "made in the past {}", "not older than {}")
-RECENT = ("recent", "new", "newest", "latest", "modern", "most recent", "very new")
-NEWER = ("newer", "more recent", "later")
-OLD = ("old", "oldest", "early", "earliest", "very old", "long ago")
-OLDER = ("older", "earlier", "less recent", "less modern")
-HIGH = ("high {}", "a high {}", "very high {}", "highest {}", "the best {}", "top {}", "great {}", "more {}", "good {}")
-LOW = ("low {}", "a low {}", "very low {}", "lowest {}", "the least {}", "little {}", "less {}", "the smallest {}")
-THAN = ("{words} than the {place} one", "like the {place} one but {words}", "the {place} one, only {words}")
-THAN_NUMBER = ("{words} than number {place}", "like number {place} but {words}", "number {place}, only {words}")
-MORE_AND_LESS = (("higher {}", "more {}", "better {}"), ("lower {}", "less {}", "worse {}"))
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "last")
-ADDING = (
-    *("also {}", "and {}", "but {}", "{} too", "one more thing: {}", "{}, otherwise fine", "the same but {}", "oh, {}"),
-    *("I forgot: {}", "the same, {}", "fine, but {}", "these, but {}", "almost, but {}", "besides, {}", "only {}"),
-)
-NEUTRAL = (
-    *("more", "more please", "go on", "next", "another one", "anything", "show me more", "more like these", "again"),
-    *("what else", "keep going", "continue", "some more", "other ones", "what do you have", "next page", "a few more"),
-    *("anything else", "ok", "hmm", "something else", "more of the same", "any others", "and then", "other options"),
-    *("further suggestions", "a different one", "keep them coming"),
-)
-IDLE = ("a film", "a movie", "something good", "surprise me", "what do you suggest", "hello", "you choose", "whatever")
 
 _TENS = {20: "twenties", 30: "thirties", 40: "forties", 50: "fifties", 60: "sixties", 70: "seventies", 80: "eighties"}
 _TENS[90] = "nineties"
@@ -174,22 +107,22 @@ class _Words:
         kind = self._rng.random()
         if kind < 0.05:
             follows = self._chance(0.8)
-            return Prompt(self._styled(self._pick(NEUTRAL if follows else IDLE)), (), follows)
+            return Prompt(self._styled(self._pick(say.NEUTRAL if follows else say.IDLE)), (), follows)
         if kind < 0.13 and self._numbers:
             return self._critique()
         if kind < 0.3:
             part = self._part()
-            noun = f" {self._pick(NOUNS)}" if part.before and self._chance(0.5) else ""
-            return Prompt(self._styled(self._pick(ADDING).format(part.words + noun)), (part.items,), True)
+            noun = f" {self._pick(say.NOUNS)}" if part.before and self._chance(0.5) else ""
+            return Prompt(self._styled(self._pick(say.ADDING).format(part.words + noun)), (part.items,), True)
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
-        text = self._pick(CARRIERS).format(self._request(parts))
+        text = self._pick(say.CARRIERS).format(self._request(parts))
         return Prompt(self._styled(text), tuple(part.items for part in parts))
 
     def _request(self, parts: Sequence[_Part]) -> str:
         order = self._rng.permutation(len(parts))
         before = [parts[place].words for place in order if parts[place].before]
         after = [parts[place].words for place in order if not parts[place].before]
-        noun = self._pick(NOUNS)
+        noun = self._pick(say.NOUNS)
         if before:
             named = self._pick((" ", " ", ", ", " and ")).join(before)
             named = self._pick(("a ", "some ", "any ", "the ", "", "")) + named
@@ -206,16 +139,16 @@ class _Words:
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
         numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
         if _is_years(column):
-            words = self._pick(NEWER if up else OLDER)
+            words = self._pick(say.NEWER if up else say.OLDER)
         else:
-            words = self._pick(MORE_AND_LESS[0 if up else 1]).format(column.name)
+            words = self._pick(say.MORE_AND_LESS[0 if up else 1]).format(column.name)
         if self._chance(0.8):
-            text = self._pick(THAN).format(words=words, place=self._pick(ORDINALS))
+            text = self._pick(say.THAN).format(words=words, place=self._pick(say.ORDINALS))
         else:
-            text = self._pick(THAN_NUMBER).format(words=words, place=int(self._rng.integers(1, 11)))
+            text = self._pick(say.THAN_NUMBER).format(words=words, place=int(self._rng.integers(1, 11)))
         bound = np.nanquantile(numbers, _ALIKE if up else 1 - _ALIKE)
         return Prompt(
-            self._styled(self._pick(CARRIERS).format(text)), (numbers >= bound if up else numbers <= bound,), True
+            self._styled(self._pick(say.CARRIERS).format(text)), (numbers >= bound if up else numbers <= bound,), True
         )
 
     def _part(self) -> _Part:
@@ -229,19 +162,19 @@ class _Words:
         names = [self._name(column, column.values[place]) for place in dict.fromkeys(places)]
         has = self._has[column.name][:, list(dict.fromkeys(places))]
         either, both = np.asarray(has.any(axis=1)), np.asarray(has.all(axis=1))
-        two, noun = len(names) == 2, self._pick(NOUNS)
+        two, noun = len(names) == 2, self._pick(say.NOUNS)
         if self._chance(0.5):
             said = names[0]
             if two:
-                other = f" {self._pick(NOUNS)}" if self._chance(0.4) else ""
+                other = f" {self._pick(say.NOUNS)}" if self._chance(0.4) else ""
                 said = self._pick(("{} and {}", "{} or {}", "{} or {}", "{} nor {}", "{}, {}")).format(
                     names[0] + other, names[1]
                 )
             said = self._pick(("", "", "the ", "any ")) + said + (f" {noun}" if self._chance(0.4) else "")
-            return _Part(self._pick(WITHOUT).format(said), False, ~either)
+            return _Part(self._pick(say.WITHOUT).format(said), False, ~either)
         if not two:
             if self._chance(0.3):
-                return _Part(self._pick(WITH).format(names[0]), False, has[:, 0])
+                return _Part(self._pick(say.WITH).format(names[0]), False, has[:, 0])
             return _Part(names[0], True, has[:, 0])
         if self._chance(0.5):
             return _Part(self._pick(("{} or {}", "{}/{}", f"{{}} {noun} or {{}}")).format(*names), True, either)
@@ -256,8 +189,10 @@ class _Words:
     def _of_number(self, column: Column) -> _Part:
         numbers = column.numbers.astype(np.float64)
         if self._chance(0.6):
-            return _Part(self._pick(HIGH).format(column.name), False, numbers >= float(np.nanquantile(numbers, _TOP)))
-        return _Part(self._pick(LOW).format(column.name), False, numbers <= float(np.nanquantile(numbers, _BOTTOM)))
+            return _Part(
+                self._pick(say.HIGH).format(column.name), False, numbers >= float(np.nanquantile(numbers, _TOP))
+            )
+        return _Part(self._pick(say.LOW).format(column.name), False, numbers <= float(np.nanquantile(numbers, _BOTTOM)))
 
     def _of_years(self, column: Column) -> _Part:
         years = column.numbers.astype(np.float64)
@@ -266,10 +201,10 @@ class _Words:
             return self._bound(years)
         if kind < 0.6:
             low, high = sorted((self._year(years), self._year(years)))
-            return _Part(self._pick(BETWEEN).format(low, high), False, (years >= low) & (years <= high))
+            return _Part(self._pick(say.BETWEEN).format(low, high), False, (years >= low) & (years <= high))
         if kind < 0.73:
             year = self._year(years)
-            return _Part(self._pick(IN).format(year), False, years == year)
+            return _Part(self._pick(say.IN).format(year), False, years == year)
         if kind < 0.89:
             return self._decade(years)
         if kind < 0.93:
@@ -278,10 +213,10 @@ class _Words:
             if self._chance(0.3):
                 said = self._pick(list(_DECADES))
                 span = _DECADES[said]
-            return _Part(self._pick(LAST).format(said), False, years > np.nanmax(years) - span)
+            return _Part(self._pick(say.LAST).format(said), False, years > np.nanmax(years) - span)
         if self._chance(0.5):
-            return _Part(self._pick(RECENT), True, years >= float(np.nanquantile(years, 1 - _NEW)))
-        return _Part(self._pick(OLD), True, years <= float(np.nanquantile(years, _NEW)))
+            return _Part(self._pick(say.RECENT), True, years >= float(np.nanquantile(years, 1 - _NEW)))
+        return _Part(self._pick(say.OLD), True, years <= float(np.nanquantile(years, _NEW)))
 
     def _bound(self, years: Floats) -> _Part:
         year, side = self._year(years), int(self._rng.integers(4))
@@ -290,7 +225,7 @@ class _Words:
         if side in (0, 3) and year % 10 == 0 and self._chance(0.25):
             long = year >= 2000 or year % 100 == 0 or self._chance(0.5)
             said = f"the {year if long else year % 100}s"
-        return _Part(self._pick((FROM, AFTER, UNTIL, BEFORE)[side]).format(said), False, items)
+        return _Part(self._pick((say.FROM, say.AFTER, say.UNTIL, say.BEFORE)[side]).format(said), False, items)
 
     def _decade(self, years: Floats) -> _Part:
         first = self._year(years) // 10 * 10
@@ -303,7 +238,7 @@ class _Words:
         said = str(short) if first < 2000 and short and self._chance(0.5) else str(first)
         if self._chance(0.35):
             return _Part(self._pick(("{}s", "{}'s")).format(said), True, items)
-        return _Part(self._pick(DECADE).format(said), False, items)
+        return _Part(self._pick(say.DECADE).format(said), False, items)
 
     def _year(self, years: Floats) -> int:
         """Returns a year, half the time spread evenly over time and half as the items are."""

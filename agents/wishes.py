@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompts import Prompt
-from instructrec.arrays import Floats
+from instructrec.arrays import Floats, Ints
 
 _KEPT = 192
 """Directions kept of the token vectors."""
@@ -80,11 +80,11 @@ class WishReader(nn.Module):
 
     def read(self, tokens: Tensor, used: Tensor) -> Tensor:
         """Returns what `forward` does, from what `directions` gives."""
-        there = used[:, :, None].to(tokens.dtype)
-        hidden = functional.gelu(self.enter(self.dropout(tokens))) * there
+        there, tokens = used[:, :, None].to(tokens.dtype), self.dropout(tokens)
+        hidden = functional.gelu(self.enter(tokens)) * there
         for layer in self.around:
             hidden = hidden + functional.gelu(layer(hidden.transpose(1, 2)).transpose(1, 2)) * there
-        named = self.names(self.dropout(tokens)).unflatten(2, (_HEADS, self.num_wishes))
+        named = self.names(tokens).unflatten(2, (_HEADS, self.num_wishes))
         wishes = torch.einsum("blh,blhn->bn", self.wanted(hidden) * there, named)
         rest = (self.rest(hidden) * there).sum(dim=1)
         length = there.sum(dim=1).clamp_min(1)
@@ -156,12 +156,15 @@ def fit_wishes(
     if steps is None:
         steps = max(1, _TIMES * len(prompts) // batch)
     states, lengths = _states(encoder, [prompt.text for prompt in prompts])
-    parts, asks, share = _targets(prompts, len(table))
+    luck = torch.Generator().manual_seed(seed)
+    # In an order of their own, so that any items that lie together are a fair sample.
+    order = torch.randperm(len(table), generator=luck).numpy()
+    parts, terms = _targets(prompts, order)
     follows = torch.tensor([float(prompt.follows) for prompt in prompts])
     # Steps of a number go together; along directions that do not, learning is many times faster.
     turn = _apart(table)
-    attributes = torch.from_numpy(np.ascontiguousarray(table @ turn.T, np.float32))
-    luck = torch.Generator().manual_seed(seed)
+    attributes = torch.from_numpy(np.ascontiguousarray(table[order] @ turn.T, np.float32))
+    blocks = -(-len(table) // _ITEMS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         reader = WishReader(states.shape[2], table.shape[1], min(_KEPT, states.shape[2]))
@@ -174,11 +177,12 @@ def fit_wishes(
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = learning_rate * min(1, (step + 1) / 50) * (1 - step / steps)
             rows = torch.randint(len(prompts), (batch,), generator=luck)
-            items = torch.randint(len(table), (_ITEMS,), generator=luck)
+            block = int(torch.randint(blocks, (1,), generator=luck))
+            items = slice(block * len(table) // blocks, (block + 1) * len(table) // blocks)
             longest = int(lengths[rows].max())
             found = reader.read(tokens[rows, :longest], used[rows, :longest])
             scores = found[:, :-1] @ attributes[items].T
-            loss = _loss(scores, parts[rows][:, :, items], asks[rows], share[rows])
+            loss = _loss(scores, parts[:, :, items][rows], terms[rows])
             loss = loss + 0.1 * functional.binary_cross_entropy_with_logits(found[:, -1], 0.05 + 0.9 * follows[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -214,15 +218,30 @@ def _states(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor]
     return torch.from_numpy(states), torch.from_numpy(lengths)
 
 
-def _targets(prompts: Sequence[Prompt], num_items: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns which items parts are about, [num_prompts, most parts, num_items], which parts there are, and shares."""
+def _targets(prompts: Sequence[Prompt], order: Ints) -> tuple[Tensor, Tensor]:
+    """Returns which items parts are about, and how targets and weights are made of that.
+
+    Args:
+        prompts: What is asked.
+        order: Of the items, [num_items].
+
+    Returns:
+        [num_prompts, most parts, num_items], and [num_prompts, 2, 1 + most parts]: a constant and what each part that
+        is about an item adds, for targets and for weights. Items meant and not meant weigh the same.
+    """
     most = max(1, *(len(prompt.parts) for prompt in prompts))
-    about = np.zeros((len(prompts), most, num_items), np.bool_)
-    asks = np.zeros((len(prompts), most), np.bool_)
+    about = np.zeros((len(prompts), most, len(order)), np.bool_)
+    terms = np.zeros((len(prompts), 2, 1 + most), np.float32)
     for row, prompt in enumerate(prompts):
+        terms[row, 1, 0] = not prompt.parts
         for place, items in enumerate(prompt.parts):
-            about[row, place], asks[row, place] = items, True
-    return torch.from_numpy(about), torch.from_numpy(asks), torch.from_numpy(about.mean(axis=2, dtype=np.float32))
+            about[row, place] = items[order]
+            share = float(items.mean())
+            some = float(np.clip(share, _MOST_SURE, 1 - _MOST_SURE))
+            yes, no = 0.5 / some / len(prompt.parts), 0.5 / (1 - some) / len(prompt.parts)
+            terms[row, :, 0] += (-share, no)
+            terms[row, :, 1 + place] = (1, yes - no)
+    return torch.from_numpy(about), torch.from_numpy(terms)
 
 
 def _main_directions(states: Tensor, lengths: Tensor, kept: int) -> tuple[Tensor, Tensor]:
@@ -239,14 +258,9 @@ def _main_directions(states: Tensor, lengths: Tensor, kept: int) -> tuple[Tensor
     return mean.float(), basis.float()
 
 
-def _loss(scores: Tensor, about: Tensor, asks: Tensor, share: Tensor) -> Tensor:
-    """Squared distance of centred scores from the sum over parts, items meant and not meant weighing the same."""
-    there, share = asks[:, :, None], share[:, :, None]
-    some = share.clamp(_MOST_SURE, 1 - _MOST_SURE)
-    target = ((about.float() - share) * there).sum(dim=1)
-    weight = torch.where(about, 0.5 / some, 0.5 / (1 - some)) * there
-    weight = weight.sum(dim=1) / there.sum(dim=1).clamp_min(1)
-    weight = torch.where(there.any(dim=1), weight, 1.0)
+def _loss(scores: Tensor, about: Tensor, terms: Tensor) -> Tensor:
+    """Returns the weighted squared distance of centred scores from the sum over parts; see `_targets`."""
+    target, weight = torch.baddbmm(terms[:, :, :1], terms[:, :, 1:], about.to(terms.dtype)).unbind(1)
     centred = scores - scores.mean(dim=1, keepdim=True)
     return (weight * (centred - target) ** 2).mean()
 

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from instructrec.agents.prompts import IDLE, NEUTRAL, prompts_of
+from instructrec.agents.prompts import prompts_of
+from instructrec.agents.wordings import IDLE, NEUTRAL
 from instructrec.catalogue import Catalogue, Column
 from instructrec.envs.movies import movies_world
 

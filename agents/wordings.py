@@ -1,0 +1,205 @@
+"""The English that the agent puts its own prompts together from; see `instructrec.agents.prompts`.
+
+Common ways to ask for something and to turn something down, the more the better: a reader that has met many of them
+guesses the next one right more often. ``{}`` stands for what is asked for.
+"""
+
+from __future__ import annotations
+
+NOUNS = ("film", "films", "movie", "movies", "one", "ones", "title", "titles", "flick", "pictures", "stuff", "thing")
+CARRIERS = (
+    *("{}", "{}", "{}", "I want {}", "I'd like {}", "show me {}", "can you find {}", "looking for {}", "{} please"),
+    *("recommend {}", "something like {}", "how about {}", "give me {}", "do you have {}", "I feel like {}", "any {}"),
+    *("let's watch {}", "find me {}", "in the mood for {}", "what about {}", "we want to see {}", "suggest {}"),
+    *("{} would be great", "{}, thanks", "maybe {}", "hello, {}", "tonight I need {}", "what are {}", "list {}"),
+    *("which {} do you know", "put on {}", "I'm after {}", "got {}", "search for {}", "it should be {}", "only {}"),
+    *("are there {}", "tell me {}", "I said {}", "again: {}"),
+)
+WITH = (
+    *("with {}", "with some {}", "full of {}", "with lots of {}", "about {}", "that is {}", "which are {}"),
+    *("in the {} genre", "of the {} kind", "for {}", "with plenty of {}", "with a lot of {}", "set in {}", "to {}"),
+    *("that makes me {}", "with a {}", "about a {}", "like {}", "where there is {}", "having {}", "nothing but {}"),
+    *("only {}", "{} only", "I love {}", "I like {}", "I'm into {}", "a fan of {}", "I'm a fan of {}", "keen on {}"),
+    *("fond of {}", "in the mood for {}", "up for {}", "I feel like {}", "I want {}", "I need {}", "interested in {}"),
+    *("can't get enough of {}", "as long as it's {}", "provided it's {}", "if it is {}", "it must be {}"),
+    *(
+        "it has to be {}",
+        "it should be {}",
+        "make it {}",
+        "preferably {}",
+        "ideally {}",
+        "definitely {}",
+        "strictly {}",
+    ),
+    *("{} is a must", "{} is what I want", "{} is my thing", "include {}", "including {}", "keep the {}", "more {}"),
+    *(
+        "not without {}",
+        "heavy on the {}",
+        "show me {}",
+        "bring on {}",
+        "bring me {}",
+        "back to {}",
+        "nothing else than {}",
+    ),
+)
+WITHOUT = (
+    *("no {}", "not {}", "no {}", "not {}", "without {}", "without any {}", "with no {}", "none of the {}", "non {}"),
+    *("{}-free", "free of {}", "devoid of {}", "lacking {}", "minus {}", "minus the {}", "sans {}", "zero {}"),
+    *(
+        "except {}",
+        "except for {}",
+        "excepting {}",
+        "excluding {}",
+        "exclude {}",
+        "bar {}",
+        "barring {}",
+        "save for {}",
+    ),
+    *("other than {}", "apart from {}", "aside from {}", "outside of {}", "anything but {}", "everything but {}"),
+    *("all but {}", "anything except {}", "everything except {}", "anything other than {}", "whatever but {}"),
+    *("instead of {}", "rather than {}", "as opposed to {}", "far from {}", "the opposite of {}", "nothing like {}"),
+    *(
+        "but not {}",
+        "but no {}",
+        "and no {}",
+        "but nothing {}",
+        "just not {}",
+        "just no {}",
+        "only no {}",
+        "not too {}",
+    ),
+    *("nothing {}", "nothing with {}", "nothing about {}", "nothing too {}", "nothing that is {}", "none with {}"),
+    *("no more {}", "not another {}", "not one more {}", "enough {}", "enough of {}", "enough with the {}", "never {}"),
+    *("neither {}", "hardly any {}", "not even a little {}", "not a single {}", "no {} whatsoever", "no {} at all"),
+    *("that isn't {}", "that are not {}", "that's not {}", "which is not {}", "that doesn't have {}", "that has no {}"),
+    *("that lacks {}", "that doesn't contain {}", "that won't be {}", "which aren't {}", "that avoids {}"),
+    *("as long as it isn't {}", "as long as it's not {}", "so long as it has no {}", "provided it isn't {}"),
+    *(
+        "if it isn't {}",
+        "unless it's {}",
+        "it can't be {}",
+        "it must not be {}",
+        "it shouldn't be {}",
+        "don't make it {}",
+    ),
+    *("avoid {}", "avoiding {}", "skip {}", "skip the {}", "skipping {}", "drop {}", "drop the {}", "leave out {}"),
+    *(
+        "leave the {} out",
+        "leaving out {}",
+        "leave {} aside",
+        "omit {}",
+        "hold the {}",
+        "hold {}",
+        "remove {}",
+        "ditch {}",
+    ),
+    *("ditch the {}", "lose the {}", "cut {}", "cut out the {}", "cut the {}", "rule out {}", "filter out {}"),
+    *("weed out {}", "throw out {}", "take out {}", "take away the {}", "get rid of {}", "do away with {}", "scrap {}"),
+    *("forget {}", "forget about {}", "never mind {}", "spare me {}", "spare me the {}", "save me from {}", "ban {}"),
+    *("block {}", "hide {}", "hide all {}", "dismiss {}", "ignore {}", "reject {}", "refuse {}", "eliminate {}"),
+    *("keep away from {}", "stay away from {}", "steer clear of {}", "stay clear of {}", "keep {} out of it"),
+    *(
+        "keep {} away",
+        "keep out {}",
+        "pass on {}",
+        "easy on the {}",
+        "go without {}",
+        "stop showing me {}",
+        "stop with {}",
+    ),
+    *("stop the {}", "quit showing {}", "please no {}", "please not {}", "don't show me {}", "don't give me {}"),
+    *("don't include {}", "don't suggest {}", "don't bring {}", "do not recommend {}", "do not want {}"),
+    *(
+        "I hate {}",
+        "I dislike {}",
+        "I detest {}",
+        "I loathe {}",
+        "I don't like {}",
+        "I do not like {}",
+        "I don't want {}",
+    ),
+    *("I don't enjoy {}", "I never liked {}", "I don't care for {}", "I don't need {}", "I don't watch {}"),
+    *("I can't stand {}", "I can't bear {}", "I cannot take {}", "I can't handle {}", "I can do without {}"),
+    *("I could do without {}", "I'd rather not see {}", "I'd rather skip {}", "rather not {}", "preferably not {}"),
+    *(
+        "ideally not {}",
+        "I won't watch {}",
+        "I refuse to watch {}",
+        "I'm not into {}",
+        "not into {}",
+        "not a fan of {}",
+    ),
+    *(
+        "no fan of {}",
+        "not keen on {}",
+        "not fond of {}",
+        "not crazy about {}",
+        "not interested in {}",
+        "no interest in {}",
+    ),
+    *(
+        "not in the mood for {}",
+        "not up for {}",
+        "don't feel like {}",
+        "no desire for {}",
+        "no need for {}",
+        "no time for {}",
+    ),
+    *("no thanks to {}", "{}, no thanks", "{}? no", "no to {}", "tired of {}", "I'm tired of {}", "sick of {}"),
+    *("sick and tired of {}", "fed up with {}", "bored with {}", "bored of {}", "weary of {}", "had enough of {}"),
+    *(
+        "had my fill of {}",
+        "seen enough {}",
+        "seen too much {}",
+        "too much {}",
+        "too many {}",
+        "done with {}",
+        "over {}",
+    ),
+    *("afraid of {}", "allergic to {}", "{} is out", "{} is off the table", "{} is not for me", "{} isn't my thing"),
+    *("{} is a no", "{} is a no-go", "{} puts me off", "{} bores me", "{} won't do", "{} doesn't interest me"),
+    *("{} is not what I want", "{} not wanted", "{} not allowed", "none of that {}", "none of this {}", "against {}"),
+)
+FROM = (
+    *("from {} on", "since {}", "{} or later", "not before {}", "from {} onwards", "starting in {}", "{} and after"),
+    *("{} or newer", "no older than {}", "at least from {}", "made in {} or later", "nothing before {}", "{} and up"),
+    *("nothing older than {}", "not older than {}", "released since {}", "beginning with {}", "from {} to now"),
+)
+AFTER = ("after {}", "post {}", "post-{}", "newer than {}", "made after {}", "more recent than {}", "later than {}")
+UNTIL = (
+    *("until {}", "up to {}", "{} or earlier", "not after {}", "{} and before", "no newer than {}", "{} or older"),
+    *("at most from {}", "made in {} or before", "nothing after {}", "nothing newer than {}", "no later than {}"),
+    *("released by {}", "as late as {}", "not newer than {}", "none from after {}"),
+)
+BEFORE = ("before {}", "pre {}", "pre-{}", "older than {}", "made before {}", "earlier than {}", "prior to {}")
+BETWEEN = (
+    *("between {} and {}", "from {} to {}", "{} to {}", "{}-{}", "from {} until {}", "{} - {}", "from {} through {}"),
+    *("made between {} and {}", "not before {} and not after {}", "anywhere from {} to {}", "released {} to {}"),
+)
+IN = ("from {}", "made in {}", "of {}", "{}", "in {}", "released in {}", "that came out in {}")
+DECADE = (
+    *("{}s", "the {}s", "from the {}s", "made in the {}s", "{}'s", "of the {}s", "in the {}s", "the {}'s"),
+    *("released in the {}s", "only the {}s"),
+)
+LAST = ("from the last {}", "of the past {}", "released in the last {}", "made in the past {}", "not older than {}")
+RECENT = ("recent", "new", "newest", "latest", "modern", "most recent", "very new")
+NEWER = ("newer", "more recent", "later")
+OLD = ("old", "oldest", "early", "earliest", "very old", "long ago")
+OLDER = ("older", "earlier", "less recent", "less modern")
+HIGH = ("high {}", "a high {}", "very high {}", "highest {}", "the best {}", "top {}", "great {}", "more {}", "good {}")
+LOW = ("low {}", "a low {}", "very low {}", "lowest {}", "the least {}", "little {}", "less {}", "the smallest {}")
+THAN = ("{words} than the {place} one", "like the {place} one but {words}", "the {place} one, only {words}")
+THAN_NUMBER = ("{words} than number {place}", "like number {place} but {words}", "number {place}, only {words}")
+MORE_AND_LESS = (("higher {}", "more {}", "better {}"), ("lower {}", "less {}", "worse {}"))
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "last")
+ADDING = (
+    *("also {}", "and {}", "but {}", "{} too", "one more thing: {}", "{}, otherwise fine", "the same but {}", "oh, {}"),
+    *("I forgot: {}", "the same, {}", "fine, but {}", "these, but {}", "almost, but {}", "besides, {}", "only {}"),
+)
+NEUTRAL = (
+    *("more", "more please", "go on", "next", "another one", "anything", "show me more", "more like these", "again"),
+    *("what else", "keep going", "continue", "some more", "other ones", "what do you have", "next page", "a few more"),
+    *("anything else", "ok", "hmm", "something else", "more of the same", "any others", "and then", "other options"),
+    *("further suggestions", "a different one", "keep them coming"),
+)
+IDLE = ("a film", "a movie", "something good", "surprise me", "what do you suggest", "hello", "you choose", "whatever")
