@@ -221,7 +221,7 @@ def world_features(
     *,
     text_width: int = 48,
     sessions: int = 8192,
-    prompts: int = 8000,
+    prompts: int = 24_000,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ItemFeatures:

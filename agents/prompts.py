@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,9 @@ _TENS[90] = "nineties"
 _YEARS = {"two": 2, "three": 3, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40}
 _DECADES = {"decade": 10, "two decades": 20, "three decades": 30, "four decades": 40}
 _FEWEST = 20
+_WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
+_UNWANTED = (say.WITHOUT, say.WITHOUT, say.WITHOUT_TOO, say.REFUSING)
+_Option = TypeVar("_Option")
 _OTHER_WORD = 0.5
 _TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
 
@@ -51,7 +55,9 @@ class _Part:
     items: Bools
 
 
-def prompts_of(catalogue: Catalogue, number: int = 8000, *, names: Names | None = None, seed: int = 0) -> list[Prompt]:
+def prompts_of(
+    catalogue: Catalogue, number: int = 24_000, *, names: Names | None = None, seed: int = 0
+) -> list[Prompt]:
     """Returns prompts about the catalogue's attributes, three in ten of them going on from what was said before.
 
     Args:
@@ -77,7 +83,7 @@ def prompts_of(catalogue: Catalogue, number: int = 8000, *, names: Names | None 
 
 def enough_prompts(catalogue: Catalogue) -> int:
     """Returns from how many prompts on more of them say little that is new: some hundreds for each thing to name."""
-    return 400 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
+    return 800 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
 class _Words:
@@ -89,6 +95,7 @@ class _Words:
         self._numbers = [
             column for column in catalogue.columns.values() if not column.is_set and not np.isnan(column.numbers).all()
         ]
+        self._known: dict[bytes, Bools] = {}
         self._has = {column.name: column.indicators() > 0 for column in self._sets}
 
     @property
@@ -96,7 +103,7 @@ class _Words:
         """Whether the catalogue has any attribute to ask for."""
         return bool(self._sets or self._numbers)
 
-    def _pick(self, options: Sequence[str]) -> str:
+    def _pick(self, options: Sequence[_Option]) -> _Option:
         return options[int(self._rng.integers(len(options)))]
 
     def _chance(self, share: float) -> bool:
@@ -107,16 +114,21 @@ class _Words:
         kind = self._rng.random()
         if kind < 0.05:
             follows = self._chance(0.8)
-            return Prompt(self._styled(self._pick(say.NEUTRAL if follows else say.IDLE)), (), follows)
+            return self._said(self._pick(say.NEUTRAL if follows else say.IDLE), (), follows)
         if kind < 0.13 and self._numbers:
             return self._critique()
         if kind < 0.3:
             part = self._part()
             noun = f" {self._pick(say.NOUNS)}" if part.before and self._chance(0.5) else ""
-            return Prompt(self._styled(self._pick(say.ADDING).format(part.words + noun)), (part.items,), True)
+            return self._said(self._pick(say.ADDING).format(part.words + noun), [part.items], True)
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
         text = self._pick(say.CARRIERS).format(self._request(parts))
-        return Prompt(self._styled(text), tuple(part.items for part in parts))
+        return self._said(text, [part.items for part in parts], False)
+
+    def _said(self, text: str, parts: Sequence[Bools], follows: bool) -> Prompt:
+        """Returns a prompt; equal sets of items are one array, for there are many prompts and fewer sets."""
+        kept = tuple(self._known.setdefault(np.packbits(items).tobytes(), items) for items in parts)
+        return Prompt(self._styled(text), kept, follows)
 
     def _request(self, parts: Sequence[_Part]) -> str:
         order = self._rng.permutation(len(parts))
@@ -140,6 +152,9 @@ class _Words:
         numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
         if _is_years(column):
             words = self._pick(say.NEWER if up else say.OLDER)
+        elif column.name in say.CALLED and self._chance(_OTHER_WORD):
+            more = self._chance(0.6)
+            words = ("more " if more else "less ") + self._pick(say.CALLED[column.name][up != more])
         else:
             words = self._pick(say.MORE_AND_LESS[0 if up else 1]).format(column.name)
         if self._chance(0.8):
@@ -147,9 +162,8 @@ class _Words:
         else:
             text = self._pick(say.THAN_NUMBER).format(words=words, place=int(self._rng.integers(1, 11)))
         bound = np.nanquantile(numbers, _ALIKE if up else 1 - _ALIKE)
-        return Prompt(
-            self._styled(self._pick(say.CARRIERS).format(text)), (numbers >= bound if up else numbers <= bound,), True
-        )
+        items = numbers >= bound if up else numbers <= bound
+        return self._said(self._pick(say.CARRIERS).format(text), [items], True)
 
     def _part(self) -> _Part:
         if self._sets and (not self._numbers or self._chance(0.6)):
@@ -171,10 +185,10 @@ class _Words:
                     names[0] + other, names[1]
                 )
             said = self._pick(("", "", "the ", "any ")) + said + (f" {noun}" if self._chance(0.4) else "")
-            return _Part(self._pick(say.WITHOUT).format(said), False, ~either)
+            return _Part(self._pick(self._pick(_UNWANTED)).format(said), False, ~either)
         if not two:
-            if self._chance(0.3):
-                return _Part(self._pick(say.WITH).format(names[0]), False, has[:, 0])
+            if self._chance(0.4):
+                return _Part(self._pick(self._pick(_WANTED)).format(names[0]), False, has[:, 0])
             return _Part(names[0], True, has[:, 0])
         if self._chance(0.5):
             return _Part(self._pick(("{} or {}", "{}/{}", f"{{}} {noun} or {{}}")).format(*names), True, either)
@@ -187,12 +201,12 @@ class _Words:
         return value.lower().replace("-", " ") if self._chance(0.15) else value.lower()
 
     def _of_number(self, column: Column) -> _Part:
-        numbers = column.numbers.astype(np.float64)
-        if self._chance(0.6):
-            return _Part(
-                self._pick(say.HIGH).format(column.name), False, numbers >= float(np.nanquantile(numbers, _TOP))
-            )
-        return _Part(self._pick(say.LOW).format(column.name), False, numbers <= float(np.nanquantile(numbers, _BOTTOM)))
+        numbers, much = column.numbers.astype(np.float64), self._chance(0.6)
+        bound = float(np.nanquantile(numbers, _TOP if much else _BOTTOM))
+        items = numbers >= bound if much else numbers <= bound
+        if column.name in say.CALLED and self._chance(_OTHER_WORD):
+            return _Part(self._pick(say.CALLED[column.name][not much]), True, items)
+        return _Part(self._pick(say.HIGH if much else say.LOW).format(column.name), False, items)
 
     def _of_years(self, column: Column) -> _Part:
         years = column.numbers.astype(np.float64)

@@ -108,8 +108,10 @@ class Minibatch:
     Attributes:
         inputs: What the network saw.
         slates: What was drawn: places among the candidates, int64 [batch, slate_size].
-        candidates: Item numbers of each row's own candidates, int64 [batch, num_own], -1 where there are fewer.
+        candidates: Item numbers of each row's own candidates, int64 [batch, num_own]; none where all rows share them.
         candidate_marks: The marks they bear, int8 [batch, num_own, MARKS].
+        start_features: What the policy wanted at the start (see `Query`), [batch, width]; of no width where unneeded.
+        start_marks: The same of marks, [batch, MARKS].
         log_probs: Under the policy that drew, [batch, slate_size].
         shown: The slates' item numbers, int64 [batch, slate_size].
         clicked: What was clicked of them, [batch, slate_size].
@@ -122,6 +124,8 @@ class Minibatch:
     slates: Tensor
     candidates: Tensor
     candidate_marks: Tensor
+    start_features: Tensor
+    start_marks: Tensor
     log_probs: Tensor
     shown: Tensor
     clicked: Tensor
@@ -200,7 +204,7 @@ class SlateRolloutBuffer(RolloutBuffer):
         order = torch.randperm(self.pos * self.n_envs, generator=generator)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            chosen = {name: column[rows] for name, column in flat.items()}
+            chosen = {name: column.index_select(0, rows) for name, column in flat.items()}
             for name in _SMALL:
                 if name in chosen:
                     chosen[name] = chosen[name].to(_WIDE[name])

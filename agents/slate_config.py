@@ -37,8 +37,8 @@ class SlatePPOConfig:
         max_grad_norm: Gradients longer than this are shortened to it.
         temperature: Scores are divided by it before drawing.
         memory: How many earlier instructions are read.
-        candidates: How many items are ranked while training, drawn by similarity, past, popularity and chance; None
-            ranks the whole catalogue.
+        candidates: How many items are ranked while training, drawn anew for each iteration by what is asked for, past,
+            popularity and chance; None ranks the whole catalogue. Rankers always rank the whole catalogue.
         prompts: How many prompts about the catalogue's own names and numbers the agent learns to read from before
             anybody speaks; see `instructrec.agents.prompts`. 0 leaves it all to experience.
         scorer: The network.
@@ -66,6 +66,6 @@ class SlatePPOConfig:
     max_grad_norm: float = 0.5
     temperature: float = 1.0
     memory: int = 4
-    candidates: int | None = None
-    prompts: int = 8000
+    candidates: int | None = 1000
+    prompts: int = 24_000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)

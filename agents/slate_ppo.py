@@ -31,7 +31,7 @@ from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
 from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
-from instructrec.agents.scorer import ScorerInputs, SlateScorer, Values
+from instructrec.agents.scorer import Query, ScorerInputs, SlateScorer, Values
 from instructrec.agents.slate_config import SlatePPOConfig
 from instructrec.agents.slate_distribution import divergences, draw_slates, slate_terms
 from instructrec.agents.slate_policy import SlatePolicy, SlateRanker
@@ -104,7 +104,8 @@ class SlatePPO(PPO):
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
         self._draw: CandidateDraw | None = None
-        if settings.candidates is not None:
+        self._drawn: Candidates | None = None
+        if settings.candidates is not None and settings.candidates < reader.features.num_items:
             self._draw = CandidateDraw(reader.features, env.world.catalogue.popularity, settings.candidates)
         self._luck = torch.Generator()
         if not arguments.get("tensorboard_log") and not arguments.get("verbose"):
@@ -222,8 +223,7 @@ class SlatePPO(PPO):
         torch.manual_seed(int(words[0]))
         np.random.seed(int(words[1]))  # noqa: NPY002 - Stable-Baselines3 draws from the global generator.
         self._luck.manual_seed(int(words[2]))
-        if self._draw is not None:
-            self._draw.begin(np.random.default_rng(int(words[3])))
+        self._drawn, self._draw_luck = None, np.random.default_rng(int(words[3]))
 
     def _timed(self, name: str, since: float) -> float:
         now = time.perf_counter()
@@ -234,17 +234,20 @@ class SlatePPO(PPO):
         """Returns what may be ranked: the world's candidates, drawn ones, or None for the whole catalogue."""
         if "candidates" in observations:
             own = torch.from_numpy(observations["candidates"].astype(np.int64))
-            return Candidates(
-                torch.empty(0, dtype=torch.int64), own, marks_of(inputs, own, len(self.policy.scorer.table))
-            )
-        return None if self._draw is None else self._draw.draw(inputs)
+            return Candidates(own, marks_of(inputs, own, len(self.policy.scorer.table)))
+        if self._draw is not None and self._drawn is None:
+            self._drawn = self._draw.draw(inputs, self._draw_luck)
+        return self._drawn
 
-    def _scores(
-        self, scorer: SlateScorer, state: tuple[Tensor, Tensor], inputs: ScorerInputs, among: Candidates | None
-    ) -> Tensor:
-        query = scorer.query(state, inputs)
+    def _scores(self, scorer: SlateScorer, query: Query, inputs: ScorerInputs, among: Candidates | None) -> Tensor:
         scores = scorer.scores(query, inputs) if among is None else candidate_scores(scorer, query, inputs, among)
         return scores if self.policy.temperature == 1 else scores / self.policy.temperature
+
+    def _start_query(self, inputs: ScorerInputs) -> Query:
+        """Returns what the policy wanted at the start, which never changes; of no width where no anchor asks for it."""
+        if self._start is None:
+            return Query(torch.empty(inputs.batch, 0), torch.empty(inputs.batch, 0))
+        return self._start.query(self._start.state(inputs), inputs)
 
     def _values(self, scorer: SlateScorer, state: tuple[Tensor, Tensor], shown: Tensor, clicked: Tensor) -> Values:
         return scorer.values(state, shown, clicked) if self.config.attribute_future else scorer.values(state)
@@ -274,11 +277,12 @@ class SlatePPO(PPO):
                 among = self._candidates(inputs, observations)
                 state = scorer.state(inputs)
                 expected = scorer.values(state)
-                scores = self._scores(scorer, state, inputs, among)
+                scores = self._scores(scorer, scorer.query(state, inputs), inputs, among)
+                start = self._start_query(inputs)
                 clock = self._timed("score", clock)
                 places = draw_slates(scores, self.policy.action_dist.slate_size, self._luck)
                 log_probs = slate_terms(scores, places).log_probs
-                slates = places if among is None else among.items(places)
+                slates = places if among is None else among.at(places)
                 clock = self._timed("draw", clock)
             new_obs, _, dones, infos = env.step(slates.numpy())
             outcome = cast("WorldVecEnv", env).last_outcome
@@ -292,12 +296,14 @@ class SlatePPO(PPO):
             clicked = torch.from_numpy(outcome.reactions.clicked.copy())
             with torch.no_grad():
                 effects = self._values(scorer, state, slates, clicked).effects
-            own = torch.empty(env.num_envs, 0, dtype=torch.int64) if among is None else among.own
+            own = among if among is not None and among.marks is not None else _nothing(env.num_envs)
             buffer.store(
                 inputs,
                 slates=places,
-                candidates=own,
-                candidate_marks=own[:, :, None].to(torch.int8) if among is None else among.own_marks,
+                candidates=own.items,
+                candidate_marks=cast("Tensor", own.marks),
+                start_features=start.features,
+                start_marks=start.marks,
                 log_probs=log_probs,
                 item_rewards=torch.from_numpy(outcome.item_rewards),
                 expected_items=expected.items,
@@ -369,8 +375,8 @@ class SlatePPO(PPO):
     def _loss(self, batch: Minibatch, anchor: float) -> tuple[Tensor, dict[str, Tensor]]:
         scorer, inputs = self.policy.scorer, batch.inputs
         state = scorer.state(inputs)
-        among = self._among(batch)
-        scores = self._scores(scorer, state, inputs, among)
+        among = Candidates(batch.candidates, batch.candidate_marks) if batch.candidates.shape[1] else self._drawn
+        scores = self._scores(scorer, scorer.query(state, inputs), inputs, among)
         terms = slate_terms(scores, batch.slates)
         log_ratio, advantages = terms.log_probs - batch.log_probs, batch.advantages
         if self.config.credit == CreditBy.SLATE:
@@ -396,17 +402,12 @@ class SlatePPO(PPO):
         }
         if anchor > 0 and self._start is not None:
             with torch.no_grad():
-                there = self._scores(self._start, self._start.state(inputs), inputs, among)
+                start = Query(batch.start_features, batch.start_marks)
+                there = self._scores(self._start, start, inputs, among)
             divergence = divergences(scores, there, batch.slates).mean()
             loss = loss + anchor * divergence
             facts["anchor_kl"] = divergence
         return loss, {name: value.detach() for name, value in facts.items()}
-
-    def _among(self, batch: Minibatch) -> Candidates | None:
-        if not batch.candidates.shape[1]:
-            return None
-        shared = torch.empty(0, dtype=torch.int64) if self._draw is None else self._draw.shared
-        return Candidates(shared, batch.candidates, batch.candidate_marks)
 
     def _log(self, seen: dict[str, list[float]]) -> None:
         for name, values in seen.items():
@@ -425,6 +426,10 @@ class SlatePPO(PPO):
         for name, seconds in self.seconds.items():
             self.logger.record(f"time/{name}_seconds", seconds)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+
+def _nothing(rows: int) -> Candidates:
+    return Candidates(torch.empty(rows, 0, dtype=torch.int64), torch.empty(rows, 0, 0, dtype=torch.int8))
 
 
 def _folder(path: str | os.PathLike[str] | Any) -> Path:

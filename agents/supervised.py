@@ -164,7 +164,7 @@ def _click_loss(scorer: SlateScorer, reader: SessionReader, log: Log, rows: npt.
     inputs = reader.read({name: array[rows] for name, array in log.inputs.items()})
     items = torch.from_numpy(log.slates[rows].astype(np.int64))
     clicked = torch.from_numpy(log.clicked[rows].astype(np.float32))
-    among = Candidates(items[0, :0], items, marks_of(inputs, items, len(scorer.table)))
+    among = Candidates(items, marks_of(inputs, items, len(scorer.table)))
     scores = candidate_scores(scorer, scorer.query(scorer.state(inputs), inputs), inputs, among)
     return nn.functional.binary_cross_entropy_with_logits(scorer.click_odds(scores, clicked), clicked)
 

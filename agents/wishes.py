@@ -24,13 +24,13 @@ from torch.nn import functional
 
 from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompts import Prompt
-from instructrec.arrays import Floats, Ints
+from instructrec.arrays import Bools, Floats, Ints
 
 _KEPT = 192
 """Directions kept of the token vectors."""
 _WIDTH, _HEADS, _REACH = 96, 4, 5
 _DROPOUT = 0.1
-_TIMES = 22
+_TIMES = 12
 _ITEMS = 1024
 """Items looked at in a gradient step."""
 _FAINT = 0.03
@@ -84,8 +84,11 @@ class WishReader(nn.Module):
         hidden = functional.gelu(self.enter(tokens)) * there
         for layer in self.around:
             hidden = hidden + functional.gelu(layer(hidden.transpose(1, 2)).transpose(1, 2)) * there
-        named = self.names(tokens).unflatten(2, (_HEADS, self.num_wishes))
-        wishes = torch.einsum("blh,blhn->bn", self.wanted(hidden) * there, named)
+        # What tokens name by how much each is wanted, summed over tokens; first the sum, as names are linear.
+        wanted = self.wanted(hidden) * there
+        names = self.names.weight.view(_HEADS, self.num_wishes, -1)
+        wishes = torch.einsum("bhk,hnk->bn", wanted.transpose(1, 2) @ tokens, names)
+        wishes = wishes + wanted.sum(dim=1) @ self.names.bias.view(_HEADS, self.num_wishes)
         rest = (self.rest(hidden) * there).sum(dim=1)
         length = there.sum(dim=1).clamp_min(1)
         return torch.cat([wishes + rest[:, :-1] / 4, rest[:, -1:] / length], dim=1)
@@ -159,7 +162,7 @@ def fit_wishes(
     luck = torch.Generator().manual_seed(seed)
     # In an order of their own, so that any items that lie together are a fair sample.
     order = torch.randperm(len(table), generator=luck).numpy()
-    parts, terms = _targets(prompts, order)
+    sets, parts, terms = _targets(prompts, order)
     follows = torch.tensor([float(prompt.follows) for prompt in prompts])
     # Steps of a number go together; along directions that do not, learning is many times faster.
     turn = _apart(table)
@@ -182,7 +185,7 @@ def fit_wishes(
             longest = int(lengths[rows].max())
             found = reader.read(tokens[rows, :longest], used[rows, :longest])
             scores = found[:, :-1] @ attributes[items].T
-            loss = _loss(scores, parts[:, :, items][rows], terms[rows])
+            loss = _loss(scores, sets[:, items][parts[rows]], terms[rows])
             loss = loss + 0.1 * functional.binary_cross_entropy_with_logits(found[:, -1], 0.05 + 0.9 * follows[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -218,7 +221,7 @@ def _states(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor]
     return torch.from_numpy(states), torch.from_numpy(lengths)
 
 
-def _targets(prompts: Sequence[Prompt], order: Ints) -> tuple[Tensor, Tensor]:
+def _targets(prompts: Sequence[Prompt], order: Ints) -> tuple[Tensor, Tensor, Tensor]:
     """Returns which items parts are about, and how targets and weights are made of that.
 
     Args:
@@ -226,22 +229,27 @@ def _targets(prompts: Sequence[Prompt], order: Ints) -> tuple[Tensor, Tensor]:
         order: Of the items, [num_items].
 
     Returns:
-        [num_prompts, most parts, num_items], and [num_prompts, 2, 1 + most parts]: a constant and what each part that
-        is about an item adds, for targets and for weights. Items meant and not meant weigh the same.
+        Distinct sets of items, [num_sets, num_items]; which of them the parts are about, [num_prompts, most parts]; and
+        [num_prompts, 2, 1 + most parts]: a constant and what each part that is about an item adds, for targets and for
+        weights. Items meant and not meant weigh the same.
     """
     most = max(1, *(len(prompt.parts) for prompt in prompts))
-    about = np.zeros((len(prompts), most, len(order)), np.bool_)
+    places: dict[bytes, int] = {}
+    sets: list[Bools] = [np.zeros(len(order), np.bool_)]
+    parts = np.zeros((len(prompts), most), np.int64)
     terms = np.zeros((len(prompts), 2, 1 + most), np.float32)
     for row, prompt in enumerate(prompts):
         terms[row, 1, 0] = not prompt.parts
         for place, items in enumerate(prompt.parts):
-            about[row, place] = items[order]
+            parts[row, place] = places.setdefault(np.packbits(items).tobytes(), len(sets))
+            if parts[row, place] == len(sets):
+                sets.append(items[order])
             share = float(items.mean())
             some = float(np.clip(share, _MOST_SURE, 1 - _MOST_SURE))
             yes, no = 0.5 / some / len(prompt.parts), 0.5 / (1 - some) / len(prompt.parts)
             terms[row, :, 0] += (-share, no)
             terms[row, :, 1 + place] = (1, yes - no)
-    return torch.from_numpy(about), torch.from_numpy(terms)
+    return torch.from_numpy(np.stack(sets)), torch.from_numpy(parts), torch.from_numpy(terms)
 
 
 def _main_directions(states: Tensor, lengths: Tensor, kept: int) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,8 @@ def test_prompts_are_about_the_items_they_name(films, about, pattern, meant) -> 
     found = 0
     for text, items in about.items():
         match = re.fullmatch(
-            rf"(?:(?:.* )?(?:something|anything|ones?|stuff|films?|movies?|titles?|thing),? )?{pattern}", text
+            rf"(?:(?:(?:an?|some|any|the) )?(?:something|anything|ones?|stuff|films?|movies?|titles?|thing),? )?{pattern}",
+            text,
         )
         if match:
             year = int(match.group(1)) if match.groups() else 0

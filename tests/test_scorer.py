@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from instructrec.agents.candidates import CandidateDraw, candidate_scores
+from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
 from instructrec.agents.features import item_features
 from instructrec.agents.scorer import FACTS, MARKS, ScorerConfig, ScorerInputs, SlateScorer
 from instructrec.agents.wishes import Wishes
@@ -169,22 +169,37 @@ def test_rows_do_not_disturb_each_other(features, inputs):
     torch.testing.assert_close(whole, alone, atol=1e-4, rtol=1e-5)
 
 
-def test_candidates_have_the_scores_that_the_whole_catalogue_gives_them(features, inputs):
+@pytest.mark.parametrize("own", [False, True])
+def test_candidates_have_the_scores_that_the_whole_catalogue_gives_them(features, inputs, own):
     scorer = scorer_of(features)
     torch.nn.init.normal_(scorer.head.weight, std=0.1)
     torch.nn.init.normal_(scorer.item_bias)
-    draw = CandidateDraw(features, np.arange(ITEMS, dtype=np.float32), 30)
-    draw.begin(np.random.default_rng(0))
-    candidates = draw.draw(inputs)
+    if own:
+        items = torch.stack([torch.randperm(ITEMS)[:30] for _ in range(BATCH)])
+        candidates = Candidates(items, marks_of(inputs, items, ITEMS))
+    else:
+        draw = CandidateDraw(features, np.arange(ITEMS, dtype=np.float32), 30)
+        candidates = draw.draw(inputs, np.random.default_rng(0))
+        items = candidates.items.expand(BATCH, -1)
     with torch.no_grad():
         query = scorer.query(scorer.state(inputs), inputs)
         found, whole = candidate_scores(scorer, query, inputs, candidates), scorer.scores(query, inputs)
-    items = torch.cat([candidates.shared.expand(BATCH, -1), candidates.own], dim=1)
-    assert (candidates.own >= 0).any()
-    for row in range(BATCH):
-        there = items[row] >= 0
-        assert len(set(items[row][there].tolist())) == there.sum(), "a candidate stands twice"
-        torch.testing.assert_close(found[row][there], whole[row][items[row][there]], atol=1e-4, rtol=1e-4)
-        assert (found[row][~there] < -9_000).all()
+    torch.testing.assert_close(found, whole.gather(1, items), atol=1e-4, rtol=1e-4)
     places = torch.arange(items.shape[1]).expand(BATCH, -1)
-    assert torch.equal(candidates.items(places), items)
+    assert torch.equal(candidates.at(places), items)
+
+
+def test_candidates_are_what_is_asked_for_what_suits_what_is_known_and_chance(features, inputs, monkeypatch):
+    popularity = np.arange(ITEMS, dtype=np.float32)
+    liked = torch.randn(BATCH, ITEMS, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(CandidateDraw, "_liked", lambda self, inputs: liked)
+    draw = CandidateDraw(features, popularity, 40)
+    one, other = (draw.draw(inputs, np.random.default_rng(seed)).items.tolist() for seed in (0, 1))
+    assert len(one) == len(set(one)) == len(set(other)) == 40
+    assert one == draw.draw(inputs, np.random.default_rng(0)).items.tolist() != other
+    asked = inputs.text.numpy() @ features.projection @ features.table[:, features.blocks["text"]].T
+    for drawn in (one, other):
+        assert set(drawn) >= set(asked.argmax(axis=1).tolist())
+        assert set(drawn) >= set(liked.argmax(dim=1).tolist())
+        assert set(drawn) >= set(range(ITEMS - 10, ITEMS))
+    assert len(CandidateDraw(features, popularity, ITEMS).draw(inputs, np.random.default_rng(0)).items) == ITEMS
