@@ -55,10 +55,8 @@ def test_prompts_are_about_the_items_they_name(films, about, pattern, meant) -> 
     comedy = films.column("genre").indicators()[:, films.column("genre").values.index("Comedy")] > 0
     found = 0
     for text, items in about.items():
-        match = re.fullmatch(
-            rf"(?:(?:(?:an?|some|any|the) )?(?:something|anything|ones?|stuff|films?|movies?|titles?|thing),? )?{pattern}",
-            text,
-        )
+        noun = r"(?:(?:an?|some|any|the) )?(?:something|anything|ones?|stuff|films?|movies?|titles?|thing),? "
+        match = re.fullmatch(rf"(?:{noun})?{pattern}", text)
         if match:
             year = int(match.group(1)) if match.groups() else 0
             np.testing.assert_array_equal(items, meant(comedy, films.column("year").numbers, year), err_msg=text)
