@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,10 @@ def configured(kind: type[Config], settings: Mapping[str, Any], prefix: str = ""
 
 
 def _converted(hint: Any, value: Any, name: str) -> Any:
+    if type(None) in get_args(hint):
+        if value is None or str(value).lower() == "none":
+            return None
+        (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
     if dataclasses.is_dataclass(hint):
         if isinstance(value, Mapping):
             return configured(hint, value, f"{name}.")  # type: ignore[arg-type]

@@ -87,6 +87,7 @@ def test_agents_names_everyone_who_is_compared(capsys: pytest.CaptureFixture[str
         (["train", "tiny", "--out", "x", "--set", "gama=1"], "did you mean 'gamma'"),
         (["train", "tiny", "--out", "x", "--set", "scorer.hiden=1"], "did you mean 'scorer.hidden'"),
         (["train", "tiny", "--out", "x", "--set", "epochs=many"], "'epochs' is a whole number"),
+        (["train", "tiny", "--out", "x", "--set", "candidates=many"], "'candidates' is a whole number"),
         (["train", "tiny", "--out", "x", "--set", "gamma"], "NAME=VALUE"),
         (["train", "tiny", "--out", "x", "--world-set", "slate_siz=3"], "did you mean 'slate_size'"),
         (["train", "tiny", "--out", "x", "--world-set", "split=test"], "is no setting of a run"),

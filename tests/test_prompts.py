@@ -56,7 +56,8 @@ def test_prompts_are_about_the_items_they_name(films, about, pattern, meant) -> 
     found = 0
     for text, items in about.items():
         noun = r"(?:(?:an?|some|any|the) )?(?:something|anything|ones?|stuff|films?|movies?|titles?|thing),? "
-        match = re.fullmatch(rf"(?:{noun})?{pattern}", text)
+        carrier = "(?:show me|give me|find me|looking for|recommend|suggest|list|got|put on|also|and|but|the same,) "
+        match = re.fullmatch(rf"(?:{carrier})?(?:{noun})?{pattern}", text)
         if match:
             year = int(match.group(1)) if match.groups() else 0
             np.testing.assert_array_equal(items, meant(comedy, films.column("year").numbers, year), err_msg=text)

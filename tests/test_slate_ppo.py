@@ -16,6 +16,7 @@ from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.candidates import RandomCandidates
 from instructrec.envs.movies import movies_world
 from instructrec.envs.tiny import myopic_value, optimal_value, tiny_world
+from instructrec.experiments.trainers import configured
 from instructrec.noise import Noise
 from instructrec.policies import Blank, greedy, log_prob_of_places
 from instructrec.sessions import Sessions, observe, start, step
@@ -164,6 +165,17 @@ def test_kept_log_probs_are_those_of_the_policy_that_drew():
             scores = fresh.policy.scorer(batch.inputs).numpy()
         wanted = log_prob_of_places(scores.astype(np.float64), batch.slates.numpy())
         np.testing.assert_allclose(batch.log_probs.numpy(), wanted, atol=1e-4)
+
+
+def test_as_many_candidates_as_items_are_the_whole_catalogue():
+    many, whole = (learner(dataclasses.replace(SMALL, candidates=candidates)).learn(512) for candidates in (1000, None))
+    for one, other in zip(many.policy.scorer.parameters(), whole.policy.scorer.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("value", ["none", "None", None])
+def test_a_setting_that_may_be_none_is_set_so_by_its_word(value):
+    assert configured(SlatePPOConfig, {"candidates": value}).candidates is None
 
 
 @pytest.mark.parametrize("candidates", [10, 16])
