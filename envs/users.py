@@ -83,7 +83,7 @@ class UserPopulation:
         self._fresh = self._philox.state
         user, first = self._begin(Sessions.first(0, 1), 0, _keys_alone(Sessions.first(0, 1), 0, None))
         self._num_predicates = num_predicates if num_predicates is not None else 0 if first.goal is None else 8
-        self._fingerprint = fingerprint or _fingerprint(make_user, type(user))
+        self._fingerprint = fingerprint or fingerprint_of(make_user, type(user))
 
     @property
     def texts(self) -> Texts:
@@ -406,7 +406,8 @@ def _resolved(said: Instruction, shown: Ints | None, catalogue: Catalogue, user:
     return tuple(goal)
 
 
-def _fingerprint(make_user: Callable[[], User], kind: type) -> str:
+def fingerprint_of(make_user: Callable[..., User], kind: type) -> str:
+    """Returns a hash of the code of what makes a user, its arguments, and the user's class."""
     parts: list[str] = []
     maker: Any = make_user
     while isinstance(maker, partial):

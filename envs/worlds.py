@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gymnasium.envs.registration import register, registry
 
+from instructrec.envs.populations import with_population
 from instructrec.names import unknown_name
 from instructrec.sessions import World
 
@@ -50,6 +51,8 @@ class WorldSpec:
 
 WORLDS: dict[str, WorldSpec] = {}
 """Every world, by name."""
+
+_OF_EVERY_WORLD = ("population", "population_settings")
 
 _BUILT_IN = (
     WorldSpec(
@@ -91,16 +94,20 @@ def register_worlds() -> None:
         register_world(spec)
 
 
-def make_world(name: str, **settings: Any) -> World:
+def make_world(
+    name: str, *, population: Any = None, population_settings: Mapping[str, Any] | None = None, **settings: Any
+) -> World:
     """Makes the world called ``name``.
 
     Args:
         name: One of `WORLDS`.
-        settings: What its builder takes.
+        population: Who comes there instead of the world's own people; see `instructrec.envs.populations`.
+        population_settings: What its maker takes besides.
+        settings: What the world's builder takes.
 
     Raises:
         ValueError: If there is no such world; the message suggests the nearest name.
-        TypeError: If the builder takes no such setting; the message suggests the nearest.
+        TypeError: If the builder takes no such setting; the message suggests the nearest. If the population is none.
     """
     if name not in WORLDS:
         raise ValueError(unknown_name("world", name, WORLDS))
@@ -108,8 +115,13 @@ def make_world(name: str, **settings: Any) -> World:
     known = spec.settings()
     for setting in settings:
         if setting not in known:
-            raise TypeError(unknown_name(f"setting of {name}", setting, known))
-    return spec.function()(**settings)
+            raise TypeError(unknown_name(f"setting of {name}", setting, [*known, *_OF_EVERY_WORLD]))
+    world = spec.function()(**settings)
+    if population is None:
+        if population_settings:
+            raise TypeError("population_settings are of a population given by name, place or class; none is given")
+        return world
+    return with_population(world, population, population_settings, split=str(settings.get("split", "train")))
 
 
 def as_world(world: World | str, settings: dict[str, Any]) -> World:

@@ -1,4 +1,4 @@
-"""The command line: ``instructrec demo``, ``train``, ``evaluate``, ``compare``, ``recommend``, ``worlds``, ``agents``.
+"""The command line: ``instructrec demo``, ``train``, ``evaluate``, ``compare``, ``recommend``, and lists.
 
 Results go to standard output, everything else to the error stream. A mistake of the person who types is one or two
 sentences and exit code 2; a bug is one sentence, exit code 1 and, with ``--debug``, its traceback.
@@ -114,6 +114,10 @@ class Train(Command):
     """Settings of the agent, such as learning_rate=3e-4 or scorer.width=64."""
     world_set: Settings = ()
     """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Trains."""
@@ -121,7 +125,7 @@ class Train(Command):
 
         plan = TrainPlan(
             world=world_name(self.world),
-            world_settings=settings(self.world_set),
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
             agent=self.agent,
             agent_settings=settings(self.set),
             seed=at_least(0, "seed", self.seed),
@@ -146,15 +150,23 @@ class Evaluate(Command):
     """The seed of the people met."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
+    population: str = ""
+    """The run's population, where it is code of yours (package.module:Name): no run folder may choose what is run."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Evaluates."""
         from instructrec.experiments.compare import evaluate_run
 
+        allow_imports(self.population)
         count = at_least(1, "people", self.people)
         return _comparison(
             evaluate_run(
-                self.folder, sessions=count, seed=at_least(0, "seed", self.seed), final=self.final, narrator=narrator
+                self.folder,
+                sessions=count,
+                seed=at_least(0, "seed", self.seed),
+                final=self.final,
+                population=self.population,
+                narrator=narrator,
             )
         )
 
@@ -181,6 +193,10 @@ class Compare(Command):
     """Read the test people and phrasings; without it, the validation ones."""
     world_set: Settings = ()
     """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Compares."""
@@ -190,7 +206,7 @@ class Compare(Command):
             world_name(self.world),
             [name.strip() for name in self.agents.split(",") if name.strip()],
             out=self.out,
-            world_settings=settings(self.world_set),
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
             steps=at_least(1, "steps", self.steps),
             encoder=self.encoder,
             sessions=at_least(1, "people", self.people),
@@ -234,6 +250,24 @@ class Worlds(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Populations(Command):
+    """List the populations that may come to a world."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Lists them."""
+        from instructrec.envs.populations import known_populations
+
+        specs = list(known_populations().values())
+        rows = [(spec.name, spec.summary) for spec in specs]
+        document = [
+            {"name": s.name, "reference": s.reference, "parameters": {n: repr(d) for n, d in s.parameters().items()}}
+            for s in specs
+        ]
+        text = _listing(rows) if rows else "None but the worlds' own people."
+        return Answer(document={"populations": document}, text=text + "\nYours: --population package.module:Name.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Agents(Command):
     """List the agents there are."""
 
@@ -253,6 +287,7 @@ COMMANDS = {
     "compare": Compare,
     "recommend": Recommend,
     "worlds": Worlds,
+    "populations": Populations,
     "agents": Agents,
 }
 
@@ -313,6 +348,27 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
             read = float(read) if isinstance(read, str) else read
         found[name] = read
     return found
+
+
+def world_settings(world_set: Sequence[str], population: str, population_set: Sequence[str]) -> dict[str, Any]:
+    """Returns a world's settings, and who comes there, as `instructrec.envs.make_world` takes them.
+
+    Raises:
+        UserError: If settings are given for no population.
+    """
+    found, others = settings(world_set), settings(population_set)
+    if others and not population:
+        raise UserError("--population-set is for the population that --population names; none is named")
+    if population:
+        allow_imports(population)
+        found |= {"population": population}
+    return found | ({"population_settings": others} if others else {})
+
+
+def allow_imports(place: str) -> None:
+    """Lets ``package.module:Name`` be found from the folder where the command was called, as Python itself does."""
+    if ":" in place and "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 def at_least(lowest: int, name: str, value: int) -> int:

@@ -180,7 +180,13 @@ def _trained(folder: str, world: World) -> tuple[Ranker, RunConfig]:
 
 
 def evaluate_run(
-    folder: str | os.PathLike[str], *, sessions: int, seed: int, final: bool, narrator: Narrator
+    folder: str | os.PathLike[str],
+    *,
+    sessions: int,
+    seed: int,
+    final: bool,
+    narrator: Narrator,
+    population: str = "",
 ) -> dict[str, Any]:
     """Measures a trained run beside random, its own blank text and the references.
 
@@ -190,12 +196,22 @@ def evaluate_run(
         seed: The sessions' seed.
         final: Whether to read the test split.
         narrator: Is told what is happening.
+        population: The place of the run's population, where it has one: code is imported only where the caller says so.
 
     Raises:
-        RunError: If it is not a run, or its world's catalogue is no longer what it was trained on.
+        RunError: If it is not a run, its world's catalogue is no longer what it was trained on, or its population is
+            at a place that ``population`` does not name.
     """
     config = RunConfig.read(folder)
     settings = dict(config.world_settings)
+    who = str(settings.get("population", ""))
+    if population and population != who:
+        raise RunError(f"the people of {folder} are {who or 'those of ' + config.world}, not {population}")
+    if ":" in who and population != who:
+        raise RunError(
+            f"the people of {folder} are code at {who!r}, which a run folder may not have imported by itself: if it is "
+            f"yours, add --population {who}"
+        )
     world = world_of(config.world, settings, split_name(final))
     ranker, _ = _trained(os.fspath(folder), world)
     agents: dict[str, Competitor] = {config.agent: ranker, f"{config.agent}_blank": Blank(ranker)}

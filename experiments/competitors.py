@@ -19,7 +19,7 @@ from instructrec.experiments.progress import Narrator
 from instructrec.names import unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Policy
-from instructrec.sessions import Observation, World
+from instructrec.sessions import Observation, Sessions, World, start
 
 UNTRAINED = ("random", "popularity", "bm25", "cosine", "parser")
 """Competitors that learn nothing."""
@@ -46,7 +46,7 @@ def world_of(name: str, settings: dict[str, Any], split: str) -> World:
     known = WORLDS[name].settings() if name in WORLDS else {}
     for key in ("split", "splits"):
         if key in known:
-            return make_world(name, **settings, **{key: split})
+            return make_world(name, **{**settings, key: split})
     return make_world(name, **settings)
 
 
@@ -117,11 +117,12 @@ def references(
 
 
 def _reference(name: str, world: World, make_training_world: Callable[[], World], narrator: Narrator) -> Competitor:
-    from instructrec.agents.references import GoalOracle, Oracle
+    from instructrec.agents.references import GoalOracle, Oracle, goals_of
 
     if name == "oracle":
         return Oracle(world.population)
     if name == "goal_oracle":
+        goals_of(start(world, Sessions.first(0, 1)))  # Raises where these people have none.
         return GoalOracle(world.catalogue)
     from instructrec.agents.informed import fit_informed
 

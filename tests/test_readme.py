@@ -29,7 +29,8 @@ def test_the_readme_shows_examples_and_commands() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.splitlines()[0])
-def test_every_example_runs(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_example_runs(example: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))  # As Python does where the README lies.
     code = compile(example, "README.md", "exec")
     if "runs/" in example:
         pytest.skip("needs a trained run; what it calls is tested beside its module")

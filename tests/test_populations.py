@@ -1,0 +1,219 @@
+"""Other people in a world: by name, by place, by class, by object; and what is said of those that are none."""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+from instructrec.envs import RecVectorEnv, make_world
+from instructrec.envs.populations import (
+    GROUP,
+    POPULATIONS,
+    PopulationSpec,
+    known_populations,
+    register_population,
+)
+from instructrec.envs.tiny import TinyPopulation
+from instructrec.experiments import cli
+from instructrec.protocols import Instruction, Reaction
+from instructrec.testing import check_population
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "own_users.py"
+TINY = "instructrec/Tiny-v0"
+
+
+class Picky:
+    """Clicks the first thing that is of its colour."""
+
+    def __init__(self, colour: str = "Red") -> None:
+        self.colour = colour
+
+    def arrive(self, rng: np.random.Generator) -> Instruction:
+        return Instruction(f"something {self.colour}")
+
+    def react(self, slate, rng: np.random.Generator) -> Reaction:
+        wanted = [place for place, title in enumerate(slate.titles) if self.colour in title]
+        return Reaction(clicked=tuple(wanted[:1]), left=not wanted)
+
+
+def crowd(catalogue, turn_limit, split, num_colours: int = 4):
+    """Makes a population; it is handed what it asks for."""
+    assert catalogue.num_items == 20
+    assert turn_limit == 6
+    return TinyPopulation(num_colours=num_colours, leave=0.5 if split == "train" else 0.25)
+
+
+BROKEN = object()
+
+
+def nothing() -> int:
+    return 3
+
+
+def needs_more(catalogue, seasons):
+    return TinyPopulation()
+
+
+PLACE = f"{__name__}:Picky"
+
+
+@pytest.fixture
+def example():
+    sys.path.insert(0, str(EXAMPLE.parent))
+    yield "own_users"
+    sys.path.remove(str(EXAMPLE.parent))
+    sys.modules.pop("own_users", None)
+
+
+def said(world) -> set[str]:
+    env = RecVectorEnv(world, 4)
+    observation, _ = env.reset(seed=0)
+    return set(env.world.population.texts.strings(observation["instruction"]))
+
+
+@pytest.mark.parametrize("who", [Picky, PLACE], ids=["class", "place"])
+def test_people_come_by_class_and_by_place(who):
+    world = make_world(TINY, population=who)
+    assert said(world) == {"something Red"}
+    assert world.slate_size == make_world(TINY).slate_size
+    blue = make_world(TINY, population=who, population_settings={"colour": "Blue"})
+    assert said(blue) == {"something Blue"}
+    assert len({world.fingerprint, blue.fingerprint, make_world(TINY).fingerprint}) == 3
+    assert world.fingerprint == make_world(TINY, population=who).fingerprint
+
+
+def test_a_maker_is_handed_what_it_asks_for():
+    assert make_world(TINY, population=crowd).population.leave == 0.5
+    world = make_world(TINY, population=f"{__name__}:crowd", population_settings={"num_colours": 3})
+    assert world.population.num_colours == 3
+
+
+def test_a_population_that_is_made_comes_as_it_is():
+    made = TinyPopulation(leave=0.75)
+    assert make_world(TINY, population=made).population is made
+    with pytest.raises(TypeError, match="made already and takes no settings, got leave"):
+        make_world(TINY, population=made, population_settings={"leave": 0.5})
+
+
+def test_gymnasium_takes_them_too():
+    env = gymnasium.make(TINY, population=Picky)
+    assert env.reset(seed=0)[0]["instruction"] == "something Red"
+    many = gymnasium.make_vec(TINY, 3, vectorization_mode="vector_entry_point", population=PLACE)
+    assert many.unwrapped.num_envs == 3
+
+
+def test_a_registered_population_has_a_name():
+    spec = PopulationSpec(name="picky", summary="Clicks its colour.", maker=PLACE)
+    register_population(spec)
+    try:
+        register_population(spec)
+        assert said(make_world(TINY, population="picky")) == {"something Red"}
+        assert spec.parameters() == {"colour": "Red"}
+        with pytest.raises(ValueError, match="there is already a population called 'picky'"):
+            register_population(PopulationSpec(name="picky", summary="Another.", maker=nothing))
+        with pytest.raises(ValueError, match="did you mean 'picky'"):
+            make_world(TINY, population="piky")
+    finally:
+        del POPULATIONS["picky"]
+    with pytest.raises(ValueError, match="has no colon"):
+        register_population(PopulationSpec(name="a:b", summary="No.", maker=nothing))
+
+
+def test_an_installed_package_brings_populations(tmp_path, monkeypatch):
+    meta = tmp_path / "brought-1.0.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text(f"[{GROUP}]\nstubborn = {PLACE}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    assert known_populations()["stubborn"].summary == "Brought by brought."
+    assert said(make_world(TINY, population="stubborn")) == {"something Red"}
+
+
+@pytest.mark.parametrize(
+    ("who", "settings", "error", "message"),
+    [
+        ("nobody", {}, ValueError, r"unknown population 'nobody'.*package\.module:Name"),
+        ("no_such_module:Name", {}, ValueError, "there is no module 'no_such_module' here"),
+        (":Name", {}, ValueError, r"a place is package\.module:Name, got ':Name'"),
+        (f"{__name__}:Pikcy", {}, ValueError, "did you mean 'Picky'"),
+        (f"{__name__}:BROKEN", {}, TypeError, "is of type object, expected a Population"),
+        (nothing, {}, TypeError, r"made an object of type int, which is neither a User \(arrive, react\)"),
+        (Picky, {"color": "Red"}, TypeError, "unknown setting of Picky 'color'; did you mean 'colour'"),
+        (Picky(), {}, TypeError, "give its class: every session has a user of its own"),
+        (needs_more, {}, TypeError, "needs_more needs seasons"),
+        (7, {}, TypeError, "is of type int, expected a Population"),
+    ],
+)
+def test_what_is_no_population_is_said_to_be_none(who, settings, error, message):
+    with pytest.raises(error, match=message):
+        make_world(TINY, population=who, population_settings=settings)
+
+
+def test_settings_of_nobody_are_refused():
+    with pytest.raises(TypeError, match="population_settings are of a population"):
+        make_world(TINY, population_settings={"colour": "Red"})
+    with pytest.raises(TypeError, match="did you mean 'population'"):
+        make_world(TINY, populaton=Picky)
+
+
+def test_a_module_that_fails_is_told_from_one_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "lacks_something.py").write_text("import no_such_library\n")
+    (tmp_path / "breaks_at_once.py").write_text("1 / 0\n")
+    with pytest.raises(ValueError, match="needs a module that is not installed: no_such_library"):
+        make_world(TINY, population="lacks_something:Name")
+    with pytest.raises(ValueError, match="importing breaks_at_once raised ZeroDivisionError"):
+        make_world(TINY, population="breaks_at_once:Name")
+
+
+def test_the_example_keeps_its_promises_and_runs(example):
+    assert 0 < runpy.run_path(str(EXAMPLE))["main"](turns=2) < 10
+    world = make_world("instructrec/Movies-v0", population="own_users:Crowd", population_settings={"year": 2010})
+    check_population(world.population, world.catalogue, slate_size=10, turns=4, batch=16, seed=3)
+
+
+def test_a_run_remembers_its_people_and_imports_them_only_when_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_people.py").write_text(
+        "from instructrec.protocols import Instruction, Reaction\n"
+        "class Fan:\n"
+        "    def __init__(self, colour='Red'):\n"
+        "        self.colour = colour\n"
+        "    def arrive(self, rng):\n"
+        "        return Instruction('something ' + self.colour)\n"
+        "    def react(self, slate, rng):\n"
+        "        return Reaction(clicked=tuple(i for i, t in enumerate(slate.titles) if self.colour in t)[:1])\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    people = ["--population", "my_people:Fan", "--population-set", "colour=Blue"]
+    train = ["train", TINY, "--out", "run", "--steps", "512", "--set", "encoder=hashing", "prompts=0", *people]
+    assert cli.run(train) == 0
+    assert cli.run(["evaluate", "run", "--people", "5"]) == 2
+    assert "add --population my_people:Fan" in " ".join(capsys.readouterr().err.split())
+    assert cli.run(["evaluate", "run", "--people", "5", "--population", "my_people:Other"]) == 2
+    # So little training does not pass the gates, but the people came.
+    assert cli.run(["evaluate", "run", "--people", "5", "--population", "my_people:Fan"]) == 1
+    assert "Gate failed" in capsys.readouterr().err
+    assert cli.run([*train, "--resume"]) == 0
+    assert cli.run([*train[:-1], "colour=Red", "--resume"]) == 2
+    assert cli.run(["compare", TINY, "--agents", "random", "--out", "x", "--population-set", "colour=Red"]) == 2
+    assert "none is named" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_command_lists_them(capsys):
+    spec = PopulationSpec(name="picky", summary="Clicks its colour.", reference="These tests.", maker=PLACE)
+    register_population(spec)
+    try:
+        assert cli.run(["populations", "--json"]) == 0
+    finally:
+        del POPULATIONS["picky"]
+    out = capsys.readouterr().out
+    assert '"populations"' in out
+    assert '"reference": "These tests."' in out
