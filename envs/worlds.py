@@ -14,7 +14,7 @@ from typing import Any
 
 from gymnasium.envs.registration import register, registry
 
-from instructrec.envs.populations import with_population
+from instructrec.envs.populations import PopulationSpec, register_population, with_population
 from instructrec.names import unknown_name
 from instructrec.sessions import World
 
@@ -67,6 +67,12 @@ _BUILT_IN = (
         summary="Users name a colour and must not be baited; the best possible return is known exactly.",
         builder="instructrec.envs.tiny:tiny_world",
     ),
+    WorldSpec(
+        name="instructrec/ChocKale-v0",
+        domain="stories",
+        summary="Mute users whom clickbait engages now and wears out later, as in RecSim; the optimum is known.",
+        builder="instructrec.envs.clickbait:clickbait_world",
+    ),
 )
 
 
@@ -89,9 +95,17 @@ def register_world(spec: WorldSpec) -> None:
 
 
 def register_worlds() -> None:
-    """Registers the worlds that come with the package; importing `instructrec.envs` does it."""
+    """Registers the worlds and populations that come with the package; importing `instructrec.envs` does it."""
     for spec in _BUILT_IN:
         register_world(spec)
+    register_population(
+        PopulationSpec(
+            name="clickbait",
+            summary="Clickbait engages them now and wears them out later.",
+            reference="Ie et al. (2019), RecSim, arXiv 1909.04847: long-term satisfaction (chocolate and kale).",
+            maker="instructrec.envs.clickbait:ClickbaitPopulation",
+        )
+    )
 
 
 def make_world(

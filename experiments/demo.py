@@ -69,7 +69,15 @@ class DemoSize:
 
 
 FULL = DemoSize()
-QUICK = DemoSize(steps=12_288, stock_steps=4_000, stock_seconds=10.0, supervised_steps=6_000, sessions=60, checkups=2)
+QUICK = DemoSize(
+    steps=12_288,
+    stock_steps=4_000,
+    stock_seconds=10.0,
+    supervised_steps=6_000,
+    sessions=60,
+    checkups=2,
+    agent_settings={"prompts": 3000},
+)
 
 
 def demo(

@@ -202,6 +202,11 @@ def check_reactions(reactions: Any, slate_size: int, batch: int) -> None:
     require(not (reactions.consumed & ~reactions.clicked).any(), "something was consumed that was not clicked")
     if reactions.examined is not None:
         require(not (reactions.clicked & ~reactions.examined).any(), "something was clicked that was not examined")
+    amount = reactions.engagement
+    if amount is not None:
+        check_matrix("engagement", amount, shape, "[batch, slate_size]")
+        require(bool((amount >= 0).all() and np.isfinite(amount).all()), "engagement must be 0 or more and finite")
+        require(not amount[~reactions.clicked].any(), "something engaged that was not clicked")
     for name in ("satisfaction", "trust"):
         value = getattr(reactions, name)
         if value is not None:

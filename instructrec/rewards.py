@@ -26,3 +26,26 @@ class EngagementReward:
         """Returns what each position earned, [batch, slate_size]."""
         points = self.click * reactions.clicked + self.consumption * reactions.consumed
         return points.astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmountReward:
+    """Points for how much people took in, where the population tells: ``Reactions.engagement``.
+
+    Attributes:
+        unit: Points for a unit of it.
+    """
+
+    unit: float = 1.0
+
+    def __call__(self, reactions: Reactions) -> npt.NDArray[np.float32]:
+        """Returns what each position earned, [batch, slate_size].
+
+        Raises:
+            ValueError: If the population does not tell.
+        """
+        if reactions.engagement is None:
+            raise ValueError(
+                "AmountReward counts how much people took in, and these tell only of clicks; use EngagementReward"
+            )
+        return np.asarray(self.unit * reactions.engagement, np.float32)

@@ -77,6 +77,8 @@ class Reactions:
         examined: Hidden from agents: which positions they looked at, [batch, slate_size], or None.
         satisfaction: Hidden from agents: 0 to 1, [batch], or None.
         trust: Hidden from agents: 0 to 1, [batch], or None.
+        engagement: How much of each item they took in, 0 or more and 0 where not clicked, float32 [batch, slate_size],
+            in the population's units; None where clicks say it all. Rewards may count it; observations do not show it.
     """
 
     clicked: Bools
@@ -86,6 +88,7 @@ class Reactions:
     examined: Bools | None = None
     satisfaction: Floats | None = None
     trust: Floats | None = None
+    engagement: Floats | None = None
 
 
 @dataclass(frozen=True)

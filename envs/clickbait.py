@@ -1,0 +1,241 @@
+"""Clickbait engages now and costs satisfaction later: RecSim's chocolate and kale, and the best that can be done there.
+
+An item's *clickbait score* c lies between 0 (kale) and 1 (chocolate). Everybody takes the first item of the slate, for
+
+    engagement = exp(N(s (c · choc + (1 - c) · kale), (c · choc_spread + (1 - c) · kale_spread)²)),
+
+where the satisfaction s = 1 / (1 + exp(-sensitivity · x)) hangs on the net positive exposure x, which nobody sees:
+
+    x' = memory · x - 2 (c - 1/2) + N(0, noise²).
+
+Nobody says what they want, and everybody stays for ``budget`` slates. What the best policy that sees x would earn is
+worked out by dynamic programming (`ClickbaitPopulation.optimum`).
+
+References:
+    Ie et al. (2019), RecSim: a configurable simulation platform for recommender systems, arXiv 1909.04847, section 5
+    (long-term satisfaction); the constants are those of its published environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from instructrec.arrays import Floats, Ints
+from instructrec.catalogue import Catalogue, Column
+from instructrec.names import unknown_name
+from instructrec.noise import Noise, Purpose
+from instructrec.rewards import AmountReward
+from instructrec.sessions import Instructions, Reactions, Sessions, World
+from instructrec.texts import Texts
+
+SAID = "recommend something"
+"""What everybody says, always."""
+
+_NODES, _GRID = 9, 401
+
+
+@dataclass(frozen=True)
+class ClickbaitState:
+    """Who these users are: ``exposure`` is the net positive exposure, float64 [batch]."""
+
+    exposure: npt.NDArray[np.float64]
+
+
+class ClickbaitPopulation:
+    """Users whom clickbait engages and wears out; the module says how.
+
+    Args:
+        catalogue: The items.
+        column: The numbers that are clickbait scores. Where they leave the range from 0 to 1, their ranks stand for
+            them; items without a number score 0.5.
+        budget: Slates until a user leaves, 1 or more.
+        memory: What is left of the exposure after a slate, 0 to below 1.
+        sensitivity: How strongly satisfaction hangs on exposure, per unit, 0 or more.
+        noise: Spread of the exposure's luck per slate, 0 or more.
+        choc: Mean log engagement with pure clickbait at a satisfaction of 1.
+        kale: The same without any.
+        choc_spread: Spread of log engagement with pure clickbait, 0 or more.
+        kale_spread: The same without any.
+
+    Raises:
+        ValueError: If a setting is out of range, or the column is missing or holds no numbers.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        column: str = "clickbait",
+        budget: int = 60,
+        memory: float = 0.7,
+        sensitivity: float = 0.01,
+        noise: float = 0.05,
+        choc: float = 5.0,
+        kale: float = 4.0,
+        choc_spread: float = 1.0,
+        kale_spread: float = 1.0,
+    ) -> None:
+        if budget < 1:
+            raise ValueError(f"budget must be at least 1 slate, got {budget}")
+        if not 0 <= memory < 1:
+            raise ValueError(f"memory must be from 0 to below 1, got {memory}")
+        amounts = {"sensitivity": sensitivity, "noise": noise, "choc_spread": choc_spread, "kale_spread": kale_spread}
+        for name, value in amounts.items():
+            if not 0 <= value < np.inf:
+                raise ValueError(f"{name} must be 0 or more, got {value}")
+        self.budget, self.memory, self.sensitivity, self.noise = budget, memory, sensitivity, noise
+        self.choc, self.kale, self.choc_spread, self.kale_spread = choc, kale, choc_spread, kale_spread
+        self.scores = _scores(catalogue, column)
+        """Every item's clickbait score, float64 [num_items]."""
+        self.texts = Texts([SAID])
+        """The one thing they say."""
+        constants = (budget, memory, sensitivity, noise, choc, kale, choc_spread, kale_spread)
+        parts = repr(("clickbait 1", column, constants)).encode() + self.scores.tobytes()
+        self.fingerprint = hashlib.sha256(parts).hexdigest()[:16]
+        """A hash of every setting and of the items' scores."""
+
+    def arrive(self, sessions: Sessions, noise: Noise) -> tuple[ClickbaitState, Instructions]:
+        """Returns users whose exposure is spread evenly over half of what it can become."""
+        exposure = (noise.uniform(Purpose.PERSON)[:, 0] - 0.5) * self._widest
+        return ClickbaitState(exposure), self._say(len(exposure))
+
+    def react(self, state: ClickbaitState, slates: Ints, noise: Noise) -> tuple[ClickbaitState, Reactions]:
+        """Returns how much of the first item everybody took in, and what that did to them."""
+        batch, scores = len(state.exposure), self.scores[slates[:, 0]]
+        satisfaction = self.satisfaction(state.exposure)
+        mean, spread = self._engagement(scores, satisfaction)
+        engagement = np.zeros(slates.shape, np.float32)
+        engagement[:, 0] = np.exp(mean + spread * _normal(noise, Purpose.CONSUMPTION))
+        exposure = self._next(state.exposure, scores) + self.noise * _normal(noise, Purpose.DRIFT)
+        clicked = np.zeros(slates.shape, np.bool_)
+        clicked[:, 0] = True
+        reactions = Reactions(
+            clicked,
+            clicked.copy(),
+            self._say(batch),
+            noise.turn + 1 >= self.budget,
+            engagement=engagement,
+            examined=clicked.copy(),
+            satisfaction=self.satisfaction(exposure).astype(np.float32),
+        )
+        return ClickbaitState(exposure), reactions
+
+    def past(self, state: ClickbaitState) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Returns nothing: these users have no past, shape [batch, 0]."""
+        shape = (len(state.exposure), 0)
+        return np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+
+    def satisfaction(self, exposure: Floats) -> npt.NDArray[np.float64]:
+        """Returns the satisfaction that goes with an exposure, 0 to 1."""
+        return np.asarray(1 / (1 + np.exp(-self.sensitivity * exposure)))
+
+    def optimum(self, slates: int | None = None) -> Optimum:
+        """Works out the best policy that sees the exposure, by backward induction over a grid of it.
+
+        Args:
+            slates: How many slates a session has; ``budget`` if omitted.
+        """
+        turns = self.budget if slates is None else min(slates, self.budget)
+        scores = np.unique(self.scores)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        weights = weights / weights.sum()
+        edge = 1 / (1 - self.memory) + 6 * self.noise / np.sqrt(1 - self.memory**2)
+        grid = np.linspace(-edge, edge, _GRID)
+        mean, spread = self._engagement(scores, self.satisfaction(grid)[:, None])
+        now = np.exp(mean + spread**2 / 2)
+        after = self._next(grid[:, None], scores)[:, :, None] + self.noise * nodes
+        value, best = np.zeros(_GRID), np.zeros((turns, _GRID), np.int64)
+        for turn in reversed(range(turns)):
+            worth = now + np.interp(after, grid, value) @ weights
+            best[turn], value = worth.argmax(axis=1), worth.max(axis=1)
+        start = np.linspace(-0.5, 0.5, 2001) * self._widest
+        return Optimum(float(np.interp(start, grid, value).mean()), grid, scores[best])
+
+    @property
+    def _widest(self) -> float:
+        return 1 / (1 - self.memory)
+
+    def _engagement(self, scores: Floats, satisfaction: Floats) -> tuple[Floats, Floats]:
+        """Returns mean and spread of log engagement."""
+        mean = satisfaction * (scores * self.choc + (1 - scores) * self.kale)
+        return mean, scores * self.choc_spread + (1 - scores) * self.kale_spread
+
+    def _next(self, exposure: Floats, scores: Floats) -> Floats:
+        return self.memory * exposure - 2 * (scores - 0.5)
+
+    def _say(self, batch: int) -> Instructions:
+        # Id 0 is the empty text.
+        return Instructions(np.ones(batch, np.int64))
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best that can be done with the exposure in sight.
+
+    Attributes:
+        value: Engagement of a session on average over those who arrive.
+        grid: Exposures, ascending, [num_exposures].
+        scores: The clickbait score to show first at each turn and exposure, [num_turns, num_exposures].
+    """
+
+    value: float
+    grid: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+
+
+def _scores(catalogue: Catalogue, column: str) -> npt.NDArray[np.float64]:
+    if column not in catalogue.columns:
+        raise ValueError(unknown_name("column of clickbait scores", column, catalogue.columns))
+    if catalogue.column(column).is_set:
+        raise ValueError(f"the column {column!r} holds words; clickbait scores are numbers from 0 to 1")
+    numbers = catalogue.column(column).numbers.astype(np.float64)
+    known = ~np.isnan(numbers)
+    scores = np.full(len(numbers), 0.5)
+    if ((numbers[known] < 0) | (numbers[known] > 1)).any():
+        ranks = np.unique(numbers[known], return_inverse=True)[1]
+        scores[known] = ranks / max(int(ranks.max()), 1)
+    else:
+        scores[known] = numbers[known]
+    return scores
+
+
+def _normal(noise: Noise, purpose: Purpose) -> npt.NDArray[np.float64]:
+    """Returns a standard normal draw per user, [batch] (Box and Muller 1958)."""
+    uniform = noise.uniform(purpose, 2)
+    return np.asarray(np.sqrt(-2 * np.log1p(-uniform[:, 0])) * np.cos(2 * np.pi * uniform[:, 1]))
+
+
+def clickbait_world(*, num_items: int = 20, slate_size: int = 3, turn_limit: int = 60, **constants: float) -> World:
+    """Builds RecSim's world of chocolate and kale: items with clickbait scores spread evenly from 0 to 1.
+
+    Args:
+        num_items: How many items.
+        slate_size: Items per slate; only the first matters.
+        turn_limit: Slates per session at most.
+        constants: Of `ClickbaitPopulation`.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+    if num_items < max(2, slate_size):
+        raise ValueError(f"num_items must be 2 or more and fill a slate of {slate_size}, got {num_items}")
+    scores = np.linspace(0, 1, num_items, dtype=np.float32)
+    catalogue = Catalogue(
+        columns={"clickbait": Column.numeric("clickbait", scores)},
+        titles=tuple(f"Story {item + 1}" for item in range(num_items)),
+        texts=tuple(f"a story with {score:.0%} clickbait" for score in scores),
+        item_ids=tuple(str(item + 1) for item in range(num_items)),
+        popularity=np.ones(num_items, np.float32),
+    )
+    return World(
+        name="instructrec/ChocKale-v0",
+        catalogue=catalogue,
+        population=ClickbaitPopulation(catalogue, **{"budget": turn_limit, **constants}),  # type: ignore[arg-type]
+        reward=AmountReward(),
+        slate_size=slate_size,
+        turn_limit=turn_limit,
+    )

@@ -1,0 +1,132 @@
+"""Chocolate and kale: engaging now, wearing later; the optimum is what its policy earns, and nothing earns more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from instructrec.arrays import Ints
+from instructrec.envs import make_world
+from instructrec.envs.clickbait import ClickbaitPopulation, Optimum, clickbait_world
+from instructrec.envs.movielens import shipped
+from instructrec.noise import Noise
+from instructrec.sessions import Sessions, World
+from instructrec.testing import check_population, check_world
+
+PEOPLE = 20_000
+
+
+def played(world: World, policy: object, people: int = PEOPLE) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what each session earned and how satisfied each was at the end, under a policy of turn and exposure."""
+    population, sessions = world.population, Sessions.first(5, people)
+    state, _ = population.arrive(sessions, Noise(sessions.keys, np.zeros(people, np.int32)))
+    earned = np.zeros(people)
+    for turn in range(world.turn_limit):
+        slates = np.zeros((people, world.slate_size), np.int32)
+        slates[:, 0] = policy(turn, state.exposure)
+        state, reactions = population.react(state, slates, Noise(sessions.keys, np.full(people, turn, np.int32)))
+        earned += world.reward(reactions).sum(axis=1)
+    return earned, reactions.satisfaction
+
+
+def always(item: int) -> object:
+    return lambda turn, exposure: np.full(len(exposure), item)
+
+
+def best(world: World, optimum: Optimum) -> object:
+    def policy(turn: int, exposure: np.ndarray) -> Ints:
+        place = np.clip(np.searchsorted(optimum.grid, exposure), 0, len(optimum.grid) - 1)
+        return np.abs(world.population.scores[None] - optimum.scores[turn][place][:, None]).argmin(axis=1)
+
+    return policy
+
+
+@pytest.mark.parametrize("sensitivity", [0.01, 0.3])
+def test_the_optimum_is_what_its_policy_earns_and_no_constant_slate_earns_more(sensitivity):
+    world = clickbait_world(turn_limit=12, sensitivity=sensitivity, choc_spread=0.4, kale_spread=0.4)
+    optimum = world.population.optimum()
+    earned, _ = played(world, best(world, optimum))
+    error = earned.std() / np.sqrt(PEOPLE)
+    assert earned.mean() == pytest.approx(optimum.value, abs=4 * error + 2e-3 * optimum.value)
+    for item in (0, 10, 19):
+        alone, _ = played(world, always(item))
+        assert alone.mean() < optimum.value + 4 * alone.std() / np.sqrt(PEOPLE)
+
+
+def test_where_exposure_hardly_matters_the_optimum_is_all_chocolate_and_known_in_closed_form():
+    world = clickbait_world(turn_limit=7, sensitivity=0.0)
+    optimum = world.population.optimum()
+    assert (optimum.scores == 1).all()
+    assert optimum.value == pytest.approx(7 * np.exp(0.5 * 5 + 0.5), rel=1e-9)
+
+
+def test_the_best_shows_kale_first_and_chocolate_last():
+    optimum = clickbait_world(sensitivity=0.3, turn_limit=20).population.optimum()
+    middle = len(optimum.grid) // 2
+    assert optimum.scores[-1, middle] == 1
+    assert optimum.scores[0, middle] == 0
+
+
+def test_clickbait_engages_now_and_lowers_satisfaction():
+    world = clickbait_world(turn_limit=15, sensitivity=0.3)
+    one_turn = clickbait_world(turn_limit=1, sensitivity=0.3)
+    kale, chocolate = 0, 19
+    assert played(one_turn, always(chocolate))[0].mean() > 1.5 * played(one_turn, always(kale))[0].mean()
+    happy, sad = played(world, always(kale))[1], played(world, always(chocolate))[1]
+    assert happy.mean() > 0.7
+    assert sad.mean() < 0.3
+
+
+def test_it_keeps_the_promises_of_a_world_and_a_population():
+    check_world(clickbait_world(turn_limit=6))
+    world = make_world("instructrec/ChocKale-v0")
+    check_population(lambda: ClickbaitPopulation(world.catalogue), world.catalogue, batch=16, seed=3)
+
+
+def test_users_leave_when_their_budget_is_spent():
+    population = clickbait_world(turn_limit=60, budget=2).population
+    sessions = Sessions.first(0, 3)
+    state, said = population.arrive(sessions, Noise(sessions.keys, np.zeros(3, np.int32)))
+    assert population.texts.strings(said.texts) == ["recommend something"] * 3
+    slates = np.zeros((3, 3), np.int32)
+    left = [
+        population.react(state, slates, Noise(sessions.keys, np.full(3, turn, np.int32)))[1].left for turn in (0, 1)
+    ]
+    assert not left[0].any()
+    assert left[1].all()
+
+
+def test_any_numbers_can_be_clickbait_scores():
+    films = shipped()[0]
+    population = ClickbaitPopulation(films, column="popularity")
+    assert population.scores.min() == 0
+    assert population.scores.max() == 1
+    order = np.argsort(films.column("popularity").numbers, kind="stable")
+    assert (np.diff(population.scores[order]) >= 0).all()
+    unrated = np.isnan(films.column("rating").numbers)
+    assert (ClickbaitPopulation(films, column="rating").scores[unrated] == 0.5).all()
+    world = make_world("instructrec/Movies-v0", population="clickbait", population_settings={"column": "popularity"})
+    assert world.population.fingerprint == population.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"budget": 0}, "budget must be at least 1"),
+        ({"memory": 1.0}, "memory must be from 0 to below 1"),
+        ({"sensitivity": -1.0}, "sensitivity must be 0 or more"),
+        ({"noise": float("nan")}, "noise must be 0 or more"),
+        ({"column": "clickbat"}, "did you mean 'clickbait'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    catalogue = clickbait_world().catalogue
+    with pytest.raises(ValueError, match=message):
+        ClickbaitPopulation(catalogue, **settings)
+
+
+def test_words_are_no_clickbait_scores():
+    with pytest.raises(ValueError, match="holds words"):
+        ClickbaitPopulation(shipped()[0], column="genre")
+    with pytest.raises(ValueError, match="fill a slate of 3, got 2"):
+        clickbait_world(num_items=2)
