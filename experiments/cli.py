@@ -7,6 +7,7 @@ sentences and exit code 2; a bug is one sentence, exit code 1 and, with ``--debu
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 import shlex
@@ -260,7 +261,11 @@ class Populations(Command):
         specs = list(known_populations().values())
         rows = [(spec.name, spec.summary) for spec in specs]
         document = [
-            {"name": s.name, "reference": s.reference, "parameters": {n: repr(d) for n, d in s.parameters().items()}}
+            {
+                "name": s.name,
+                "reference": s.reference,
+                "parameters": {n: _default(d) for n, d in s.parameters().items()},
+            }
             for s in specs
         ]
         text = _listing(rows) if rows else "None but the worlds' own people."
@@ -290,6 +295,13 @@ COMMANDS = {
     "populations": Populations,
     "agents": Agents,
 }
+
+
+def _default(value: Any) -> Any:
+    """Returns a parameter's default as JSON knows it: null where there is none, its ``repr`` where it is an object."""
+    if value is inspect.Parameter.empty:
+        return None
+    return value if isinstance(value, str | int | float | bool) else repr(value)
 
 
 def _comparison(results: Mapping[str, Any]) -> Answer:

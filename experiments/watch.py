@@ -104,8 +104,8 @@ class Watch(BaseCallback):
             }
             for name, values in parts.items():
                 self._components.setdefault(name, []).append(float(np.mean(values)))
-        words = f"return {self.curve[-1]['return']:.1f}" if self.curve else ""
-        self._advance(min(self.num_timesteps / self._steps, 1.0), words)
+        words = [f"return {value:.1f}" for value in self._latest_return().values()]
+        self._advance(min(self.num_timesteps / self._steps, 1.0), "".join(words))
         return True
 
     def _on_rollout_start(self) -> None:
@@ -146,6 +146,11 @@ class Watch(BaseCallback):
             runs.save_checkpoint(self._run, step, self._write)
             self._saved_at = time.monotonic()
 
+    def _latest_return(self) -> dict[str, float]:
+        """Returns the latest mean return of training sessions by its name; nothing while no session has ended yet."""
+        known = [row["return"] for row in self.curve if "return" in row]
+        return {"return": known[-1]} if known else {}
+
     def _sessions(self) -> dict[str, float]:
         """Returns means over the sessions that ended in this iteration."""
         statistics = getattr(self.training_env, "episode_statistics", None)
@@ -175,9 +180,11 @@ class Watch(BaseCallback):
         found = self._examiner.examine(self._ranker_of(self.model))
         self._events.scalars(step, found.values)
         self._events.latencies(step, found.milliseconds)
-        row = {"step": float(step), "return": self.curve[-1]["return"]} if self.curve else {"step": float(step)}
+        row = {"step": float(step), **self._latest_return()}
         row |= {name.rpartition("/")[2]: value for name, value in found.values.items()}
-        self.curve[-1:] = [row]
+        if self.curve and self.curve[-1]["step"] == step:
+            self.curve.pop()
+        self.curve.append(row)
 
     def _write(self, folder: Path) -> None:
         assert self._save is not None

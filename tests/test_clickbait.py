@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from instructrec import runs
 from instructrec.arrays import Ints
 from instructrec.envs import make_world
 from instructrec.envs.clickbait import ClickbaitPopulation, Optimum, clickbait_world
 from instructrec.envs.movielens import shipped
+from instructrec.experiments import cli
 from instructrec.noise import Noise
 from instructrec.sessions import Sessions, World
 from instructrec.testing import check_population, check_world
@@ -130,3 +132,14 @@ def test_words_are_no_clickbait_scores():
         ClickbaitPopulation(shipped()[0], column="genre")
     with pytest.raises(ValueError, match="fill a slate of 3, got 2"):
         clickbait_world(num_items=2)
+
+
+def test_training_bears_sessions_longer_than_an_iteration(tmp_path, capsys):
+    # Checkups come before the first session ends: the curve has no return yet.
+    settings = ["num_envs=16", "num_steps=4", "minibatch_size=32"]
+    command = ["train", "chockale", "--out", str(tmp_path / "run"), "--steps", "512"]
+    assert cli.run([*command, "--set", "encoder=hashing", "prompts=0", *settings]) == 0
+    curve = runs.read_json(runs.latest_checkpoint(tmp_path / "run").folder / "curve.json")["curve"]
+    assert any("return" not in row for row in curve)
+    steps = [row["step"] for row in curve]
+    assert steps == sorted(set(steps))
