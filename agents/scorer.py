@@ -36,7 +36,8 @@ class ScorerConfig:
             `instructrec.agents.wishes` reads it.
         start_popularity: Weight of log popularity at the start, per standard deviation.
         start_stars: Weight of a predicted star at the start, where ratings are known.
-        start_marks: Scores added at the start to items in the visible past, clicked, and shown this session.
+        start_marks: Scores added at the start to items in the visible past, clicked, and shown this session. Training
+            makes them larger or smaller but not another sign: set them to 0 where items are wanted again and again.
         item_bias: Whether each item has a learned score of its own.
     """
 

@@ -11,6 +11,9 @@ where the satisfaction s = 1 / (1 + exp(-sensitivity · x)) hangs on the net pos
 Nobody says what they want, and everybody stays for ``budget`` slates. What the best policy that sees x would earn is
 worked out by dynamic programming (`ClickbaitPopulation.optimum`).
 
+Items may be shown again here, while SlatePPO starts out sure that nobody wants an item twice: train it with
+``--set scorer.start_marks=[0,0,0]``.
+
 References:
     Ie et al. (2019), RecSim: a configurable simulation platform for recommender systems, arXiv 1909.04847, section 5
     (long-term satisfaction); the constants are those of its published environment.
