@@ -18,11 +18,12 @@ from typing import Any
 
 from instructrec.envs.users import fingerprint_of, population_of
 from instructrec.names import unknown_name
-from instructrec.sessions import World
+from instructrec.sessions import PlugInError, World
 
 GROUP = "instructrec.populations"
 """The entry point group under which packages bring populations."""
 
+_OF_POPULATIONS = ("past", "texts", "fingerprint")
 _OFFERED = ("catalogue", "slate_size", "turn_limit", "split")
 
 
@@ -101,6 +102,8 @@ def with_population(
         ValueError: If there is no such name or place; the message suggests the nearest.
         TypeError: If it is nothing of the kind, or its maker takes no such setting.
     """
+    if settings is not None and not isinstance(settings, Mapping):
+        raise TypeError(f"population_settings are names and values, such as {{'patience': 3}}, got {settings!r}")
     given = dict(settings or {})
     found, said = _found(population)
     if _is_population(found):
@@ -128,9 +131,17 @@ def with_population(
     }
     asked = inspect.signature(found).parameters
     make = partial(found, **{name: offer[name] for name in _OFFERED if name in asked and name not in given}, **given)
-    made = make()
+    try:
+        made = make()
+    except (TypeError, ValueError):
+        raise
+    except Exception as error:
+        raise PlugInError(f"making {said} raised {type(error).__name__}: {error}") from error
     if _is_population(made):
         return replace(world, population=made)
+    lacking = [name for name in _OF_POPULATIONS if not hasattr(made, name)]
+    if _is_user(made) and 0 < len(lacking) < len(_OF_POPULATIONS):
+        raise TypeError(f"{said} made a {type(made).__name__}, a Population that lacks {', '.join(lacking)}")
     if not _is_user(made):
         raise TypeError(
             f"{said} made an object of type {type(made).__name__}, which is neither a User (arrive, react) nor a "
@@ -154,7 +165,8 @@ def _found(population: Any) -> tuple[Any, str]:
         return _at(population), population
     known = known_populations()
     if population not in known:
-        place = "; one of your own is given as package.module:Name"
+        module, _, name = population.rpartition(".")
+        place = f"; one of your own is given as {module or 'package.module'}:{name if module else 'Name'}"
         raise ValueError(unknown_name("population", population, known) + place)
     return known[population].made_by(), population
 
@@ -180,7 +192,12 @@ def _at(place: str) -> Any:
         raise ValueError(f"{place}: importing {module_name} raised {type(error).__name__}: {error}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
-            public = [name for name in vars(found) if not name.startswith("_")]
+            here = getattr(found, "__name__", None)
+            public = [
+                name
+                for name, thing in vars(found).items()
+                if not name.startswith("_") and getattr(thing, "__module__", here) == here
+            ]
             raise ValueError(f"{place}: {unknown_name(f'name in {module_name}', part, public)}")
         found = getattr(found, part)
     return found
@@ -191,7 +208,7 @@ def _is_user(thing: Any) -> bool:
 
 
 def _is_population(thing: Any) -> bool:
-    return _is_user(thing) and all(hasattr(thing, name) for name in ("past", "texts", "fingerprint"))
+    return _is_user(thing) and all(hasattr(thing, name) for name in _OF_POPULATIONS)
 
 
 def _settings(maker: Callable[..., Any]) -> dict[str, Any]:

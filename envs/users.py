@@ -20,7 +20,7 @@ from instructrec.goals import Goals, Operator, Predicate, compile_goals
 from instructrec.noise import Noise, Purpose
 from instructrec.protocols import CandidateSource, Instruction, Reaction, Reward, Slate, User
 from instructrec.rewards import EngagementReward
-from instructrec.sessions import Instructions, Reactions, Sessions, World
+from instructrec.sessions import Instructions, PlugInError, Reactions, Sessions, World
 from instructrec.texts import Texts
 
 _SESSION = tuple[int, int, int]
@@ -70,6 +70,11 @@ class UserPopulation:
         keep: int,
         fingerprint: str | None,
     ) -> None:
+        if not callable(make_user):
+            raise TypeError(
+                f"expected a class, or a function that makes a new User, got an object of type "
+                f"{type(make_user).__name__}; every session has a user of its own"
+            )
         if min(slate_size, turn_limit, keep) < 1:
             raise ValueError(f"slate_size, turn_limit and keep are at least 1, got {slate_size}, {turn_limit}, {keep}")
         self._make_user, self._catalogue = make_user, catalogue
@@ -209,10 +214,10 @@ class UserPopulation:
             key = _keys_alone(state.sessions, row, past_turn)
             reaction = self._react(user, state.slates[row, past_turn], past_turn, key, state.sessions, row)
             if reaction.clicked != tuple(np.flatnonzero(state.clicked[row, past_turn])):
-                raise RuntimeError(_did_otherwise(user, "clicked", _where(state.sessions, row, past_turn)))
+                raise PlugInError(_did_otherwise(user, "clicked", _where(state.sessions, row, past_turn)))
             text = text if reaction.next is None else self._texts.ids([reaction.next.text])[0]
         if text != state.instruction[row]:
-            raise RuntimeError(_did_otherwise(user, "said", _where(state.sessions, row, turn)))
+            raise PlugInError(_did_otherwise(user, "said", _where(state.sessions, row, turn)))
         return _Living(user, seen)
 
     def _remember(self, session: _SESSION, living: _Living) -> None:
@@ -366,7 +371,7 @@ def _called(name: str, where: str, method: Callable[..., Any], *given: Any) -> A
     try:
         return method(*given)
     except Exception as error:
-        raise RuntimeError(f"{name} raised {type(error).__name__}: {error} ({where})") from error
+        raise PlugInError(f"{name} raised {type(error).__name__}: {error} ({where})") from error
 
 
 def _did_otherwise(user: User, did: str, where: str) -> str:

@@ -454,8 +454,13 @@ def run(arguments: Sequence[str]) -> int:
         narrator.say(f"instructrec: {_sentence(error)}")
         return 2
     except Exception as error:
+        from instructrec.sessions import PlugInError
+
         if debug:
             traceback.print_exc()
+        if isinstance(error, PlugInError):
+            narrator.say(f"instructrec: {_sentence(error)} (--debug shows where)")
+            return 2
         narrator.say(f"instructrec: this is a bug: {type(error).__name__}: {_sentence(error)} (--debug shows where)")
         return 1
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from instructrec.texts import Texts
 
 if TYPE_CHECKING:
     from instructrec.protocols import CandidateSource, Population, Reward
+
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,7 @@ def start(world: World, sessions: Sessions) -> SessionState:
     """Begins sessions: the users arrive and say their first instruction."""
     batch = len(sessions.lane)
     turn = np.zeros(batch, np.int32)
-    population, instructions = world.population.arrive(sessions, _noise(sessions, turn))
+    population, instructions = _asked(world.population, "arrive", Instructions, sessions, _noise(sessions, turn))
     past, ratings = world.population.past(population)
     return SessionState(
         sessions=sessions,
@@ -320,6 +323,33 @@ def check_slates(world: World, slates: Any, batch: int) -> npt.NDArray[np.int32]
     return array.astype(np.int32)
 
 
+class PlugInError(RuntimeError):
+    """Code that was plugged in failed: it is not a mistake of what runs it."""
+
+
+def _asked(population: Any, method: str, kind: type[_Answer], *given: Any) -> tuple[Any, _Answer]:
+    """Returns what a population's method returns, a state and an answer of a kind."""
+    name = f"{type(population).__name__}.{method}"
+    try:
+        found = getattr(population, method)(*given)
+    except (LookupError, ArithmeticError, AttributeError, NameError) as error:
+        raise PlugInError(f"{name} raised {type(error).__name__}: {error}") from error
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], kind)):
+        got = ", ".join(type(part).__name__ for part in found) if isinstance(found, tuple) else type(found).__name__
+        raise TypeError(f"{name} must return a state and {kind.__name__}, got {got}")
+    return found
+
+
+def _check_shapes(population: Any, reactions: Reactions, shape: tuple[int, ...]) -> None:
+    for name, expected in (("clicked", shape), ("consumed", shape), ("left", shape[:1])):
+        value = getattr(reactions, name)
+        if not isinstance(value, np.ndarray) or value.dtype != np.bool_ or value.shape != expected:
+            got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise TypeError(
+                f"{type(population).__name__}.react must give {name} as booleans of shape {expected}, got {got}"
+            )
+
+
 def step(world: World, state: SessionState, slates: Any) -> tuple[SessionState, Outcome]:
     """Shows a slate to every user and returns the state after it and what happened.
 
@@ -334,7 +364,9 @@ def step(world: World, state: SessionState, slates: Any) -> tuple[SessionState, 
     """
     batch = len(state.turn)
     shown = check_slates(world, slates, batch)
-    population, reactions = world.population.react(state.population, shown, _noise(state.sessions, state.turn))
+    luck = _noise(state.sessions, state.turn)
+    population, reactions = _asked(world.population, "react", Reactions, state.population, shown, luck)
+    _check_shapes(world.population, reactions, shown.shape)
     item_rewards = world.reward(reactions)
     said, slates_so_far, clicked = state.said.copy(), state.slates.copy(), state.clicked.copy()
     at: tuple[Any, Any]

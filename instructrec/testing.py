@@ -211,6 +211,10 @@ def check_user(
     Raises:
         BrokenPromiseError: If it does not.
     """
+    require(
+        callable(make_user),
+        f"check_user takes a class, or a function that makes a new User, got a {type(make_user).__name__}",
+    )
     name = type(make_user()).__name__
     lives = []
     for session in range(sessions):
@@ -249,7 +253,7 @@ class _Life:
         """Returns what the user says or does in a turn, 0 being the arrival; None after it left."""
         name, rng = type(self._user).__name__, np.random.default_rng((*self._key, turn, 0))
         if turn == 0:
-            said = self._user.arrive(rng)
+            said = self._did("arrive", rng)
             require(
                 isinstance(said, Instruction), f"{name}.arrive must return an Instruction, got {type(said).__name__}"
             )
@@ -260,7 +264,7 @@ class _Life:
         drawn = np.random.default_rng((*self._key, turn, 1)).permutation(self._catalogue.num_items)[: self._size]
         items = drawn.astype(np.int32)
         titles = tuple(self._catalogue.titles[item] for item in items)
-        reaction = self._user.react(Slate(items=items.copy(), titles=titles, turn=turn - 1), rng)
+        reaction = self._did("react", Slate(items=items.copy(), titles=titles, turn=turn - 1), rng)
         require(isinstance(reaction, Reaction), f"{name}.react must return a Reaction, got {type(reaction).__name__}")
         highest = max(reaction.clicked, default=0)
         require(
@@ -271,6 +275,16 @@ class _Life:
             self._check_goal(reaction.next, name, critiques=True)
         self._over = bool(reaction.left)
         return reaction
+
+    def _did(self, method: str, *given: Any) -> Any:
+        name = f"{type(self._user).__name__}.{method}"
+        try:
+            return getattr(self._user, method)(*given)
+        except Exception as error:
+            asked = "(rng)" if method == "arrive" else "(slate, rng)"
+            raise BrokenPromiseError(
+                f"{name}, called as {method}{asked}, raised {type(error).__name__}: {error}"
+            ) from error
 
     def _check_goal(self, said: Instruction, name: str, *, critiques: bool) -> None:
         plain = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -22,7 +23,8 @@ from instructrec.envs.populations import (
 from instructrec.envs.tiny import TinyPopulation
 from instructrec.experiments import cli
 from instructrec.protocols import Instruction, Reaction
-from instructrec.testing import check_population
+from instructrec.sessions import PlugInError
+from instructrec.testing import BrokenPromiseError, check_population, check_user
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "own_users.py"
 TINY = "instructrec/Tiny-v0"
@@ -156,6 +158,64 @@ def test_what_is_no_population_is_said_to_be_none(who, settings, error, message)
         make_world(TINY, population=who, population_settings=settings)
 
 
+class Torn(TinyPopulation):
+    fingerprint = property()
+
+
+class Sour:
+    def __init__(self):
+        self.mood = {}["mood"]
+
+
+@pytest.mark.parametrize(
+    ("who", "settings", "error", "message"),
+    [
+        (f"{__name__}.Picky", {}, ValueError, f"given as {__name__}:Picky"),
+        (Torn, {}, TypeError, "a Population that lacks fingerprint"),
+        (Sour, {}, PlugInError, "making Sour raised KeyError: 'mood'"),
+        (Picky, [1], TypeError, r"names and values, such as \{'patience': 3\}, got \[1\]"),
+    ],
+)
+def test_likely_slips_are_told(who, settings, error, message):
+    with pytest.raises(error, match=message):
+        make_world(TINY, population=who, population_settings=settings)
+
+
+class Broken(TinyPopulation):
+    """Does what ``wrong`` says instead of reacting."""
+
+    wrong = staticmethod(lambda state, reactions: None)
+
+    def react(self, state, slates, noise):
+        return self.wrong(*super().react(state, slates, noise))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda state, did: None, TypeError, "Broken.react must return a state and Reactions, got NoneType"),
+        (lambda state, did: (did, state), TypeError, "got Reactions, TinyState"),
+        (lambda state, did: {}["mood"], PlugInError, "Broken.react raised KeyError: 'mood'"),
+        (
+            lambda state, did: (state, replace(did, clicked=did.clicked[:, :1])),
+            TypeError,
+            r"must give clicked as booleans of shape \(4, 3\), got bool of shape \(4, 1\)",
+        ),
+        (
+            lambda state, did: (state, replace(did, left=did.left.astype(np.int64))),
+            TypeError,
+            r"must give left as booleans of shape \(4,\), got int64",
+        ),
+    ],
+)
+def test_a_population_that_reacts_wrongly_is_named(wrong, error, message, monkeypatch):
+    monkeypatch.setattr(Broken, "wrong", staticmethod(wrong))
+    env = RecVectorEnv(make_world(TINY, population=Broken()), 4)
+    env.reset(seed=0)
+    with pytest.raises(error, match=message):
+        env.step(env.action_space.sample())
+
+
 def test_settings_of_nobody_are_refused():
     with pytest.raises(TypeError, match="population_settings are of a population"):
         make_world(TINY, population_settings={"colour": "Red"})
@@ -217,3 +277,30 @@ def test_the_command_lists_them(capsys):
     out = capsys.readouterr().out
     assert '"populations"' in out
     assert '"reference": "These tests."' in out
+
+
+def test_a_check_names_the_method_that_raised_and_wants_a_class():
+    class Moody(Picky):
+        def react(self, slate, rng):
+            return {}["mood"]
+
+    things = make_world(TINY).catalogue
+    with pytest.raises(
+        BrokenPromiseError, match=r"Moody.react, called as react\(slate, rng\), raised KeyError: 'mood'"
+    ):
+        check_user(Moody, things)
+    with pytest.raises(BrokenPromiseError, match="takes a class, or a function that makes a new User, got a Picky"):
+        check_user(Picky(), things)
+
+
+def test_the_command_does_not_take_the_blame_for_code_that_was_plugged_in(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "moody.py").write_text(
+        "class Moody:\n    def arrive(self, rng):\n        return {}['mood']\n"
+        "    def react(self, slate, rng):\n        return None\n"
+    )
+    assert cli.run(["compare", TINY, "--agents", "random", "--out", "x", "--population", "moody:Moody"]) == 2
+    told = capsys.readouterr().err
+    assert "Moody.arrive raised KeyError: 'mood'" in told
+    assert "this is a bug" not in told
