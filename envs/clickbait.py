@@ -38,7 +38,7 @@ from instructrec.texts import Texts
 SAID = "recommend something"
 """What everybody says, always."""
 
-_NODES, _GRID = 9, 401
+_NODES, _GRID = 15, 1201
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class ClickbaitPopulation:
             them; items without a number score 0.5.
         budget: Slates until a user leaves, 1 or more.
         memory: What is left of the exposure after a slate, 0 to below 1.
-        sensitivity: How strongly satisfaction hangs on exposure, per unit, 0 or more.
-        noise: Spread of the exposure's luck per slate, 0 or more.
-        choc: Mean log engagement with pure clickbait at a satisfaction of 1.
+        sensitivity: How strongly satisfaction hangs on exposure, per unit, 0 to 100.
+        noise: Spread of the exposure's luck per slate, 0 to 100.
+        choc: Mean log engagement with pure clickbait at a satisfaction of 1, -20 to 20.
         kale: The same without any.
-        choc_spread: Spread of log engagement with pure clickbait, 0 or more.
+        choc_spread: Spread of log engagement with pure clickbait, 0 to 5.
         kale_spread: The same without any.
 
     Raises:
@@ -82,22 +82,31 @@ class ClickbaitPopulation:
         choc_spread: float = 1.0,
         kale_spread: float = 1.0,
     ) -> None:
-        if budget < 1:
-            raise ValueError(f"budget must be at least 1 slate, got {budget}")
-        if not 0 <= memory < 1:
-            raise ValueError(f"memory must be from 0 to below 1, got {memory}")
-        amounts = {"sensitivity": sensitivity, "noise": noise, "choc_spread": choc_spread, "kale_spread": kale_spread}
-        for name, value in amounts.items():
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name} must be 0 or more, got {value}")
-        self.budget, self.memory, self.sensitivity, self.noise = budget, memory, sensitivity, noise
-        self.choc, self.kale, self.choc_spread, self.kale_spread = choc, kale, choc_spread, kale_spread
+        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+            raise ValueError(f"budget must be at least 1 slate, a whole number; got {budget!r}")
+        for name, value, low, high in (
+            ("memory", memory, 0.0, np.nextafter(1, 0)),
+            ("sensitivity", sensitivity, 0.0, 100.0),
+            ("noise", noise, 0.0, 100.0),
+            ("choc", choc, -20.0, 20.0),
+            ("kale", kale, -20.0, 20.0),
+            ("choc_spread", choc_spread, 0.0, 5.0),
+            ("kale_spread", kale_spread, 0.0, 5.0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                below = "below 1" if name == "memory" else f"{high:g}"
+                raise ValueError(f"{name} must be from {low:g} to {below}, got {value!r}")
+        self.budget, self.memory = budget, float(memory)
+        self.sensitivity, self.noise = float(sensitivity), float(noise)
+        self.choc, self.kale = float(choc), float(kale)
+        self.choc_spread, self.kale_spread = float(choc_spread), float(kale_spread)
         self.scores = _scores(catalogue, column)
         """Every item's clickbait score, float64 [num_items]."""
         self.texts = Texts([SAID])
         """The one thing they say."""
-        constants = (budget, memory, sensitivity, noise, choc, kale, choc_spread, kale_spread)
-        parts = repr(("clickbait 1", column, constants)).encode() + self.scores.tobytes()
+        moods = (self.budget, self.memory, self.sensitivity, self.noise)
+        tastes = (self.choc, self.kale, self.choc_spread, self.kale_spread)
+        parts = repr(("clickbait 1", column, moods, tastes)).encode() + self.scores.tobytes()
         self.fingerprint = hashlib.sha256(parts).hexdigest()[:16]
         """A hash of every setting and of the items' scores."""
 
@@ -134,14 +143,22 @@ class ClickbaitPopulation:
 
     def satisfaction(self, exposure: Floats) -> npt.NDArray[np.float64]:
         """Returns the satisfaction that goes with an exposure, 0 to 1."""
-        return np.asarray(1 / (1 + np.exp(-self.sensitivity * exposure)))
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * self.sensitivity * exposure))
 
     def optimum(self, slates: int | None = None) -> Optimum:
         """Works out the best policy that sees the exposure, by backward induction over a grid of it.
 
+        Exact to about a thousandth while noise × sensitivity stays below 1; beyond that satisfaction changes faster
+        than the grid follows.
+
         Args:
             slates: How many slates a session has; ``budget`` if omitted.
+
+        Raises:
+            ValueError: If there is no slate.
         """
+        if slates is not None and slates < 1:
+            raise ValueError(f"a session has at least 1 slate, got {slates}")
         turns = self.budget if slates is None else min(slates, self.budget)
         scores = np.unique(self.scores)
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
@@ -212,14 +229,34 @@ def _normal(noise: Noise, purpose: Purpose) -> npt.NDArray[np.float64]:
     return np.asarray(np.sqrt(-2 * np.log1p(-uniform[:, 0])) * np.cos(2 * np.pi * uniform[:, 1]))
 
 
-def clickbait_world(*, num_items: int = 20, slate_size: int = 3, turn_limit: int = 60, **constants: float) -> World:
+def clickbait_world(
+    *,
+    num_items: int = 20,
+    slate_size: int = 3,
+    turn_limit: int = 60,
+    budget: int | None = None,
+    memory: float = 0.7,
+    sensitivity: float = 0.01,
+    noise: float = 0.05,
+    choc: float = 5.0,
+    kale: float = 4.0,
+    choc_spread: float = 1.0,
+    kale_spread: float = 1.0,
+) -> World:
     """Builds RecSim's world of chocolate and kale: items with clickbait scores spread evenly from 0 to 1.
 
     Args:
         num_items: How many items.
         slate_size: Items per slate; only the first matters.
         turn_limit: Slates per session at most.
-        constants: Of `ClickbaitPopulation`.
+        budget: Slates until a user leaves; ``turn_limit`` if omitted.
+        memory: This and what follows: see `ClickbaitPopulation`.
+        sensitivity: See there.
+        noise: See there.
+        choc: See there.
+        kale: See there.
+        choc_spread: See there.
+        kale_spread: See there.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -237,7 +274,17 @@ def clickbait_world(*, num_items: int = 20, slate_size: int = 3, turn_limit: int
     return World(
         name="instructrec/ChocKale-v0",
         catalogue=catalogue,
-        population=ClickbaitPopulation(catalogue, **{"budget": turn_limit, **constants}),  # type: ignore[arg-type]
+        population=ClickbaitPopulation(
+            catalogue,
+            budget=turn_limit if budget is None else budget,
+            memory=memory,
+            sensitivity=sensitivity,
+            noise=noise,
+            choc=choc,
+            kale=kale,
+            choc_spread=choc_spread,
+            kale_spread=kale_spread,
+        ),
         reward=AmountReward(),
         slate_size=slate_size,
         turn_limit=turn_limit,

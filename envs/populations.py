@@ -8,6 +8,7 @@ asks for by parameter name, of the catalogue, slate_size, turn_limit and split o
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -129,8 +130,12 @@ def with_population(
         "turn_limit": world.turn_limit,
         "split": split,
     }
-    asked = inspect.signature(found).parameters
-    make = partial(found, **{name: offer[name] for name in _OFFERED if name in asked and name not in given}, **given)
+    asked = [name for name in _OFFERED if name in inspect.signature(found).parameters and name not in given]
+
+    def make() -> Any:
+        # Copied, so that no user changes what the next one is made with.
+        return found(**{name: offer[name] for name in asked}, **copy.deepcopy(given))
+
     try:
         made = make()
     except (TypeError, ValueError):
@@ -152,7 +157,9 @@ def with_population(
         world.catalogue,
         slate_size=world.slate_size,
         turn_limit=world.turn_limit,
-        fingerprint=fingerprint_of(partial(found, **given), type(made)),
+        fingerprint=fingerprint_of(
+            partial(found, **{**known, **given}, **({"split": split} if "split" in asked else {})), type(made)
+        ),
     )
     return replace(world, population=crowd)
 
@@ -195,8 +202,8 @@ def _at(place: str) -> Any:
             here = getattr(found, "__name__", None)
             public = [
                 name
-                for name, thing in vars(found).items()
-                if not name.startswith("_") and getattr(thing, "__module__", here) == here
+                for name in dir(found)
+                if not name.startswith("_") and getattr(getattr(found, name, None), "__module__", here) == here
             ]
             raise ValueError(f"{place}: {unknown_name(f'name in {module_name}', part, public)}")
         found = getattr(found, part)

@@ -412,14 +412,16 @@ def _resolved(said: Instruction, shown: Ints | None, catalogue: Catalogue, user:
 
 
 def fingerprint_of(make_user: Callable[..., User], kind: type) -> str:
-    """Returns a hash of the code of what makes a user, its arguments, and the user's class."""
+    """Returns a hash of the code of what makes a user and of the user's class and its bases, and of their arguments."""
     parts: list[str] = []
     maker: Any = make_user
     while isinstance(maker, partial):
         parts.append(repr((maker.args, sorted(maker.keywords.items()))))
         maker = maker.func
-    for thing in (maker, kind):
-        parts.append(f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', repr(thing))}")
+    held = [cell.cell_contents for cell in getattr(maker, "__closure__", None) or ()]
+    parts.append(repr((held, getattr(getattr(maker, "__self__", None), "__dict__", None))))
+    for thing in (maker, *kind.__mro__[:-1]):
+        parts.append(f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', type(thing).__qualname__)}")
         try:
             parts.append(inspect.getsource(thing))
         except (OSError, TypeError):

@@ -179,7 +179,7 @@ class Compare(Command):
     world: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
-    """Agents by name, separated by commas; NAME=RUN takes a trained one from its run folder."""
+    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
     out: Path
     """Folder for results.json and report.html."""
     steps: int = 50_000
@@ -369,6 +369,8 @@ def world_settings(world_set: Sequence[str], population: str, population_set: Se
         UserError: If settings are given for no population.
     """
     found, others = settings(world_set), settings(population_set)
+    if {"population", "population_settings"} & set(found):
+        raise UserError("who comes to a world is set by --population and --population-set")
     if others and not population:
         raise UserError("--population-set is for the population that --population names; none is named")
     if population:
@@ -380,7 +382,7 @@ def world_settings(world_set: Sequence[str], population: str, population_set: Se
 def allow_imports(place: str) -> None:
     """Lets ``package.module:Name`` be found from the folder where the command was called, as Python itself does."""
     if ":" in place and "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
 
 
 def at_least(lowest: int, name: str, value: int) -> int:

@@ -213,6 +213,8 @@ def evaluate_run(
             f"yours, add --population {who}"
         )
     world = world_of(config.world, settings, split_name(final))
+    if config.fingerprint not in ("", world_of(config.world, settings, "train").fingerprint):
+        narrator.say(f"The people or rules of {config.world} are no longer those that {folder} was trained in.")
     ranker, _ = _trained(os.fspath(folder), world)
     agents: dict[str, Competitor] = {config.agent: ranker, f"{config.agent}_blank": Blank(ranker)}
     agents |= untrained(["random"], world)

@@ -116,8 +116,11 @@ def test_any_numbers_can_be_clickbait_scores():
     [
         ({"budget": 0}, "budget must be at least 1"),
         ({"memory": 1.0}, "memory must be from 0 to below 1"),
-        ({"sensitivity": -1.0}, "sensitivity must be 0 or more"),
-        ({"noise": float("nan")}, "noise must be 0 or more"),
+        ({"sensitivity": -1.0}, "sensitivity must be from 0 to 100"),
+        ({"noise": float("nan")}, "noise must be from 0 to 100"),
+        ({"budget": 2.5}, "a whole number; got 2.5"),
+        ({"choc": float("inf")}, "choc must be from -20 to 20"),
+        ({"kale": "x"}, "kale must be from -20 to 20, got 'x'"),
         ({"column": "clickbat"}, "did you mean 'clickbait'"),
     ],
 )
@@ -125,6 +128,14 @@ def test_settings_out_of_range_are_refused(settings, message):
     catalogue = clickbait_world().catalogue
     with pytest.raises(ValueError, match=message):
         ClickbaitPopulation(catalogue, **settings)
+
+
+def test_constants_are_settings_of_the_world():
+    assert make_world("instructrec/ChocKale-v0", memory=0.5, budget=5).population.budget == 5
+    same = [make_world("instructrec/ChocKale-v0", choc=choc).fingerprint for choc in (5, 5.0)]
+    assert same[0] == same[1]
+    with pytest.raises(ValueError, match="at least 1 slate, got -3"):
+        clickbait_world().population.optimum(-3)
 
 
 def test_words_are_no_clickbait_scores():

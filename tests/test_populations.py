@@ -158,6 +158,52 @@ def test_what_is_no_population_is_said_to_be_none(who, settings, error, message)
         make_world(TINY, population=who, population_settings=settings)
 
 
+class Collector(Picky):
+    """Leaves after four things in a list that it was handed."""
+
+    def __init__(self, seen: list) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def react(self, slate, rng):
+        self.seen.append(slate.turn)
+        return Reaction(left=len(self.seen) > 3)
+
+
+def test_users_share_nothing_that_they_are_made_with():
+    env = RecVectorEnv(make_world(TINY, population=Collector, population_settings={"seen": []}), 3)
+    env.reset(seed=0)
+    gone = [env.step(env.action_space.sample())[2] for _ in range(4)]
+    assert not np.any(gone[:3])
+    assert gone[3].all()
+
+
+def test_the_fingerprint_tells_people_apart_and_nothing_else():
+    def of(who, split="train", **settings):
+        return make_world(TINY, population=who, population_settings=settings, split=split).fingerprint
+
+    def fans_of(colour):
+        return lambda: Picky(colour)
+
+    class Heard(Picky):
+        def __init__(self, split: str) -> None:
+            super().__init__(split)
+
+    class Base(Picky):
+        pass
+
+    class Other(Picky):
+        def react(self, slate, rng):
+            return Reaction()
+
+    one = type("Same", (Base,), {"__module__": __name__, "__qualname__": "Same"})
+    two = type("Same", (Other,), {"__module__": __name__, "__qualname__": "Same"})
+    assert of(Picky) == of(Picky, colour="Red") != of(Picky, colour="Blue")
+    assert of(fans_of("Red")) != of(fans_of("Blue"))
+    assert of(Heard) != of(Heard, split="test")
+    assert of(one) != of(two)
+
+
 class Torn(TinyPopulation):
     fingerprint = property()
 
@@ -261,6 +307,8 @@ def test_a_run_remembers_its_people_and_imports_them_only_when_told(tmp_path, ca
     # So little training does not pass the gates, but the people came.
     assert cli.run(["evaluate", "run", "--people", "5", "--population", "my_people:Fan"]) == 1
     assert "Gate failed" in capsys.readouterr().err
+    assert cli.run(["train", TINY, "--out", "y", "--world-set", "population=my_people:Fan"]) == 2
+    assert "set by --population" in " ".join(capsys.readouterr().err.split())
     assert cli.run([*train, "--resume"]) == 0
     assert cli.run([*train[:-1], "colour=Red", "--resume"]) == 2
     assert cli.run(["compare", TINY, "--agents", "random", "--out", "x", "--population-set", "colour=Red"]) == 2
