@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Simulated users who say what they want, and a place to train, test and compare
 recommenders that listen.
 
-A first look, in about a minute:  instructrec demo --quick
+A first look, in two or three minutes:  instructrec demo --quick
 
 Then ask it for something:  instructrec recommend runs/demo "a tense thriller"
 """
@@ -79,7 +79,7 @@ class Demo(Command):
     final: bool = False
     """Report on the held-out test people and phrasings; without it, on the validation ones."""
     quick: bool = False
-    """A size of about a minute, to see whether everything works; the numbers mean little."""
+    """A size of two or three minutes, to see whether everything works; the numbers mean little."""
     world: str = "instructrec/Movies-v0"
     """The world; `instructrec worlds` lists them."""
     seed: int = 0
