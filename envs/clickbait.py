@@ -8,7 +8,7 @@ where the satisfaction s = 1 / (1 + exp(-sensitivity · x)) hangs on the net pos
 
     x' = memory · x - 2 (c - 1/2) + N(0, noise²).
 
-Nobody says what they want, and everybody stays for ``budget`` slates. What the best policy that sees x would earn is
+Nobody says what they want; everybody stays for ``turn_limit`` slates. What the best policy that sees x would earn is
 worked out by dynamic programming (`ClickbaitPopulation.optimum`).
 
 Items may be shown again here, while SlatePPO starts out sure that nobody wants an item twice: train it with
@@ -53,9 +53,9 @@ class ClickbaitPopulation:
 
     Args:
         catalogue: The items.
+        turn_limit: Slates until a user leaves, 1 or more.
         column: The numbers that are clickbait scores. Where they leave the range from 0 to 1, their ranks stand for
             them; items without a number score 0.5.
-        budget: Slates until a user leaves, 1 or more.
         memory: What is left of the exposure after a slate, 0 to below 1.
         sensitivity: How strongly satisfaction hangs on exposure, per unit, 0 to 100.
         noise: Spread of the exposure's luck per slate, 0 to 100.
@@ -72,8 +72,8 @@ class ClickbaitPopulation:
         self,
         catalogue: Catalogue,
         *,
+        turn_limit: int = 60,
         column: str = "clickbait",
-        budget: int = 60,
         memory: float = 0.7,
         sensitivity: float = 0.01,
         noise: float = 0.05,
@@ -82,8 +82,8 @@ class ClickbaitPopulation:
         choc_spread: float = 1.0,
         kale_spread: float = 1.0,
     ) -> None:
-        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
-            raise ValueError(f"budget must be at least 1 slate, a whole number; got {budget!r}")
+        if isinstance(turn_limit, bool) or not isinstance(turn_limit, int) or turn_limit < 1:
+            raise ValueError(f"turn_limit must be at least 1 slate, a whole number; got {turn_limit!r}")
         for name, value, low, high in (
             ("memory", memory, 0.0, np.nextafter(1, 0)),
             ("sensitivity", sensitivity, 0.0, 100.0),
@@ -96,7 +96,7 @@ class ClickbaitPopulation:
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 below = "below 1" if name == "memory" else f"{high:g}"
                 raise ValueError(f"{name} must be from {low:g} to {below}, got {value!r}")
-        self.budget, self.memory = budget, float(memory)
+        self.turn_limit, self.memory = turn_limit, float(memory)
         self.sensitivity, self.noise = float(sensitivity), float(noise)
         self.choc, self.kale = float(choc), float(kale)
         self.choc_spread, self.kale_spread = float(choc_spread), float(kale_spread)
@@ -104,7 +104,7 @@ class ClickbaitPopulation:
         """Every item's clickbait score, float64 [num_items]."""
         self.texts = Texts([SAID])
         """The one thing they say."""
-        moods = (self.budget, self.memory, self.sensitivity, self.noise)
+        moods = (self.turn_limit, self.memory, self.sensitivity, self.noise)
         tastes = (self.choc, self.kale, self.choc_spread, self.kale_spread)
         parts = repr(("clickbait 1", column, moods, tastes)).encode() + self.scores.tobytes()
         self.fingerprint = hashlib.sha256(parts).hexdigest()[:16]
@@ -129,7 +129,7 @@ class ClickbaitPopulation:
             clicked,
             clicked.copy(),
             self._say(batch),
-            noise.turn + 1 >= self.budget,
+            noise.turn + 1 >= self.turn_limit,
             engagement=engagement,
             examined=clicked.copy(),
             satisfaction=self.satisfaction(exposure).astype(np.float32),
@@ -152,14 +152,14 @@ class ClickbaitPopulation:
         than the grid follows.
 
         Args:
-            slates: How many slates a session has; ``budget`` if omitted.
+            slates: How many slates a session has; ``turn_limit`` if omitted.
 
         Raises:
             ValueError: If there is no slate.
         """
         if slates is not None and slates < 1:
             raise ValueError(f"a session has at least 1 slate, got {slates}")
-        turns = self.budget if slates is None else min(slates, self.budget)
+        turns = self.turn_limit if slates is None else min(slates, self.turn_limit)
         scores = np.unique(self.scores)
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         weights = weights / weights.sum()
@@ -229,34 +229,15 @@ def _normal(noise: Noise, purpose: Purpose) -> npt.NDArray[np.float64]:
     return np.asarray(np.sqrt(-2 * np.log1p(-uniform[:, 0])) * np.cos(2 * np.pi * uniform[:, 1]))
 
 
-def clickbait_world(
-    *,
-    num_items: int = 20,
-    slate_size: int = 3,
-    turn_limit: int = 60,
-    budget: int | None = None,
-    memory: float = 0.7,
-    sensitivity: float = 0.01,
-    noise: float = 0.05,
-    choc: float = 5.0,
-    kale: float = 4.0,
-    choc_spread: float = 1.0,
-    kale_spread: float = 1.0,
-) -> World:
+def clickbait_world(*, num_items: int = 20, slate_size: int = 3, turn_limit: int = 60) -> World:
     """Builds RecSim's world of chocolate and kale: items with clickbait scores spread evenly from 0 to 1.
+
+    Other constants than RecSim's come with the population: ``population="clickbait"`` and its settings.
 
     Args:
         num_items: How many items.
         slate_size: Items per slate; only the first matters.
-        turn_limit: Slates per session at most.
-        budget: Slates until a user leaves; ``turn_limit`` if omitted.
-        memory: This and what follows: see `ClickbaitPopulation`.
-        sensitivity: See there.
-        noise: See there.
-        choc: See there.
-        kale: See there.
-        choc_spread: See there.
-        kale_spread: See there.
+        turn_limit: Slates until everybody leaves.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -274,17 +255,7 @@ def clickbait_world(
     return World(
         name="instructrec/ChocKale-v0",
         catalogue=catalogue,
-        population=ClickbaitPopulation(
-            catalogue,
-            budget=turn_limit if budget is None else budget,
-            memory=memory,
-            sensitivity=sensitivity,
-            noise=noise,
-            choc=choc,
-            kale=kale,
-            choc_spread=choc_spread,
-            kale_spread=kale_spread,
-        ),
+        population=ClickbaitPopulation(catalogue, turn_limit=turn_limit),
         reward=AmountReward(),
         slate_size=slate_size,
         turn_limit=turn_limit,

@@ -31,6 +31,13 @@ def played(world: World, policy: object, people: int = PEOPLE) -> tuple[np.ndarr
     return earned, reactions.satisfaction
 
 
+def world_of(*, turn_limit: int, **constants: float) -> World:
+    """Returns chocolate and kale with other constants."""
+    return make_world(
+        "instructrec/ChocKale-v0", turn_limit=turn_limit, population="clickbait", population_settings=constants
+    )
+
+
 def always(item: int) -> object:
     return lambda turn, exposure: np.full(len(exposure), item)
 
@@ -45,7 +52,7 @@ def best(world: World, optimum: Optimum) -> object:
 
 @pytest.mark.parametrize("sensitivity", [0.01, 0.3])
 def test_the_optimum_is_what_its_policy_earns_and_no_constant_slate_earns_more(sensitivity):
-    world = clickbait_world(turn_limit=12, sensitivity=sensitivity, choc_spread=0.4, kale_spread=0.4)
+    world = world_of(turn_limit=12, sensitivity=sensitivity, choc_spread=0.4, kale_spread=0.4)
     optimum = world.population.optimum()
     earned, _ = played(world, best(world, optimum))
     error = earned.std() / np.sqrt(PEOPLE)
@@ -56,22 +63,22 @@ def test_the_optimum_is_what_its_policy_earns_and_no_constant_slate_earns_more(s
 
 
 def test_where_exposure_hardly_matters_the_optimum_is_all_chocolate_and_known_in_closed_form():
-    world = clickbait_world(turn_limit=7, sensitivity=0.0)
+    world = world_of(turn_limit=7, sensitivity=0.0)
     optimum = world.population.optimum()
     assert (optimum.scores == 1).all()
     assert optimum.value == pytest.approx(7 * np.exp(0.5 * 5 + 0.5), rel=1e-9)
 
 
 def test_the_best_shows_kale_first_and_chocolate_last():
-    optimum = clickbait_world(sensitivity=0.3, turn_limit=20).population.optimum()
+    optimum = world_of(sensitivity=0.3, turn_limit=20).population.optimum()
     middle = len(optimum.grid) // 2
     assert optimum.scores[-1, middle] == 1
     assert optimum.scores[0, middle] == 0
 
 
 def test_clickbait_engages_now_and_lowers_satisfaction():
-    world = clickbait_world(turn_limit=15, sensitivity=0.3)
-    one_turn = clickbait_world(turn_limit=1, sensitivity=0.3)
+    world = world_of(turn_limit=15, sensitivity=0.3)
+    one_turn = world_of(turn_limit=1, sensitivity=0.3)
     kale, chocolate = 0, 19
     assert played(one_turn, always(chocolate))[0].mean() > 1.5 * played(one_turn, always(kale))[0].mean()
     happy, sad = played(world, always(kale))[1], played(world, always(chocolate))[1]
@@ -85,8 +92,8 @@ def test_it_keeps_the_promises_of_a_world_and_a_population():
     check_population(lambda: ClickbaitPopulation(world.catalogue), world.catalogue, batch=16, seed=3)
 
 
-def test_users_leave_when_their_budget_is_spent():
-    population = clickbait_world(turn_limit=60, budget=2).population
+def test_users_leave_after_their_last_slate():
+    population = clickbait_world(turn_limit=2).population
     sessions = Sessions.first(0, 3)
     state, said = population.arrive(sessions, Noise(sessions.keys, np.zeros(3, np.int32)))
     assert population.texts.strings(said.texts) == ["recommend something"] * 3
@@ -100,7 +107,7 @@ def test_users_leave_when_their_budget_is_spent():
 
 def test_any_numbers_can_be_clickbait_scores():
     films = shipped()[0]
-    population = ClickbaitPopulation(films, column="popularity")
+    population = ClickbaitPopulation(films, turn_limit=10, column="popularity")
     assert population.scores.min() == 0
     assert population.scores.max() == 1
     order = np.argsort(films.column("popularity").numbers, kind="stable")
@@ -114,11 +121,11 @@ def test_any_numbers_can_be_clickbait_scores():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"budget": 0}, "budget must be at least 1"),
+        ({"turn_limit": 0}, "turn_limit must be at least 1"),
         ({"memory": 1.0}, "memory must be from 0 to below 1"),
         ({"sensitivity": -1.0}, "sensitivity must be from 0 to 100"),
         ({"noise": float("nan")}, "noise must be from 0 to 100"),
-        ({"budget": 2.5}, "a whole number; got 2.5"),
+        ({"turn_limit": 2.5}, "a whole number; got 2.5"),
         ({"choc": float("inf")}, "choc must be from -20 to 20"),
         ({"kale": "x"}, "kale must be from -20 to 20, got 'x'"),
         ({"column": "clickbat"}, "did you mean 'clickbait'"),
@@ -130,10 +137,10 @@ def test_settings_out_of_range_are_refused(settings, message):
         ClickbaitPopulation(catalogue, **settings)
 
 
-def test_constants_are_settings_of_the_world():
-    assert make_world("instructrec/ChocKale-v0", memory=0.5, budget=5).population.budget == 5
-    same = [make_world("instructrec/ChocKale-v0", choc=choc).fingerprint for choc in (5, 5.0)]
-    assert same[0] == same[1]
+def test_constants_are_settings_of_the_population():
+    assert world_of(turn_limit=5, memory=0.5).population.turn_limit == 5
+    assert world_of(turn_limit=5, choc=5).fingerprint == clickbait_world(turn_limit=5).fingerprint
+    assert world_of(turn_limit=5, choc=4.5).fingerprint != clickbait_world(turn_limit=5).fingerprint
     with pytest.raises(ValueError, match="at least 1 slate, got -3"):
         clickbait_world().population.optimum(-3)
 
