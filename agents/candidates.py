@@ -72,14 +72,9 @@ class CandidateDraw:
         popularity: How often each item was consumed, [num_items].
         num_candidates: How many: a quarter each by what the sessions ask for, by their past, by popularity and by
             chance, which also makes up for what the others lack; all items where there are no more than that.
-
-    Raises:
-        ValueError: If there are too few for a choice.
     """
 
     def __init__(self, features: ItemFeatures, popularity: npt.NDArray[np.float32], num_candidates: int) -> None:
-        if num_candidates < 10:
-            raise ValueError(f"candidates must be 10 or more, got {num_candidates}; None ranks the whole catalogue")
         num_candidates = min(num_candidates, features.num_items)
         self._features, self._table = features, torch.from_numpy(features.table)
         self._projection = torch.from_numpy(features.projection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from instructrec.agents.scorer import ScorerConfig
@@ -42,6 +43,9 @@ class SlatePPOConfig:
         prompts: How many prompts about the catalogue's own names and numbers the agent learns to read from before
             anybody speaks; see `instructrec.agents.prompts`. 0 leaves it all to experience.
         scorer: The network.
+
+    Raises:
+        ValueError: If a setting is out of range.
     """
 
     credit: str = "item"
@@ -69,3 +73,19 @@ class SlatePPOConfig:
     candidates: int | None = 1000
     prompts: int = 24_000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
+
+    def __post_init__(self) -> None:
+        for names, low, high in (
+            (("num_envs", "num_steps", "epochs", "minibatch_size"), 1, math.inf),
+            (("memory", "prompts", "learning_rate", "final_learning_rate", "reading_rate", "item_rate"), 0, math.inf),
+            (("entropy", "anchor", "value", "max_grad_norm", "clip"), 0, math.inf),
+            (("gamma", "gae_lambda", "shared_future", "anchor_decay"), 0, 1),
+        ):
+            for name in names:
+                if not low <= getattr(self, name) <= high:
+                    range_ = f"{low} or more" if high == math.inf else f"from {low} to {high}"
+                    raise ValueError(f"{name} must be {range_}, got {getattr(self, name)}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if self.candidates is not None and self.candidates < 10:
+            raise ValueError(f"candidates must be 10 or more, got {self.candidates}; none ranks the whole catalogue")
