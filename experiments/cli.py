@@ -245,9 +245,22 @@ class Worlds(Command):
         """Lists them."""
         from instructrec.envs.worlds import WORLDS
 
-        rows = [(spec.name, f"{spec.summary}") for spec in WORLDS.values()]
-        document = [{"name": s.name, "domain": s.domain, "summary": s.summary} for s in WORLDS.values()]
-        return Answer(document=document, text=_listing(rows))
+        if not self.json:
+            return Answer(document=None, text=_listing([(spec.name, spec.about().summary) for spec in WORLDS.values()]))
+        worlds = []
+        for spec in WORLDS.values():
+            about = spec.about()
+            worlds.append(
+                {
+                    "id": spec.name,
+                    "domain": about.domain,
+                    "summary": about.summary,
+                    "items": spec.num_items(),
+                    "languages": list(about.languages),
+                    "population": about.population,
+                }
+            )
+        return Answer(document={"worlds": worlds}, text="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,13 +341,16 @@ def world_name(name: str) -> str:
     """
     from instructrec.envs.worlds import WORLDS
 
+    if name.endswith((".yaml", ".yml")):
+        return name
     spoken: dict[str, str] = {}
     for full in WORLDS:
         short = full.rpartition("/")[2]
         spoken |= {full.lower(): full, short.lower(): full, short.rpartition("-v")[0].lower(): full}
     found = spoken.get(name.lower())
     if found is None:
-        raise UserError(unknown_name("world", name, WORLDS))
+        own = "; a domain file of your own is given by its path, ending in .yaml"
+        raise UserError(unknown_name("world", name, WORLDS) + own)
     return found
 
 

@@ -88,7 +88,7 @@ def untrained(
     if not wanted:
         return {}
     model = make_encoder() if "cosine" in wanted else None
-    built = baselines(world.catalogue, world.slate_size, model)
+    built = baselines(world, model)
     return {name: built[name] for name in wanted}
 
 

@@ -49,3 +49,35 @@ class AmountReward:
                 "AmountReward counts how much people took in, and these tell only of clicks; use EngagementReward"
             )
         return np.asarray(self.unit * reactions.engagement, np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuledReward:
+    """Points for clicks, less a penalty for everything shown that the person must never be shown.
+
+    Attributes:
+        click: Points for a click.
+        broken: Points, 0 or less, for an item that breaks a rule of the person's: ``Reactions.unsuitable``.
+
+    Raises:
+        ValueError: If ``broken`` is above 0.
+    """
+
+    click: float = 1.0
+    broken: float = -1.0
+
+    def __post_init__(self) -> None:
+        if self.broken > 0:
+            raise ValueError(f"broken is a penalty of 0 or less, got {self.broken}")
+
+    def __call__(self, reactions: Reactions) -> npt.NDArray[np.float32]:
+        """Returns what each position earned, [batch, slate_size].
+
+        Raises:
+            ValueError: If the population knows no rules.
+        """
+        if reactions.unsuitable is None:
+            raise ValueError(
+                "RuledReward counts what must not be shown, and these people live by no rule; use EngagementReward"
+            )
+        return np.asarray(self.click * reactions.clicked + self.broken * reactions.unsuitable, np.float32)

@@ -1,0 +1,108 @@
+"""Every constant of the conversational users, with what it is and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+_SHARES = frozenset(
+    {
+        "satiation_memory",
+        "continue_after_skip",
+        "continue_after_click",
+        "perceived_miss",
+        "perceived_false_alarm",
+        "satisfaction_rate",
+        "no_click_satisfaction",
+        "trust_recovery",
+        "leave_most",
+        "reveal",
+        "new_goal",
+        "critique",
+        "restate",
+        "allure_from_popularity",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """Every constant of the users. Utilities are log-odds; a star is one point of a rating from 0.5 to 5.
+
+    Attributes:
+        click_bias: Log-odds of clicking an average item that breaks nothing. Assumed.
+        click_per_star: Log-odds of a click per predicted star (taste and quality, weighted by the ratings). Assumed.
+        allure: Log-odds of a click per standard deviation of allure, which satisfies nobody. Assumed.
+        enjoyment_bias: Log-odds of enjoying an average clicked item. Assumed.
+        enjoyment_per_star: Log-odds of enjoyment per predicted star. Assumed.
+        soft_match: Log-odds between meeting none and all of the soft wishes. Assumed.
+        hard_violation: Log-odds lost per hard condition that an item is perceived to break. Assumed.
+        boredom: Log-odds lost at full satiation with an item's topics. Assumed.
+        satiation_memory: Share of satiation kept from turn to turn, 0 to 1. Assumed.
+        seen: Log-odds lost for an item consumed before. Assumed.
+        continue_after_skip: Probability of looking at the next position after passing one over. Assumed.
+        continue_after_click: Probability of looking at the next position after a click. Assumed.
+        perceived_miss: Probability that an attribute the catalogue names is not perceived. Assumed.
+        perceived_false_alarm: Probability that one it does not name is. Fitted: follows from the miss rate and the
+            share of genre tags that agree with the catalogue.
+        satisfaction_rate: Weight of the newest turn in satisfaction, a moving average. Assumed.
+        no_click_satisfaction: What a turn without a click feels like, 0 to 1. Assumed.
+        trust_recovery: Share of lost trust regained per turn. Assumed.
+        trust_loss_violation: Trust lost when every position looked at breaks a condition. Assumed.
+        trust_loss_clickbait: Trust lost per point by which the mean clicked item drew more than it pleased. Assumed.
+        leave_most: Probability of leaving after the worst of turns: the displeased may give another chance. Assumed.
+        leave_bias: Log-odds, of that, of leaving after a turn when fresh, half satisfied and trusting. Assumed.
+        leave_fatigue: Log-odds added over the session. Assumed.
+        leave_dissatisfaction: Log-odds added per point of satisfaction below one half. Assumed.
+        leave_distrust: Log-odds added when all trust is lost. Assumed.
+        reveal: Probability of saying a held-back condition once a shown item breaks it. Assumed.
+        new_goal: Probability of wanting something else next turn. Assumed.
+        critique: Probability of asking for a change relative to a shown item. Assumed.
+        restate: Otherwise, probability of saying it all again rather than asking for more. Assumed.
+        taste_in_goals: How strongly people ask for what they like: weight of standardised affinity. Assumed.
+        allure_from_popularity: Correlation of allure with popularity beyond quality, 0 to 1. Assumed.
+    """
+
+    click_bias: float = -3.7
+    click_per_star: float = 1.2
+    allure: float = 1.5
+    enjoyment_bias: float = -2.1
+    enjoyment_per_star: float = 4.5
+    soft_match: float = 3.0
+    hard_violation: float = 6.0
+    boredom: float = 1.2
+    satiation_memory: float = 0.7
+    seen: float = 3.0
+    continue_after_skip: float = 0.74
+    continue_after_click: float = 0.58
+    perceived_miss: float = 0.05
+    perceived_false_alarm: float = 0.027
+    satisfaction_rate: float = 0.3
+    no_click_satisfaction: float = 0.1
+    trust_recovery: float = 0.1
+    trust_loss_violation: float = 0.3
+    trust_loss_clickbait: float = 0.9
+    leave_most: float = 0.2
+    leave_bias: float = -1.8
+    leave_fatigue: float = 1.0
+    leave_dissatisfaction: float = 9.0
+    leave_distrust: float = 4.0
+    reveal: float = 0.9
+    new_goal: float = 0.15
+    critique: float = 0.2
+    restate: float = 0.6
+    taste_in_goals: float = 1.0
+    allure_from_popularity: float = 0.7
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not np.isfinite(value):
+                raise ValueError(f"behaviour {field.name} must be a finite number, got {value}")
+            if field.name in _SHARES and not 0 <= value <= 1:
+                raise ValueError(f"behaviour {field.name} is a probability or share from 0 to 1, got {value}")
+        if self.new_goal + self.critique > 1:
+            raise ValueError(
+                f"new_goal + critique must not exceed 1, got {self.new_goal} + {self.critique}: they exclude each other"
+            )
