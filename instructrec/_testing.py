@@ -193,9 +193,10 @@ def check_reactions(reactions: Any, slate_size: int, batch: int) -> None:
     """Requires well-formed reactions."""
     require(isinstance(reactions, Reactions), f"react must return Reactions, got {type(reactions).__name__}")
     shape = (batch, slate_size)
-    for name, expected in {"clicked": shape, "consumed": shape, "left": (batch,), "examined": shape}.items():
+    shapes = {"clicked": shape, "consumed": shape, "left": (batch,), "examined": shape, "unsuitable": shape}
+    for name, expected in shapes.items():
         value = getattr(reactions, name)
-        if name == "examined" and value is None:
+        if name in ("examined", "unsuitable") and value is None:
             continue
         fits = isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.shape == expected
         require(fits, f"{name} must be booleans of shape {expected}, got {kind(value)}")
