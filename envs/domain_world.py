@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from instructrec.envs.domain_words import vocabulary_of
 from instructrec.envs.made_items import made_catalogue
 from instructrec.envs.made_people import made_people, person_rules
 from instructrec.envs.populations import with_population
+from instructrec.names import unknown_name
 from instructrec.protocols import CandidateSource, Reward
 from instructrec.rewards import AmountReward, EngagementReward, RuledReward
 from instructrec.sessions import World
@@ -37,7 +38,7 @@ def domain_world(
     turn_limit: int | None = None,
     bank_size: int | None = None,
     past_length: int = 64,
-    behaviour: Behaviour | None = None,
+    behaviour: Behaviour | Mapping[str, float] | None = None,
     reward: Reward | None = None,
     candidates: CandidateSource | None = None,
     items_seed: int = 0,
@@ -56,7 +57,7 @@ def domain_world(
         turn_limit: Slates per session at most; the file's when omitted.
         bank_size: How many different texts people may say; 6,000 in training and 500 elsewhere when omitted.
         past_length: How many items of a person's visible past agents see at most.
-        behaviour: The users' constants; the file's when omitted.
+        behaviour: The users' constants, or some of them by name; the file's when omitted.
         reward: What a reaction is worth; the file's when omitted.
         candidates: Which items may be ranked each turn; all of them when omitted.
         items_seed: Which made-up items and people of this kind.
@@ -86,12 +87,13 @@ def domain_world(
             f"{path}: the people of {domain.name} need to know what to ask for; add `asks` and `languages`"
         )
     size = bank_size if bank_size is not None else (6_000 if chosen.has("templates", Split.TRAIN) else 500)
+    constants = behaviour if isinstance(behaviour, Behaviour) else _behaviour(domain, behaviour or {})
     population = ConversationalPopulation(
         catalogue,
-        _tastes(domain, num_items, items_seed, chosen.users, past_length, behaviour),
+        _tastes(domain, num_items, items_seed, chosen.users, past_length, constants),
         _bank(domain, num_items, items_seed, language, chosen, size, slate_size, turn_limit),
         topic=domain.people.topic or domain.asks.about[0],
-        behaviour=behaviour if behaviour is not None else _behaviour(domain),
+        behaviour=constants,
         slate_size=slate_size,
         turn_limit=turn_limit,
         vocabulary=vocabulary_of(domain, language),
@@ -130,10 +132,10 @@ def _tastes(
     seed: int,
     users: tuple[Split, ...],
     past_length: int,
-    behaviour: Behaviour | None,
+    behaviour: Behaviour,
 ) -> Tastes:
     if domain.items.source != "made":
-        return _SOURCES[domain.items.source].tastes(users, past_length, behaviour or _behaviour(domain))
+        return _SOURCES[domain.items.source].tastes(users, past_length, behaviour)
     return made_people(domain, _catalogue(domain, num_items, seed), users=users, past_length=past_length, seed=seed)
 
 
@@ -168,10 +170,22 @@ def _reward(domain: Domain) -> Reward:
     return RuledReward(broken=min(penalties)) if penalties and min(penalties) < 0 else EngagementReward()
 
 
-def _behaviour(domain: Domain) -> Behaviour:
+def _behaviour(domain: Domain, given: Mapping[str, float]) -> Behaviour:
+    """Returns the constants of a domain's people, some of them given.
+
+    Raises:
+        ValueError: If there is no such constant, or its value is out of range.
+    """
+    known = [constant.name for constant in fields(Behaviour)]
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(unknown_name("constant of behaviour", name, known))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"behaviour {name} must be a finite number, got {value!r}")
+    wanted = {**domain.people.behaviour, **given}
     if domain.items.source == "made":
-        return Behaviour(**domain.people.behaviour)
-    return _SOURCES[domain.items.source].behaviour(domain.people.behaviour)
+        return Behaviour(**wanted)
+    return _SOURCES[domain.items.source].behaviour(wanted)
 
 
 def _check_columns(domain: Domain, catalogue: Catalogue) -> None:
