@@ -25,7 +25,7 @@ def topic_shares(catalogue: Catalogue, column: str) -> npt.NDArray[np.float64]:
     """
     if column not in catalogue.columns:
         words = [name for name, each in catalogue.columns.items() if each.is_set]
-        raise ValueError(unknown_name("column of topics", column, words))
+        raise ValueError(unknown_name("column of topics", column, words) + "; the setting column chooses among them")
     if not catalogue.column(column).is_set:
         raise ValueError(f"the column {column!r} holds numbers; topics are words, categorical or multi-valued")
     has = catalogue.column(column).indicators().astype(np.float64)
