@@ -251,3 +251,4 @@ POPULATION = PopulationSpec(
     reference="Deffayet et al. (2024), SARDINE, arXiv 2311.16586, and (2023), GeMS, arXiv 2301.08632.",
     maker=BoredomPopulation,
 )
+"""How it is known."""

@@ -223,3 +223,4 @@ POPULATION = PopulationSpec(
     reference="Ie et al. (2019), RecSim, arXiv 1909.04847 (interest evolution), and SlateQ, arXiv 1905.12767.",
     maker=InterestPopulation,
 )
+"""How it is known."""

@@ -306,3 +306,4 @@ POPULATION = PopulationSpec(
     reference="Zhao et al. (2023), KuaiSim, arXiv 2309.12645.",
     maker=RetentionPopulation,
 )
+"""How it is known."""

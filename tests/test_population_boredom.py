@@ -261,7 +261,7 @@ def test_it_comes_to_a_world_by_its_settings():
     empty = World(
         name="test", catalogue=items, population=tiny_world().population, reward=EngagementReward(), turn_limit=4
     )
-    world = with_population(empty, POPULATION.made_by(), {"threshold": 4})
+    world = with_population(empty, POPULATION.name, {"threshold": 4})
     check_world(world)
     assert world.population.texts.bank == ("", "recommend something")
     prints = {

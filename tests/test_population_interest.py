@@ -228,7 +228,7 @@ def test_it_comes_to_a_world_by_its_settings():
         slate_size=3,
         turn_limit=5,
     )
-    world = with_population(empty, POPULATION.made_by(), {"pace": 0.1})
+    world = with_population(empty, POPULATION.name, {"pace": 0.1})
     check_world(world)
     assert world.population.texts.bank == ("", "recommend something")
     prints = {

@@ -304,7 +304,7 @@ def test_it_comes_to_a_world_by_its_settings():
     empty = World(
         name="test", catalogue=items, population=tiny_world().population, reward=RetentionReward(), turn_limit=8
     )
-    world = with_population(empty, POPULATION.made_by(), {"rates": {"hate": 0.05}})
+    world = with_population(empty, POPULATION.name, {"rates": {"hate": 0.05}})
     check_world(world)
     prints = {
         RetentionPopulation(items, **settings).fingerprint
