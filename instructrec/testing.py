@@ -511,6 +511,7 @@ def check_reward(reward: Reward, *, slate_size: int = 3, batch: int = 64, seed: 
         trust=rng.random(batch),
         engagement=clicked * rng.exponential(2.0, clicked.shape),
         unsuitable=rng.random((batch, slate_size)) < 0.2,
+        days_away=(rng.integers(0, 4, batch) * (rng.random(batch) < 0.3)).astype(np.float32),
     )
     points = untouched("the reward", reward, reactions)
     check_matrix("the reward", points, (batch, slate_size), "[batch, slate_size]")

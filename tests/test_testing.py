@@ -145,6 +145,12 @@ class Unsure(Users):
         return state, replace(reactions, satisfaction=reactions.satisfaction * np.nan)
 
 
+class Rejuvenates(Users):
+    def react(self, state, slates, noise):
+        state, reactions = super().react(state, slates, noise)
+        return state, replace(reactions, days_away=np.full(len(slates), -1.0, np.float32))
+
+
 class Counts(Users):
     def react(self, state, slates, noise):
         state, reactions = super().react(state, slates, noise)
@@ -192,6 +198,7 @@ class Loose(Users):
         (Placed, "react: what a user does depends on"),
         (Consumes, "something was consumed that was not clicked"),
         (Unsure, "satisfaction must be one number from 0 to 1"),
+        (Rejuvenates, "days_away must be 0 or more and finite"),
         (Counts, r"clicked must be booleans of shape \(8, 3\), got int64"),
         (Mumbles, "react returned the id of a text that its own `texts` does not know"),
         (Remembers, "a rating other than 0 where the item is padding"),
