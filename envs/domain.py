@@ -181,7 +181,8 @@ class Domain:
         words: The words, by language.
         slate_size: Items per slate.
         turn_limit: Slates per session at most.
-        reward: "clicks" or "engagement".
+        reward: "clicks", "engagement" (how much people took in), or "retention" (clicks less days away).
+        candidates: How many items, drawn by chance each turn, may be ranked; 0 for all of them.
     """
 
     name: str
@@ -196,3 +197,4 @@ class Domain:
     slate_size: int = 10
     turn_limit: int = 10
     reward: str = "clicks"
+    candidates: int = 0

@@ -57,7 +57,18 @@ def read_domain(path: Path, name: str = "") -> Domain:
     """
     top = read_yaml(path).fields(
         (
-            *("domain", "summary", "slate_size", "turn_limit", "reward", "items", "attributes", "people", "rules"),
+            *(
+                "domain",
+                "summary",
+                "slate_size",
+                "turn_limit",
+                "reward",
+                "candidates",
+                "items",
+                "attributes",
+                "people",
+                "rules",
+            ),
             *("asks", "languages"),
         ),
         ("domain", "attributes"),
@@ -94,7 +105,8 @@ def read_domain(path: Path, name: str = "") -> Domain:
         words=words,
         slate_size=top["slate_size"].whole(1, 1000) if "slate_size" in top else 10,
         turn_limit=top["turn_limit"].whole(1, 100_000) if "turn_limit" in top else 10,
-        reward=top["reward"].one_of(("clicks", "engagement"), "reward") if "reward" in top else "clicks",
+        reward=top["reward"].one_of(("clicks", "engagement", "retention"), "reward") if "reward" in top else "clicks",
+        candidates=top["candidates"].whole(0, MOST_ITEMS) if "candidates" in top else 0,
     )
 
 

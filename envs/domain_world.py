@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Protocol
 
+from instructrec.candidates import RandomCandidates
 from instructrec.catalogue import Catalogue, Kind
 from instructrec.envs import movies
 from instructrec.envs.bank import Bank, compile_bank
@@ -21,7 +22,7 @@ from instructrec.envs.made_people import made_people, person_rules
 from instructrec.envs.populations import with_population
 from instructrec.names import unknown_name
 from instructrec.protocols import CandidateSource, Reward
-from instructrec.rewards import AmountReward, EngagementReward, RuledReward
+from instructrec.rewards import AmountReward, EngagementReward, RetentionReward, RuledReward
 from instructrec.sessions import World
 from instructrec.splits import Split, Splits
 
@@ -59,7 +60,7 @@ def domain_world(
         past_length: How many items of a person's visible past agents see at most.
         behaviour: The users' constants, or some of them by name; the file's when omitted.
         reward: What a reaction is worth; the file's when omitted.
-        candidates: Which items may be ranked each turn; all of them when omitted.
+        candidates: Which items may be ranked each turn; the file's when omitted.
         items_seed: Which made-up items and people of this kind.
 
     Raises:
@@ -76,7 +77,9 @@ def domain_world(
         catalogue=catalogue,
         population=_Nobody(),  # type: ignore[arg-type]
         reward=reward if reward is not None else _reward(domain),
-        candidates=candidates,
+        candidates=RandomCandidates(catalogue, domain.candidates)
+        if candidates is None and domain.candidates
+        else candidates,
         slate_size=slate_size,
         turn_limit=turn_limit,
     )
@@ -166,6 +169,8 @@ def _bank(
 def _reward(domain: Domain) -> Reward:
     if domain.reward == "engagement":
         return AmountReward()
+    if domain.reward == "retention":
+        return RetentionReward()
     penalties = {rule.reward for rule in domain.rules}
     return RuledReward(broken=min(penalties)) if penalties and min(penalties) < 0 else EngagementReward()
 
