@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from instructrec.envs.interactions import Attribute
+from instructrec.envs.interactions import MISSING, Attribute
 from instructrec.names import unknown_name
 
 USUAL: Mapping[str, tuple[str, ...]] = {
@@ -84,12 +84,12 @@ def guess_attribute(name: str, cells: Sequence[str]) -> Attribute:
     or hold separators between short parts that recur; text where cells are eight words or more on average; single
     values otherwise.
     """
-    filled = [cell for cell in cells if cell]
+    filled = [cell for cell in cells if cell.lower() not in MISSING]
     if not filled:
         return Attribute.token(name, cells)
     if not any(_PADDED.match(cell.lstrip("+-")) for cell in filled):
         try:
-            numbers = np.array([float(cell) if cell else np.nan for cell in cells])
+            numbers = np.array([np.nan if cell.lower() in MISSING else float(cell) for cell in cells])
         except ValueError:
             numbers = np.array([np.inf])
         if not np.isinf(numbers).any():
@@ -119,7 +119,7 @@ def _divides(cells: Sequence[str], separator: str) -> bool:
 
 
 def _list(cell: str) -> list[str] | None:
-    if not cell:
+    if cell.lower() in MISSING:
         return []
     for read in (json.loads, ast.literal_eval):
         try:

@@ -101,7 +101,7 @@ class Gathering:
         for row in range(len(table)):
             number = persons.get(who[row])
             if number is None:
-                luck = _luck(who[row])
+                luck = luck_of(who[row])
                 if luck >= self._limit:
                     continue
                 number = persons[who[row]] = len(persons)
@@ -369,5 +369,6 @@ def _ordered(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _luck(name: str) -> int:
+def luck_of(name: str) -> int:
+    """Returns a number from 0 to 2**64 - 1 that looks drawn, the same for the same name always."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

@@ -19,6 +19,9 @@ CLICKED, PASSED_OVER, AGAIN, MOST_STARS = 4.5, 2.5, 0.25, 5.0
 """Clicks as stars: one click, none though shown, every further click, and at most. One star either side of 3.5, so that
 half clicked and half passed over vary as much as people's stars do (MovieLens: a standard deviation of 1.04)."""
 
+MISSING = frozenset({"", "nan", "none", "null", "n/a", "unknown", "(no genres listed)", "-", "—", "?"})
+"""What stands for a missing value in tables, in small letters; a title may well be one of these."""
+
 
 class Feedback(StrEnum):
     """What the number of an interaction means."""
