@@ -26,7 +26,7 @@ from instructrec.envs.tables import Table
 
 JSON_LINES = ("*.jsonl", "*.json", "*.ndjson")
 _REVIEW = ("user_id", "parent_asin", "rating", "timestamp")
-_BLOCK = 20_000
+_BLOCK = 5_000
 _PRICE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _DETAILS_SHARE, _MOST_DETAILS, _LONGEST_TEXT = 0.2, 12, 500
 
@@ -129,21 +129,23 @@ def _objects(files: Files, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]
 
 
 def _reviews(files: Files, name: str) -> Iterator[Table]:
-    """Yields the reviews in blocks."""
-    rows = _objects(files, name)
+    """Yields the reviews in blocks, without their texts."""
+    rows = _essentials(files, name)
     while block := list(itertools.islice(rows, _BLOCK)):
-        for line, review in block:
-            for key in _REVIEW:
-                if review.get(key) is None:
-                    raise ValueError(
-                        f"{files.source(name)}, line {line}: the review has no {key!r} (found: {', '.join(review)}); "
-                        "is this a file of reviews of Amazon Reviews 2023? Otherwise remove the line"
-                    )
-        yield Table(
-            files.source(name),
-            {key: [str(review[key]).strip() for _, review in block] for key in _REVIEW},
-            [line for line, _ in block],
-        )
+        cells = {key: [row[place] for _, row in block] for place, key in enumerate(_REVIEW)}
+        yield Table(files.source(name), cells, [line for line, _ in block])
+
+
+def _essentials(files: Files, name: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields what matters of every review with its line number."""
+    for line, review in _objects(files, name):
+        for key in _REVIEW:
+            if review.get(key) is None:
+                raise ValueError(
+                    f"{files.source(name)}, line {line}: the review has no {key!r} (found: {', '.join(review)}); "
+                    "is this a file of reviews of Amazon Reviews 2023? Otherwise remove the line"
+                )
+        yield line, tuple(str(review[key]).strip() for key in _REVIEW)
 
 
 def _metadata(files: Files, name: str, wanted: Set[str]) -> Rows:

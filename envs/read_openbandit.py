@@ -94,12 +94,13 @@ def read_openbandit(files: Files, *, max_ratings: int = MAX_RATINGS) -> Interact
     items = _items(TableReader(files, context, wanted=("item_id",)))
     reader = TableReader(files, name, wanted=_LOG)
     gathering, log = Gathering(reader.source, max_ratings), _Log()
+    features: dict[str, tuple[str, ...]] = {}
     for block in reader.blocks(_LOG):
-        block, who = _with_person(block)
+        block = _with_person(block, features)
         clicks, times = _clicks(block), block.times("timestamp")
         gathering.add(block, "person", "item_id", clicks, times)
         log.add(
-            who,
+            block.columns["person"],
             block.columns["item_id"],
             click=clicks > 0,
             time=times,
@@ -109,14 +110,20 @@ def read_openbandit(files: Files, *, max_ratings: int = MAX_RATINGS) -> Interact
         if sum(map(len, log.parts["click"])) > max_ratings:
             log.thinned(gathering)
     record = gathering.finished("open-bandit", feedback=Feedback.CLICKS, items=items)
-    return replace(record, persons=_persons(record.ratings.person_ids), exposures=_exposures(record, log))
+    return replace(
+        record,
+        persons=_persons([features[name] for name in record.ratings.person_ids]),
+        exposures=_exposures(record, log),
+    )
 
 
-def _with_person(block: Table) -> tuple[Table, list[str]]:
-    """Returns a block with a column of people: their features, a few digits of each."""
-    features = zip(*(block.columns[name] for name in _USER), strict=True)
-    who = ["-".join(value[:_SHOWN] for value in values) for values in features]
-    return replace(block, columns={**block.columns, "person": who}), who
+def _with_person(block: Table, features: dict[str, tuple[str, ...]]) -> Table:
+    """Returns a block with a column of people: their features, a few digits of each. Notes new people's features."""
+    rows = list(zip(*(block.columns[name] for name in _USER), strict=True))
+    who = ["-".join(value[:_SHOWN] for value in row) for row in rows]
+    for name, row in zip(who, rows, strict=True):
+        features.setdefault(name, row)
+    return replace(block, columns={**block.columns, "person": who})
 
 
 def _clicks(block: Table) -> npt.NDArray[np.float64]:
@@ -153,8 +160,8 @@ def _items(reader: TableReader) -> Rows:
     return Rows(reader.source, tuple(table.filled("item_id")), attributes)
 
 
-def _persons(person_ids: Sequence[str]) -> dict[str, Attribute]:
-    columns = zip(*(person.split("-") for person in person_ids), strict=True)
+def _persons(rows: Sequence[tuple[str, ...]]) -> dict[str, Attribute]:
+    columns = zip(*rows, strict=True)
     return {name: Attribute.token(name, letters(cells)) for name, cells in zip(_USER, columns, strict=True)}
 
 
