@@ -35,7 +35,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 """The names, without capitals, by which each role is recognised, the surest first."""
 _SEPARATORS = ("|", ";", ",")
 _LISTED, _LONGEST_VALUE, _WORDS = 0.15, 30, 8
-_PADDED = re.compile(r"0\d")
+_PADDED, _THOUSANDS = re.compile(r"0\d"), re.compile(r"\d,\d{3}(?!\d)")
 
 
 def find_roles(
@@ -108,7 +108,7 @@ def guess_attribute(name: str, cells: Sequence[str]) -> Attribute:
 
 def _divides(cells: Sequence[str], separator: str) -> bool:
     """Returns whether a separator stands between short values that recur, rather than inside sentences or names."""
-    divided = [cell for cell in cells if separator in cell]
+    divided = [cell for cell in cells if separator in cell and not _THOUSANDS.search(cell)]
     if len(divided) < _LISTED * len(cells):
         return False
     parts = [part.strip() for cell in cells for part in cell.split(separator)]

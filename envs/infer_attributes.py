@@ -21,7 +21,8 @@ OTHER = "other"
 MADE = ("rating", "popularity")
 """Attributes that are made from the interactions, so that a column of such a name is called ``listed_…``."""
 _FEWEST, _COVERED, _DISTINCT = 0.02, 0.2, 0.9
-_MOST_LEVELS = 10
+_MOST_LEVELS, _LARGEST_LEVEL = 10, 1e6
+_LARGEST = 1e30  # A catalogue holds 32-bit numbers.
 _EARLIEST, _LATEST = 1850, 2100
 _TITLES = ("title", "name", "movie_title", "product_name", "product_title", "item_name", "item_title", "book_title")
 _ID = re.compile(r"(^|_)(id|ids|uid|code|zip|isbn|isbn13|ean|upc|gtin|asin|sku|index|phone|barcode|unnamed_\d+)$")
@@ -63,8 +64,8 @@ class Finding:
         name: The attribute's name in the catalogue; of small letters, digits and underscores.
         kind: What sort of attribute.
         like: "year" or "price" where numbers are such.
-        values: Of a set attribute the values that are kept, the most frequent first; of an ordinal its levels, lowest
-            first. Where a set attribute has more, all others become `OTHER`.
+        values: Of a set attribute the values that are kept, the most frequent first, or none for as many as it can
+            hold; of an ordinal its levels, lowest first. Where a set attribute has more, all others become `OTHER`.
         coverage: Share of the items that have a value.
     """
 
@@ -135,6 +136,14 @@ def column_values(column: Attribute) -> Sequence[tuple[str, ...]]:
     return column.values or tuple((cell,) if cell else () for cell in column.cells())
 
 
+def most_frequent(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Returns the values that an attribute can hold, the most frequent first: 64, or 63 where `OTHER` is needed."""
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    if len(ranked) <= MAX_VALUES:
+        return tuple(ranked)
+    return tuple(value for value in ranked if value != OTHER)[: MAX_VALUES - 1]
+
+
 def numbers_of(column: Attribute, like: str = "") -> npt.NDArray[np.float64] | None:
     """Returns a column as numbers, NaN where missing; None if it does not hold numbers, prices or dates.
 
@@ -155,7 +164,7 @@ def numbers_of(column: Attribute, like: str = "") -> npt.NDArray[np.float64] | N
         if not filled or found < (0.5 if like else 1.0) * filled:
             return None
         numbers = np.array([np.nan if number is None else number for number in parsed])
-    numbers[~np.isfinite(numbers)] = np.nan
+    numbers[~(np.abs(numbers) < _LARGEST)] = np.nan
     if like == "year":
         times = numbers > 1e7  # Seconds since 1970, or milliseconds.
         seconds = np.where(numbers > 5e10, numbers / 1e3, numbers)
@@ -163,7 +172,7 @@ def numbers_of(column: Attribute, like: str = "") -> npt.NDArray[np.float64] | N
         numbers[(numbers < 1000) | (numbers > _LATEST)] = np.nan
     if like == "price":
         numbers[numbers < 0] = np.nan
-    return numbers
+    return numbers + 0.0  # No minus zero.
 
 
 def _title_column(items: Mapping[str, Attribute]) -> str:
@@ -244,7 +253,7 @@ def _of_numbers(column: Attribute, plain: str, numbers: npt.NDArray[np.float64],
         return attribute(Kind.NUMERIC, f"years, {span}", like="year")
     if like == "price":
         return attribute(Kind.NUMERIC, f"prices, {span}", like="price")
-    if whole and 3 <= len(distinct) <= _MOST_LEVELS:
+    if whole and 3 <= len(distinct) <= _MOST_LEVELS and max(-low, high) <= _LARGEST_LEVEL:
         levels = [f"{level:.0f}" for level in distinct]
         return attribute(Kind.ORDINAL, f"few whole numbers: {', '.join(levels)}", levels)
     return attribute(Kind.NUMERIC, f"numbers, {span}")
@@ -274,18 +283,15 @@ def _of_words(column: Attribute, plain: str, filled: Sequence[str]) -> Finding:
         )
     if not several and len(counts) >= _DISTINCT * len(filled) and len(filled) >= 10:
         return left_out("different for nearly every item")
-    ranked = sorted(counts, key=lambda value: (-counts[value], value))
-    more = len(ranked) > MAX_VALUES
-    kept = tuple(value for value in ranked if value != OTHER)[: MAX_VALUES - 1] if more else tuple(ranked)
+    ranked, kept = len(counts), most_frequent(counts)
+    more = ranked > MAX_VALUES
     known = set(kept)
     covered = sum(bool(known & set(values)) for values in column.values) / max(len(filled), 1)
     if covered < _COVERED:
-        return left_out(f"{len(ranked):,} values, of which the most frequent {len(kept)} cover {covered:.0%} of items")
-    why = f"{len(ranked)} values, such as {', '.join(repr(value[:24]) for value in kept[:3])}"
+        return left_out(f"{ranked:,} values, of which the most frequent {len(kept)} cover {covered:.0%} of items")
+    why = f"{ranked} values, such as {', '.join(repr(value[:24]) for value in kept[:3])}"
     if more:
-        why = (
-            f"the {len(kept)} most frequent of {len(ranked):,} values and {OTHER!r}; they cover {covered:.0%} of items"
-        )
+        why = f"the {len(kept)} most frequent of {ranked:,} values and {OTHER!r}; they cover {covered:.0%} of items"
     one = not any(len(values) > 1 for values in column.values)
     return Finding(
         column=column.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from instructrec.envs.infer_attributes import (
     Use,
     column_values,
     infer_attributes,
+    most_frequent,
     numbers_of,
     spoken,
 )
@@ -88,21 +90,29 @@ def column_of(attribute: Attribute, finding: Finding) -> Column:
             raise ValueError(f"column {finding.column!r} does not hold numbers; make it categorical or leave it out")
         return Column.numeric(name, numbers.astype(np.float32))
     if kind is Kind.ORDINAL:
-        levels = [next(iter(spoken(values)), None) for values in column_values(attribute)]
-        return Column.ordinal(name, levels, finding.values)
+        return Column.ordinal(name, [next(iter(values), None) for values in _said(attribute)], finding.values)
     if kind is None:
         raise ValueError(f"the finding about column {finding.column!r} makes an attribute of no kind; say kind=")
-    known, items = set(finding.values), []
-    for cell in column_values(attribute):
-        said = spoken([_YES_NO.get(value, value) for value in cell] if known == _ANSWERS else cell)
+    cells = _said(attribute)
+    allowed = finding.values or most_frequent(Counter(value for cell in cells for value in cell))
+    known, items = set(allowed), []
+    for cell in cells:
+        said = [_YES_NO.get(value, value) for value in cell] if known == _ANSWERS else cell
         kept = [value for value in said if value in known]
         items.append(kept + [OTHER] * (len(kept) < len(said) and OTHER not in kept))
-    allowed = finding.values
     if any(OTHER in item for item in items) and OTHER not in known:
         allowed = (*allowed[: MAX_VALUES - 1], OTHER)
     if kind is Kind.CATEGORICAL:
         return Column.categorical(name, [item[0] if item else None for item in items], sorted(allowed))
     return Column.multi_valued(name, items, sorted(allowed))
+
+
+def _said(attribute: Attribute) -> Sequence[Sequence[str]]:
+    """Returns each item's values; whole numbers without a point, however they were written."""
+    numbers = numbers_of(attribute)
+    if numbers is None:
+        return [spoken(values) for values in column_values(attribute)]
+    return [() if np.isnan(number) else (f"{number:.10g}",) for number in numbers]
 
 
 def _consumed(record: Interactions) -> npt.NDArray[np.bool_]:
@@ -165,6 +175,11 @@ def _texts(
         if finding.use is not Use.ATTRIBUTE:
             continue
         column, label = columns[finding.name], finding.name.replace("_", " ")
+        if set(column.values) == _ANSWERS:
+            for phrase, values in zip(phrases, column.indicators(), strict=True):
+                if values.any():
+                    phrase.append(f"{'with' if values[column.values.index('yes')] else 'without'} {label}")
+            continue
         if column.is_set:
             cells = column_values(record.items[finding.column].take(kept))
             said = [_listed(spoken(values)[:_MOST_VALUES]) for values in cells]

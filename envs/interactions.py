@@ -54,7 +54,7 @@ class Attribute:
     Attributes:
         name: The column's name in the data.
         kind: What its cells hold.
-        values: Per row its values, () where missing and at most one for tokens and texts; empty for numbers.
+        values: Per row its values, in one line each, () where missing and at most one for tokens and texts; empty for numbers.
         numbers: float64, one per row, NaN where missing; empty for other kinds.
     """
 
@@ -69,18 +69,17 @@ class Attribute:
     @classmethod
     def token(cls, name: str, cells: Sequence[str]) -> Attribute:
         """Builds a column of one value a row, "" where missing."""
-        return cls(name, AttributeKind.TOKEN, tuple((cell,) if cell else () for cell in cells), np.empty(0))
+        return cls(name, AttributeKind.TOKEN, tuple(_values([cell]) for cell in cells), np.empty(0))
 
     @classmethod
     def text(cls, name: str, cells: Sequence[str]) -> Attribute:
         """Builds a column of words to read, "" where missing."""
-        return cls(name, AttributeKind.TEXT, tuple((cell,) if cell else () for cell in cells), np.empty(0))
+        return cls(name, AttributeKind.TEXT, tuple(_values([cell]) for cell in cells), np.empty(0))
 
     @classmethod
     def token_seq(cls, name: str, cells: Sequence[Sequence[str]]) -> Attribute:
         """Builds a column of any number of values a row; a value counts once."""
-        values = tuple(tuple(dict.fromkeys(value for value in cell if value)) for cell in cells)
-        return cls(name, AttributeKind.TOKEN_SEQ, values, np.empty(0))
+        return cls(name, AttributeKind.TOKEN_SEQ, tuple(_values(cell) for cell in cells), np.empty(0))
 
     @classmethod
     def floats(cls, name: str, numbers: Sequence[float] | npt.NDArray[np.float64]) -> Attribute:
@@ -206,6 +205,11 @@ class Interactions:
         if self.exposures is not None:
             lines.append(f"shown {len(self.exposures.item):,} times, clicked {int(self.exposures.click.sum()):,} times")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def _values(cell: Sequence[str]) -> tuple[str, ...]:
+    """Returns the distinct values of a cell, blanks and line ends made single blanks."""
+    return tuple(dict.fromkeys(value for each in cell if (value := " ".join(each.split()))))
 
 
 def _named(table: Mapping[str, Attribute]) -> str:
