@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from instructrec.catalogue import Kind
 from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Term
@@ -181,6 +182,7 @@ class Domain:
         words: The words, by language.
         slate_size: Items per slate.
         turn_limit: Slates per session at most.
+        folder: Where the file lies; what it names is looked for there.
         reward: "clicks", "engagement" (how much people took in), or "retention" (clicks less days away).
         candidates: How many items, drawn by chance each turn, may be ranked; 0 for all of them.
     """
@@ -198,3 +200,4 @@ class Domain:
     turn_limit: int = 10
     reward: str = "clicks"
     candidates: int = 0
+    folder: Path = Path()

@@ -8,14 +8,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from instructrec.catalogue import MAX_VALUES, Kind
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conditions import Levels, condition, series
 from instructrec.envs.domain import DRAWS, Asks, Attribute, Domain, Items, People, Rule, Words
+from instructrec.envs.domain_words import vocabulary_of
+from instructrec.envs.grammar import clause
 from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Speech, Term
 from instructrec.envs.yaml_reader import Entry, read_yaml
 from instructrec.goals import Predicate
+from instructrec.splits import Split
 
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
@@ -93,7 +98,7 @@ def read_domain(path: Path, name: str = "") -> Domain:
             words[code] = _words(entry, attributes, levels)
     if asks is not None and not words:
         top["asks"].fail("people ask in words: add languages: with an entry such as en:")
-    return Domain(
+    domain = Domain(
         name=name or f"local/{path.stem}-v0",
         domain=top["domain"].text(),
         summary=top["summary"].text() if "summary" in top else "",
@@ -106,8 +111,30 @@ def read_domain(path: Path, name: str = "") -> Domain:
         slate_size=top["slate_size"].whole(1, 1000) if "slate_size" in top else 10,
         turn_limit=top["turn_limit"].whole(1, 100_000) if "turn_limit" in top else 10,
         reward=top["reward"].one_of(("clicks", "engagement", "retention"), "reward") if "reward" in top else "clicks",
+        folder=path.resolve().parent,
         candidates=top["candidates"].whole(0, MOST_ITEMS) if "candidates" in top else 0,
     )
+    if asks is not None:
+        _check_sayable(domain, top["asks"].pairs())
+    return domain
+
+
+def _check_sayable(domain: Domain, asks: Mapping[str, Entry]) -> None:
+    """Raises a ValueError where people ask for something that a language has no way to say, in any split."""
+    parts = asks["parts"].pairs() if "parts" in asks else {}
+    for code in domain.words:
+        whole = vocabulary_of(domain, code)
+        for split in Split:
+            words = whole.restricted([split], [Split.TRAIN])
+            for part, entry in parts.items():
+                for predicate in (p for pool in whole.pools[part] for p in pool.predicates):
+                    try:
+                        clause(words, np.random.default_rng(0), predicate)
+                    except (ValueError, IndexError):
+                        entry.fail(
+                            f"there are no words for {predicate} in {LANGUAGES[code].name} (split {split}); add them "
+                            f"under languages.{code}.says, or three ways or more to say such numbers"
+                        )
 
 
 def _said(entry: Entry, make: Callable[..., T], *given: object) -> T:
@@ -220,7 +247,7 @@ def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
     found = entry.fields(("source", "settings", "count", "title", "text", "pieces"))
     pieces = {n: e.texts() for n, e in found["pieces"].pairs().items()} if "pieces" in found else {}
     items = Items(
-        source=found["source"].one_of(("made", "movielens", "folder"), "source of items")
+        source=found["source"].one_of(("made", "movielens", "data"), "source of items")
         if "source" in found
         else "made",
         settings={n: e.text() for n, e in found["settings"].pairs().items()} if "settings" in found else {},
@@ -229,6 +256,8 @@ def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
         text=found["text"].text() if "text" in found else Items.text,
         pieces=pieces,
     )
+    if items.source == "data" and set(items.settings) != {"file"}:
+        entry.fail("items of people's own data name their file: settings: {file: NAME.safetensors}")
     known = {name: 1.0 if attribute.kind is Kind.NUMERIC else "a" for name, attribute in attributes.items()}
     for name, slots in (("title", {}), ("text", {"title": "a"})):
         try:

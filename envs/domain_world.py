@@ -19,6 +19,7 @@ from instructrec.envs.domain_file import MOST_ITEMS, domain_at
 from instructrec.envs.domain_words import vocabulary_of
 from instructrec.envs.made_items import made_catalogue
 from instructrec.envs.made_people import made_people, person_rules
+from instructrec.envs.own_data import OwnData
 from instructrec.envs.populations import with_population
 from instructrec.names import unknown_name
 from instructrec.protocols import CandidateSource, Reward
@@ -138,7 +139,7 @@ def _tastes(
     behaviour: Behaviour,
 ) -> Tastes:
     if domain.items.source != "made":
-        return _SOURCES[domain.items.source].tastes(users, past_length, behaviour)
+        return _SOURCES[domain.items.source].tastes(domain, users, past_length, behaviour)
     return made_people(domain, _catalogue(domain, num_items, seed), users=users, past_length=past_length, seed=seed)
 
 
@@ -208,7 +209,7 @@ class _Source(Protocol):
 
     def catalogue(self, domain: Domain) -> Catalogue: ...
     def behaviour(self, given: Mapping[str, float]) -> Behaviour: ...
-    def tastes(self, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes: ...
+    def tastes(self, domain: Domain, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes: ...
 
 
-_SOURCES: Mapping[str, _Source] = {"movielens": movies.MovieLens()}
+_SOURCES: Mapping[str, _Source] = {"movielens": movies.MovieLens(), "data": OwnData()}

@@ -31,7 +31,7 @@ class MovieLens:
         fitted = {"perceived_miss": people.genre_misses, "perceived_false_alarm": people.genre_false_alarms}
         return Behaviour(**{**fitted, **given})
 
-    def tastes(self, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes:
+    def tastes(self, domain: Domain, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes:
         """Returns the people of some splits: tastes fitted to their ratings, and the ratings that agents may see."""
         return _tastes(users, past_length, behaviour.allure_from_popularity)
 

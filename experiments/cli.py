@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
@@ -353,6 +353,48 @@ class Worlds(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorldFile(Command):
+    """Make a world from your own data, or look through a domain file."""
+
+    action: Annotated[Positional[Literal["new", "check"]], arg(metavar="new|check")]
+    """new: read data, infer items, fit tastes, write a domain file. check: read one, and show what people say there."""
+    file: Annotated[Positional[str], arg(metavar="FILE.yaml")]
+    """The domain file; for check also a world by name."""
+    source: Annotated[str, arg(name="from")] = ""
+    """For new: a file, folder or archive of MovieLens, RecBole, Amazon Reviews, Open Bandit, CSV or Parquet."""
+    noun: str = "item"
+    """For new: what one item is called, such as film."""
+    data_format: str = ""
+    """For new: the data's format, where it cannot be seen from the files."""
+    columns: Settings = ()
+    """For new, plain tables: which column means what, such as person=uid item=sku rating=stars time=ts."""
+    max_items: int = 20_000
+    """For new: how many items at most; the most popular are kept."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Makes or checks."""
+        if self.action == "check":
+            from instructrec.experiments.check_world_file import check_world_file
+
+            document = check_world_file(world_name(self.file))
+            return Answer(document=document, text=document["text"])
+        from instructrec.experiments.new_world import new_world
+
+        if not self.source:
+            raise UserError("a new world is made from data: --from PATH")
+        made = new_world(
+            self.source,
+            self.file,
+            noun=self.noun,
+            data_format=self.data_format or None,
+            columns={name: str(value) for name, value in settings(self.columns).items()} or None,
+            max_items=at_least(2, "max-items", self.max_items),
+            narrator=narrator,
+        )
+        return Answer(document=made, text=made["text"])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Populations(Command):
     """List the populations that may come to a world."""
 
@@ -396,6 +438,7 @@ COMMANDS = {
     "robustness": Robustness,
     "transfer": Transfer,
     "worlds": Worlds,
+    "world": WorldFile,
     "populations": Populations,
     "agents": Agents,
 }

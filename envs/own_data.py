@@ -1,0 +1,48 @@
+"""People's own data as a source of items and people for a domain file; `instructrec world new` makes both."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from instructrec.catalogue import Catalogue
+from instructrec.envs.behaviour import Behaviour
+from instructrec.envs.conversational import Tastes
+from instructrec.envs.domain import Domain
+from instructrec.envs.fit_tastes import FittedTastes
+from instructrec.envs.kept_data import read_kept
+from instructrec.splits import Split
+
+
+class OwnData:
+    """Items and tastes that `instructrec.envs.kept_data.write_kept` left in a file beside the domain file."""
+
+    def catalogue(self, domain: Domain) -> Catalogue:
+        """Returns the items.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        return _kept(domain)[0]
+
+    def behaviour(self, given: Mapping[str, float]) -> Behaviour:
+        """Returns the people's constants: the defaults, but for those given."""
+        return Behaviour(**given)
+
+    def tastes(self, domain: Domain, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes:
+        """Returns the people of some splits, with the tastes that were fitted to their ratings or clicks."""
+        catalogue, fitted = _kept(domain)
+        return fitted.tastes(
+            catalogue, users=users, past_length=past_length, from_popularity=behaviour.allure_from_popularity
+        )
+
+
+def _kept(domain: Domain) -> tuple[Catalogue, FittedTastes]:
+    path = domain.folder / domain.items.settings["file"]
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> tuple[Catalogue, FittedTastes]:
+    return read_kept(path)

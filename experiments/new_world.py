@@ -1,0 +1,308 @@
+"""A world from people's own data: what the items are, who likes what, and the words to ask for it.
+
+What is written is an ordinary domain file, for its owner to read and better, and one file of items and tastes beside
+it. The words are the data's own ("horror", "under 20"): better words make better worlds.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from instructrec import runs
+from instructrec.catalogue import Catalogue, Column, Kind
+from instructrec.envs.domain_file import read_domain
+from instructrec.envs.fit_tastes import fit_tastes
+from instructrec.envs.infer_attributes import OTHER, Finding, Use, infer_attributes
+from instructrec.envs.infer_catalogue import infer_catalogue
+from instructrec.envs.kept_data import write_kept
+from instructrec.envs.read_data import read_data
+from instructrec.experiments.outputs import command_line
+from instructrec.experiments.progress import Narrator
+
+_MADE = ("rating", "popularity")
+_MOST_ABOUT, _FEWEST_ITEMS = 4, 0.005
+_QUANTILES = (0.15, 0.3, 0.5, 0.7, 0.85)
+
+
+def new_world(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    noun: str = "item",
+    data_format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    max_items: int = 20_000,
+    narrator: Narrator,
+) -> dict[str, Any]:
+    """Reads data, infers a catalogue, fits tastes, and writes a domain file with its items beside it.
+
+    Args:
+        source: A file, folder or archive in a format of `instructrec.envs.read_data`.
+        out: The domain file, ``NAME.yaml``; items and tastes go to ``NAME.safetensors`` beside it.
+        noun: What an item is called: "film", "product".
+        data_format: The data's format, where it cannot be seen from the files.
+        columns: Which column means what, for plain tables.
+        max_items: How many items at most; the most popular are kept.
+        narrator: Is told what was read, inferred and fitted.
+
+    Returns:
+        What was made: people, items, attributes, what was left out and why, how well the tastes hold, and all of it
+        as ``text``.
+
+    Raises:
+        FileExistsError: If the domain file is there already.
+        ValueError: If the data cannot be read or nothing in them can be asked for.
+    """
+    out = Path(out)
+    if out.suffix not in (".yaml", ".yml"):
+        raise ValueError(f"a domain file ends in .yaml, got {out}")
+    if out.exists():
+        raise FileExistsError(f"{out} is there already; choose another name, or remove it")
+    with narrator.task(f"Reading {source}") as advance:
+        record = read_data(Path(source), format=data_format, columns=columns)
+        advance(1.0, f"{len(record.ratings.item):,} {record.feedback} of {record.ratings.num_persons:,} people")
+    findings = infer_attributes(record)
+    catalogue = infer_catalogue(record, findings, noun=noun, max_items=max_items)
+    with narrator.task("Fitting tastes") as advance:
+        fitted = fit_tastes(record, catalogue)
+        advance(1.0, f"{fitted.rank} factors")
+    kept = out.with_suffix(".safetensors")
+    document = domain_document(catalogue, findings, noun=noun, file=kept.name)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_kept(kept, catalogue, fitted)
+    runs.write_text(out, _heading(source) + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None))
+    read_domain(out)
+    made = {
+        "file": str(out),
+        "items": catalogue.num_items,
+        "people": len(fitted.person_ids),
+        "attributes": {name: str(column.kind) for name, column in catalogue.columns.items()},
+        "left_out": {f.column: f.why for f in findings if f.use is Use.LEFT_OUT},
+        "notes": list(record.notes),
+        "figures": fitted.figures,
+        "tastes": fitted.summary(),
+    }
+    return {**made, "text": _text(made)}
+
+
+def _text(made: Mapping[str, Any]) -> str:
+    attributes = ", ".join(f"{name} ({kind})" for name, kind in made["attributes"].items())
+    lines = [f"{made['file']}: {made['items']:,} items, {made['people']:,} people.", f"Attributes: {attributes}."]
+    lines += [f"Left out: {name}: {why}." for name, why in made["left_out"].items()]
+    lines += [*made["notes"], *made["tastes"].splitlines(), ""]
+    file = shlex.quote(made["file"])
+    lines += [f"Look at it:   instructrec world check {file}", f"Train there:  instructrec train {file} --out RUN"]
+    return "\n".join(part for line in lines for part in (textwrap.wrap(line, 80, subsequent_indent="  ") or [""]))
+
+
+def _heading(source: str | os.PathLike[str]) -> str:
+    return (
+        f"# Made from {Path(source).name} by: {command_line()}\n"
+        "# The words below are the data's own. Better ones make a better world: add synonyms, plurals and ways to say\n"
+        "# what people of yours ask for, then look at it with: instructrec world check FILE\n\n"
+    )
+
+
+def domain_document(catalogue: Catalogue, findings: Sequence[Finding], *, noun: str, file: str) -> dict[str, Any]:
+    """Returns the content of a domain file for a catalogue that was inferred.
+
+    Raises:
+        ValueError: If no attribute has two values or more that people could ask for.
+    """
+    like = {finding.name: finding.like for finding in findings}
+    about = _about(catalogue)
+    if not about:
+        raise ValueError(
+            "no attribute of these items has two values or more that several items share, so there is nothing to ask "
+            "for by name; bring a column such as genre or category"
+        )
+    numbers = {name: column for name, column in catalogue.columns.items() if not column.is_set}
+    parts = {name: pools for name, column in numbers.items() if (pools := _bounds(name, column, like.get(name, "")))}
+    wishes = _wishes(catalogue)
+    quality = [{"share": share, "of": [said]} for said, share in wishes]
+    return {
+        "domain": f"{noun}s",
+        "summary": f"People with tastes fitted to your data ask for {noun}s.",
+        "items": {"source": "data", "settings": {"file": file}},
+        "attributes": {name: _attribute(column, like.get(name, "")) for name, column in catalogue.columns.items()},
+        "people": {"topic": about[0]},
+        "asks": {
+            "about": about,
+            "parts": {**parts, "quality": quality, "vague": [wishes[0][0]]},
+            "named": _named(about, list(parts)),
+            "specific": 0.8,
+            "excluding": 0.2,
+            "others": {"exclusion": 0.04, "share": 0.04, "vague": 0.06, "implicit": 0.06},
+        },
+        "languages": {"en": _english(catalogue, about, numbers, like, noun)},
+    }
+
+
+def _about(catalogue: Catalogue) -> list[str]:
+    """Returns the set attributes that people name, the one that tells the items apart best first."""
+    worth: dict[str, float] = {}
+    for name, column in catalogue.columns.items():
+        if not column.is_set:
+            continue
+        share = column.indicators().mean(axis=0)
+        asked = [s for s, v in zip(share, column.values, strict=True) if v != OTHER and s >= _FEWEST_ITEMS]
+        if len(asked) >= 2:
+            known = np.array(asked)
+            worth[name] = float(-(known * np.log(known)).sum())
+    return sorted(worth, key=lambda name: -worth[name])[:_MOST_ABOUT]
+
+
+def _attribute(column: Column, like: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"kind": str(column.kind)}
+    if column.kind is not Kind.NUMERIC:
+        found["values"] = [value for value in column.values if value != OTHER]
+        return found
+    if column.name != "popularity" and (said := _said(column, like)):
+        found["said"] = said
+    return found
+
+
+def _said(column: Column, like: str) -> dict[str, Any]:
+    """Returns how the numbers of a column look in sentences."""
+    known = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
+    if not len(known):
+        return {}
+    low, high = float(known.min()), float(known.max())
+    if like == "year":
+        return {"as": "year", "step": 1, "round_to": 5, "low": 1800, "high": 2100, "now": int(high)}
+    step = _step(known)
+    if column.name == "rating" and high <= 5.5:
+        return {"as": "stars", "step": 0.5, "round_to": 0.5, "low": 0.5, "high": 5}
+    sort = "money" if like == "price" else "amount"
+    ends = {"low": max(0.0, math.floor(low)), "high": float(math.ceil(high))}
+    return {"as": sort, "step": step, "round_to": step, **ends}
+
+
+def _step(known: np.ndarray[Any, Any]) -> float:
+    """Returns a round distance between numbers that people say: a hundredth of the usual span or more."""
+    span = float(np.quantile(known, 0.9) - np.quantile(known, 0.1)) or float(abs(known).max()) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / 10))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= span / 20)
+    return int(step) if step >= 1 else step
+
+
+def _bounds(name: str, column: Column, like: str) -> list[dict[str, Any]]:
+    """Returns the conditions that people ask of a number: bounds at round numbers where the items divide."""
+    known = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
+    if name in _MADE or column.kind is not Kind.NUMERIC or len(np.unique(known)) < 5:
+        return []
+    if like == "year":
+        first, last = int(np.quantile(known, 0.05)) // 10 * 10, int(known.max())
+        recent = int(np.quantile(known, 0.85))
+        return [
+            {"share": 0.4, "of": [{f"{name} n..n+9": f"{first}..{max(first, last // 10 * 10)} by 10"}]},
+            {"share": 0.3, "of": [{f"{name} >= n": f"{first + 10}..{max(first + 10, recent)} by 5"}]},
+            {"share": 0.3, "of": [{f"{name} <= n": f"{first + 10}..{max(first + 10, recent)} by 5"}]},
+        ]
+    step = _step(known)
+    at = sorted({round(round(float(np.quantile(known, q)) / step) * step, 6) for q in _QUANTILES})
+    at = [number for number in at if known.min() < number < known.max()]
+    if not at:
+        return []
+    shown = [f"{number:g}" for number in at]
+    return [
+        {"share": 0.6, "of": [f"{name} <= {number}" for number in shown]},
+        {"share": 0.4, "of": [f"{name} >= {number}" for number in shown]},
+    ]
+
+
+def _wishes(catalogue: Catalogue) -> list[tuple[str, float]]:
+    wishes = [("popularity highest 20%, wish", 0.4), ("popularity lowest 50%, wish", 0.2)]
+    if "rating" in catalogue.columns:
+        wishes = [("rating highest 50%, wish", 0.3), ("rating highest 20%, wish", 0.3), *wishes]
+    return wishes
+
+
+def _named(about: Sequence[str], parts: Sequence[str]) -> dict[str, float]:
+    """Returns kinds of request: the first attribute most, by itself and with another, and numbers."""
+    named = {about[0]: 0.3, f"{about[0]}+quality": 0.15, "quality": 0.05}
+    for other in about[1:]:
+        named |= {f"{about[0]}+{other}": 0.2 / len(about), other: 0.1 / len(about)}
+    for part in parts:
+        named |= {f"{about[0]}+{part}": 0.25 / len(parts), part: 0.1 / len(parts)}
+    return named
+
+
+def _english(
+    catalogue: Catalogue, about: Sequence[str], numbers: Mapping[str, Column], like: Mapping[str, str], noun: str
+) -> dict[str, Any]:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
+    heads = [f"{noun}/{plural}"] + (["item/items"] if noun != "item" else [])
+    values = {
+        name: {
+            value: [{"mass": [_lower(value)]}] for value in catalogue.columns[name].values if value not in (OTHER, "")
+        }
+        for name in about
+    }
+    says: dict[str, Any] = {
+        "popularity highest 20%, wish": [
+            {"adjective": ["popular", "well known", "widely liked"]},
+            {"after": ["that everybody likes", "that many people chose", "that most people know"]},
+        ],
+        "popularity lowest 50%, wish": [
+            {"adjective": ["little known", "obscure", "unusual"]},
+            {"after": ["that hardly anybody knows", "off the beaten track", "that few people chose"]},
+        ],
+    }
+    for name, column in numbers.items():
+        if like.get(name) == "year" and name not in _MADE:
+            says |= _decades(name, column)
+    critiques: dict[str, Any] = {
+        "more popular": {"more": "popularity", "words": ["more popular", "better known", "more widely liked"]},
+        "less known": {"less": "popularity", "words": ["less well known", "less popular", "more obscure"]},
+    }
+    if "rating" in catalogue.columns:
+        says |= {
+            "rating highest 50%, wish": [{"adjective": ["good", "decent", "solid", "enjoyable"]}],
+            "rating highest 20%, wish": [
+                {"adjective": ["highly rated", "well rated", "excellent", "well reviewed"]},
+                {"after": ["with great reviews", "with excellent ratings", "that people praise"]},
+            ],
+        }
+        critiques["better rated"] = {"more": "rating", "words": ["better rated", "higher rated", "better reviewed"]}
+    units = {}
+    for name, column in numbers.items():
+        if name in _MADE or column.kind is not Kind.NUMERIC or np.isnan(column.numbers).all():
+            continue
+        spoken = name.replace("_", " ")
+        more, less = _COMPARED.get(like.get(name, ""), (f"higher in {spoken}", f"lower in {spoken}"))
+        critiques[more] = {"more": name, "words": [more]}
+        critiques[less] = {"less": name, "words": [less]}
+        if like.get(name) != "year":
+            units[name] = "" if like.get(name) == "price" else spoken
+    units = {name: unit or "dollars" for name, unit in units.items()}
+    return {"heads": heads, "use": "choose", "units": units, "values": values, "says": says, "critiques": critiques}
+
+
+def _decades(name: str, column: Column) -> dict[str, Any]:
+    """Returns the names of the decades that a column of years spans."""
+    known = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
+    first = int(np.quantile(known, 0.05)) // 10 * 10
+    found = {}
+    for year in range(first, int(known.max()) // 10 * 10 + 1, 10):
+        short = f"{year % 100:02d}"
+        names = [f"{year}s", f"{year}'s"] if year >= 2000 else [f"{short}s", f"{year}s", f"{short}'s"]
+        found[f"{name} {year}..{year + 9}"] = [{"period": names}]
+    return found
+
+
+_COMPARED = {"year": ("newer", "older"), "price": ("more expensive", "cheaper")}
+
+
+def _lower(value: str) -> str:
+    """Returns a value as it stands inside a sentence; abbreviations and names of several capitals stay."""
+    return value if sum(letter.isupper() for letter in value) > 1 and value.isupper() else value.lower()

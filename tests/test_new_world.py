@@ -1,0 +1,120 @@
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+
+import instructrec.envs  # noqa: F401
+from instructrec.envs.worlds import make_world
+from instructrec.experiments import cli
+from instructrec.experiments.new_world import new_world
+from instructrec.experiments.progress import Narrator
+from instructrec.testing import check_world
+
+QUIET = Narrator(quiet=True)
+KINDS = ("Novel", "Poetry", "Cookbook", "Travel guide")
+
+
+@pytest.fixture(scope="module")
+def books(tmp_path_factory):
+    """A shop's own tables: 120 books of four kinds, 60 people who like one kind each."""
+    place, rng = tmp_path_factory.mktemp("books"), np.random.default_rng(0)
+    rows = ["sku,title,kind,price,published"]
+    for book in range(120):
+        rows.append(f"b{book},Book {book},{KINDS[book % 4]},{5 + 2 * (book % 17)}.50,{1960 + book % 60}")
+    (place / "items.csv").write_text("\n".join(rows) + "\n")
+    rows = ["uid,sku,stars"]
+    for person in range(60):
+        for book in rng.choice(120, 25, replace=False):
+            liked = book % 4 == person % 4
+            stars = int(np.clip(round((4.4 if liked else 2.6) + rng.normal(0, 0.6)), 1, 5))
+            rows.append(f"u{person},b{book},{stars}")
+    (place / "interactions.csv").write_text("\n".join(rows) + "\n")
+    made = new_world(
+        place,
+        place / "books.yaml",
+        noun="book",
+        columns={"person": "uid", "item": "sku", "rating": "stars"},
+        narrator=QUIET,
+    )
+    return place, made
+
+
+def test_what_was_made_is_told(books):
+    place, made = books
+    assert (made["items"], made["people"]) == (120, 60)
+    assert made["attributes"]["kind"] == "categorical"
+    assert made["attributes"]["price"] == made["attributes"]["published"] == "numeric"
+    assert made["figures"]["rmse"] < made["figures"]["rmse_biases"]
+    assert max(len(line) for line in made["text"].splitlines()) <= 80 or str(place) in made["text"]
+
+
+def test_its_people_ask_for_what_the_data_hold(books):
+    place, _ = books
+    world = make_world(str(place / "books.yaml"), bank_size=400, slate_size=4)
+    assert world.name == "local/books"
+    check_world(world, batch=4)
+    asked = {p.field for goal in world.population.bank.predicates for p in goal}
+    assert {"kind", "price", "published"} <= asked
+    said = " ".join(world.population.bank.texts).lower()
+    assert "cookbook" in said
+    assert "book" in said
+    held_out = make_world(str(place / "books.yaml"), split="validation", bank_size=200, slate_size=4)
+    assert not set(held_out.population.tastes.who) & set(world.population.tastes.who)
+
+
+def test_it_is_an_environment_like_any_other(books):
+    place, _ = books
+    env = gymnasium.make("instructrec/File-v0", file=str(place / "books.yaml"), slate_size=4, bank_size=300)
+    observation, _ = env.reset(seed=0)
+    assert observation["instruction"]
+    env.step(env.action_space.sample())
+
+
+def test_an_agent_trains_there_at_once_and_is_measured(books, tmp_path, capsys):
+    place, _ = books
+    file, run = str(place / "books.yaml"), str(tmp_path / "run")
+    sizes = ["--world-set", "slate_size=4", "turn_limit=4", "bank_size=300"]
+    small = ["--set", "encoder=hashing", "prompts=0", "num_envs=8", "num_steps=16"]
+    assert cli.run(["train", file, "--out", run, "--steps", "256", *small, *sizes]) == 0
+    assert cli.run(["evaluate", run, "--people", "20", "--json"]) in (0, 3)
+    agents = json.loads(capsys.readouterr().out.splitlines()[-1])["agents"]
+    assert agents["random"]["return"]["value"] < agents["oracle"]["return"]["value"]
+
+
+def test_a_look_through_the_file_shows_words_and_what_may_be_mended(books, capsys):
+    place, _ = books
+    assert cli.run(["world", "check", str(place / "books.yaml")]) == 0
+    shown = capsys.readouterr().out
+    assert "It keeps its promises." in shown
+    assert "fewer than 3 words" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["new", "x.yaml"], "--from PATH"),
+        (["new", "x.txt", "--from", "{place}"], "ends in .yaml"),
+        (["new", "{place}/books.yaml", "--from", "{place}"], "is there already"),
+        (["new", "x.yaml", "--from", "{place}/nothing"], "nothing"),
+        (["check", "x.yaml"], "there is no domain file x.yaml"),
+        (["check", "shpo"], "did you mean"),
+    ],
+)
+def test_mistakes_are_told_with_their_cure(books, arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    filled = [argument.replace("{place}", str(books[0])) for argument in arguments]
+    assert cli.run(["world", *filled]) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_items_that_are_gone_or_damaged_are_named(books, tmp_path):
+    place, _ = books
+    (tmp_path / "books.yaml").write_text((place / "books.yaml").read_text())
+    with pytest.raises(ValueError, match=r"books\.safetensors"):
+        make_world(str(tmp_path / "books.yaml"))
+    (tmp_path / "books.safetensors").write_bytes((place / "books.safetensors").read_bytes()[:999])
+    with pytest.raises(ValueError, match=r"books\.safetensors"):
+        make_world(str(tmp_path / "books.yaml"))
