@@ -158,7 +158,6 @@ def fit_clicks(
     rate = float(np.clip(clicked[shown].mean(), 1e-6, 1 - 1e-6))
     begin = np.concatenate([np.full(size, 1.0), [logit(min(rate * 1.5, 0.9))], np.zeros(width - 1 + more)])
     strength = np.concatenate([np.full(size, _WEAK), [0.0], np.full(width - 1 + more, penalty)])
-    middle = np.where(strength == _WEAK, begin, 0.0)
 
     def loss(values: Doubles) -> tuple[float, Doubles]:
         examination, weights, extra = np.split(values, [size, size + width])
@@ -173,9 +172,8 @@ def fit_clicks(
                 np.tensordot(found.attraction_gradient, row_features, 2),
             ]
         )
-        away = values - middle
-        worth = log_likelihood(found.likely, clicked)[shown].sum() - 0.5 * (strength * away**2).sum()
-        return -worth / rows, -(gradient - strength * away) / rows
+        worth = log_likelihood(found.likely, clicked)[shown].sum() - 0.5 * (strength * values**2).sum()
+        return -worth / rows, -(gradient - strength * values) / rows
 
     found = _minimised(loss, begin)
     examination, weights, extra = np.split(found.x, [size, size + width])

@@ -161,6 +161,10 @@ class LogFittedPopulation:
         past = self._past[state.visit]
         return past, (past >= 0).astype(np.float32)
 
+    def persons(self, state: LogFittedState) -> npt.NDArray[np.int32]:
+        """Returns whose visit each is, [batch]: visits of one person belong together when people are resampled."""
+        return self.fitted.visits.person[state.visit]
+
     def expected_utility(self, state: LogFittedState) -> Floats:
         """Returns the probability that an item attracts, [batch, num_items]."""
         every = np.arange(self._num_items, dtype=np.int32)[None, :]

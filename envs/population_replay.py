@@ -1,9 +1,10 @@
 """Users who say again what people said in recorded dialogues, and take up the items that those took up.
 
 A session is one recorded dialogue. The user says its utterances in order, one per slate, whatever is shown, and clicks
-and consumes every shown item that the recorded person accepted, once. So an agent is measured on real requests, real
-changes of mind and real targets; what nobody recorded, such as a reaction to an item the person never saw, is no click.
-A replayed user cannot answer what an agent does differently: use it to measure, and distrust it where it is trained on.
+and consumes every shown item that the recorded person accepted later in the dialogue, once. So an agent is measured on
+real requests, real changes of mind and real targets; what nobody recorded, such as a reaction to an item the person
+never saw, is no click. A replayed user cannot answer what an agent does differently: use it to measure, and distrust it
+where it is trained on.
 
 A dialogue none of whose accepted items is in the catalogue still plays, with nothing to accept;
 `ReplayPopulation.report` says how many items were found. Instructions come without goals: nobody annotated their
@@ -36,7 +37,7 @@ from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.splits import Split, split_of
 from instructrec.texts import Texts
 
-_ACCEPTS = ("session", "turn")
+_ACCEPTS = ("until", "turn", "session")
 _ENDS = ("dialogue", "first", "all")
 _PEOPLE = ("split", "all")
 
@@ -63,8 +64,9 @@ class ReplayPopulation:
         catalogue: The items. Any catalogue does; titles must be those people use.
         split: Whose dialogues: a dialogue belongs to a split by the hash of its name.
         dialogues: A file that `read_dialogues` reads (IARD, CrossWOZ, or JSON Lines), or dialogues.
-        accept: When an accepted item is taken up: ``session``, whenever it is shown; ``turn``, only where the recorded
-            person took it up, as answer to the same utterance.
+        accept: When an item that the recorded person accepted is taken up: ``until`` then, that is, shown before the
+            utterance that accepts it; ``turn``, only as answer to the same utterance as in the record; ``session``,
+            also after it was accepted, where people who name what they accept reward an agent that echoes them.
         end: When the user leaves: after the last utterance of the ``dialogue``; sooner, with the ``first`` item taken
             up; or sooner, with ``all`` that the catalogue has.
         people: ``split`` for the dialogues of the world's split alone, ``all`` for all of them in every split.
@@ -80,7 +82,7 @@ class ReplayPopulation:
         *,
         dialogues: str | os.PathLike[str] | Sequence[Dialogue],
         split: str = "train",
-        accept: str = "session",
+        accept: str = "until",
         end: str = "dialogue",
         people: str = "split",
     ) -> None:
@@ -112,6 +114,7 @@ class ReplayPopulation:
         for row, dialogue in enumerate(chosen):
             self._said[row, : self._length[row]] = self.texts.ids(one.text for one in dialogue.utterances)
         self._targets, self._when = _targets(chosen, TitleIndex(catalogue))
+        self._reachable = int((self._when > 0).any(axis=1).sum())
         parts = repr(("replay 1", accept, end, self.texts.bank, catalogue.num_items)).encode()
         arrays = (self._length, self._said, self._targets, self._when)
         self.fingerprint = hashlib.sha256(parts + b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
@@ -146,6 +149,10 @@ class ReplayPopulation:
         shape = (len(state.turn), 0)
         return np.zeros(shape, np.int32), np.zeros(shape, np.float32)
 
+    def persons(self, state: ReplayState) -> npt.NDArray[np.int32]:
+        """Returns which dialogue each replays, [batch]: its replays belong together when people are resampled."""
+        return state.dialogue
+
     def expected_utility(self, state: ReplayState) -> npt.NDArray[np.float32]:
         """Returns 1 for what would be taken up now and 0 for everything else, [batch, num_items]."""
         worth = np.zeros((len(state.turn), self._num_items), np.float32)
@@ -161,7 +168,8 @@ class ReplayPopulation:
             f"{found['dialogues']:,} dialogues, {found['utterances']:,} utterances, {marked:,} critiques marked.",
             f"Items named: {found['items']:,}; {found['items_found']:,} are in the catalogue.",
             f"Items taken up: {found['accepted']:,}; {found['accepted_found']:,} are in the catalogue.",
-            f"Dialogues with something to take up: {found['with_target']:,}.",
+            f"Dialogues with something to take up: {found['with_target']:,}; an agent can be in time in "
+            f"{self._reachable:,} of them.",
         ]
         if found["not_found"]:
             lines += textwrap.wrap("Not in the catalogue, among others: " + "; ".join(found["not_found"]) + ".", 80)
@@ -170,9 +178,10 @@ class ReplayPopulation:
     def _open(self, state: ReplayState) -> npt.NDArray[np.bool_]:
         """Returns which targets would be taken up if shown now, [batch, most_targets]."""
         open_to = (self._targets[state.dialogue] >= 0) & ~state.taken
-        if self.accept == "turn":
-            # What is shown after utterance t is answered by utterance t + 1.
-            open_to &= self._when[state.dialogue] == state.turn[:, None] + 1
+        # What is shown after utterance t is answered by utterance t + 1.
+        wait = self._when[state.dialogue] - (state.turn[:, None] + 1)
+        if self.accept != "session":
+            open_to &= wait == 0 if self.accept == "turn" else wait >= 0
         return np.asarray(open_to)
 
 

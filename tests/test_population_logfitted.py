@@ -250,6 +250,35 @@ def test_expected_utility_is_how_often_an_examined_item_is_clicked():
         assert reactions.clicked.mean() == pytest.approx(expected[:, item].mean(), abs=0.025)
 
 
+def test_what_was_clicked_in_the_visit_is_not_wanted_again_where_the_weight_says_so():
+    users = replace(fitted(), bias=9.0, again=-50.0, looks=np.ones(PLACES))
+    population, sessions = LogFittedPopulation(shop(), log=users, slate_size=PLACES), Sessions.first(0, 50)
+    state, _ = population.arrive(sessions, Noise(sessions.keys, np.zeros(50, np.int32)))
+    slates = np.arange(50 * PLACES, dtype=np.int32).reshape(50, PLACES) % ITEMS
+    for turn, clicks in enumerate((True, False, False)):
+        state, reactions = population.react(state, slates, Noise(sessions.keys, np.full(50, turn, np.int32)))
+        assert (reactions.clicked == clicks).all()
+
+
+def test_utility_is_the_formula_worked_out_by_hand():
+    users = replace(fitted(), bias=-1.0, affinity=np.array([2.0, 0.5]), match=1.5, again=0.0)
+    population, sessions = LogFittedPopulation(shop(), log=users), Sessions.first(0, 20)
+    state, _ = population.arrive(sessions, Noise(sessions.keys, np.zeros(20, np.int32)))
+    price = shop().column("price").numbers.astype(np.float64)
+    price = np.clip((price - price.mean()) / price.std(), -3, 3)
+    colour = np.eye(3)[np.arange(ITEMS) % 3] - 1 / 3
+    colour /= np.sqrt((colour**2).sum(axis=1, keepdims=True))
+    base = -1.0 + users.attributes.matrix(shop()) @ users.weights
+    for row, visit in enumerate(state.visit):
+        before = [int(users.visits.item_ids[place][1:]) for place in users.visits.past[visit] if place >= 0]
+        count = len(before) + 3  # A profile begins with three average clicks.
+        likeness = 2.0 * colour @ colour[before].sum(axis=0) + 0.5 * price * price[before].sum()
+        said = users.visits.texts[users.visits.said[users.visits.starts[visit]]]
+        words = 1.5 * (np.arange(ITEMS) % 3 == COLOURS.index(said))
+        expected = expit(base + likeness / count + words)
+        np.testing.assert_allclose(population.expected_utility(state)[row], expected, atol=1e-5)
+
+
 def test_below_the_logs_last_place_looking_falls_on_as_it_fell():
     users = replace(fitted(), looks=np.array([1.0, 0.5, 0.25]))
     np.testing.assert_allclose(users.looks_at(5), [1, 0.5, 0.25, 0.125, 0.0625])
@@ -265,6 +294,7 @@ def test_every_split_has_its_own_people_with_their_pasts_and_words():
         state, said = population.arrive(sessions, Noise(sessions.keys, np.zeros(200, np.int32)))
         names = {users.visits.persons[person] for person in users.visits.person[state.visit]}
         assert {str(split_of("users", name)) for name in names} == {split}
+        assert {users.visits.persons[person] for person in population.persons(state)} == names
         assert set(population.texts.strings(said.texts)) == set(COLOURS)
         past, ratings = population.past(state)
         # The second visit of a person knows the clicks of the first; the first knows none.

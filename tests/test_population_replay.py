@@ -68,9 +68,25 @@ def test_the_recorded_words_are_said_in_order_and_the_session_ends_with_the_dial
     ]
 
 
-def test_what_the_recorded_person_took_up_is_taken_up_whenever_shown_and_once():
+def test_what_the_recorded_person_took_up_is_taken_up_when_shown_before_and_once():
     happened = replayed((2, 0), (0, 3), (2, 7))
     assert [clicked for _, clicked, _ in happened] == [(True, True), (False, False), (False, False)]
+
+
+def test_an_echo_of_what_was_accepted_is_worth_nothing_unless_asked_for():
+    # Film A is accepted in "two": shown after that, it is an echo.
+    late = ((5, 6), (0, 6), (5, 0), (2, 0))
+    assert [clicked for _, clicked, _ in replayed(*late)] == [(False, False)] * 4
+    assert [clicked for _, clicked, _ in replayed(*late, accept="session")] == [
+        (False, False), (True, False), (False, False), (True, False)
+    ]  # fmt: skip
+
+
+def test_replays_of_one_dialogue_belong_to_one_person():
+    population, sessions = ReplayPopulation(films(), dialogues=CROWD, people="all"), Sessions.first(0, 300)
+    state, said = population.arrive(sessions, Noise(sessions.keys, np.zeros(300, np.int32)))
+    first = population.texts.strings(said.texts)
+    assert [f"{person}.0" for person in population.persons(state)] == first
 
 
 def test_with_accept_at_the_turn_an_item_is_taken_up_only_where_it_was_recorded():
