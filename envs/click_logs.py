@@ -78,7 +78,7 @@ class ClickLog:
         return np.append(self.session[1:] != self.session[:-1], True)
 
     def past(self, most: int) -> npt.NDArray[np.int32]:
-        """Returns what the person clicked in earlier sessions, the latest ``most``, oldest first, padded with -1.
+        """Returns what the person clicked in earlier sessions, the latest ``most`` items, oldest first, padded with -1.
 
         Returns:
             int32 [num_sessions, most].
@@ -90,8 +90,9 @@ class ClickLog:
         ):
             before = clicks.setdefault(person, [])
             found[session, : len(before)] = before
-            before += self.items[start:end][self.clicked[start:end]].tolist()
-            del before[:-most]
+            now = self.items[start:end][self.clicked[start:end]].tolist()
+            # An item stands where it was clicked last.
+            before[:] = reversed(list(dict.fromkeys(reversed(before + now)))[:most])
         return found
 
     def clicked_before(self) -> npt.NDArray[np.bool_]:
