@@ -86,9 +86,12 @@ class UserPopulation:
         self._generator = np.random.Generator(self._philox)
         # Keys and an empty buffer: setting this is several times as fast as making a generator.
         self._fresh = self._philox.state
-        user, first = self._begin(Sessions.first(0, 1), 0, _keys_alone(Sessions.first(0, 1), 0, None))
-        self._num_predicates = num_predicates if num_predicates is not None else 0 if first.goal is None else 8
-        self._fingerprint = fingerprint or fingerprint_of(make_user, type(user))
+        if num_predicates is None or not fingerprint:
+            # One user is asked, to learn what kind it is; where all is told, nobody is: it may be a person.
+            user, first = self._begin(Sessions.first(0, 1), 0, _keys_alone(Sessions.first(0, 1), 0, None))
+            num_predicates = num_predicates if num_predicates is not None else 0 if first.goal is None else 8
+            fingerprint = fingerprint or fingerprint_of(make_user, type(user))
+        self._num_predicates, self._fingerprint = num_predicates, fingerprint
 
     @property
     def texts(self) -> Texts:

@@ -327,6 +327,28 @@ class Recommend(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Play(Command):
+    """Be the user yourself: say what you want, click, and say what is wrong with what you are shown."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agent: str = "parser"
+    """Who shows slates: random, popularity, bm25, cosine or parser, or the folder of a trained run."""
+    seed: int = 0
+    """The seed of the agent's luck."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Plays."""
+        from instructrec.experiments.play import play
+
+        given, seed = settings(self.world_set), at_least(0, "seed", self.seed)
+        document, text = play(world_name(self.world), self.agent, world_settings=given, seed=seed)
+        return Answer(document=document, text=text)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Worlds(Command):
     """List the worlds there are."""
 
@@ -437,6 +459,7 @@ COMMANDS = {
     "recommend": Recommend,
     "robustness": Robustness,
     "transfer": Transfer,
+    "play": Play,
     "worlds": Worlds,
     "world": WorldFile,
     "populations": Populations,

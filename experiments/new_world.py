@@ -79,7 +79,11 @@ def new_world(
     document = domain_document(catalogue, findings, noun=noun, file=kept.name)
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_kept(kept, catalogue, fitted)
-    runs.write_text(out, _heading(source) + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None))
+    runs.write_text(
+        out,
+        _heading(source)
+        + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
+    )
     read_domain(out)
     made = {
         "file": str(out),
