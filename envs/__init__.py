@@ -8,7 +8,7 @@ from instructrec.envs.spaces import SlateSpace
 from instructrec.envs.tiny import tiny_world
 from instructrec.envs.users import ScriptedUser, population_of, world_of
 from instructrec.envs.vector_env import RecVectorEnv
-from instructrec.envs.worlds import WORLDS, WorldSpec, make_world, register_world, register_worlds
+from instructrec.envs.worlds import WORLDS, WorldSpec, make_world, register_file, register_world, register_worlds
 from instructrec.envs.wrappers import (
     EncodeInstruction,
     FillRepeats,
@@ -33,6 +33,7 @@ __all__ = [
     "WorldSpec",
     "make_world",
     "population_of",
+    "register_file",
     "register_world",
     "register_worlds",
     "tiny_world",

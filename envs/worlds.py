@@ -144,6 +144,28 @@ def register_world(spec: WorldSpec) -> None:
         )
 
 
+def register_file(path: str | Path, name: str = "") -> str:
+    """Adds the world of a domain file under a name of its own, so that ``gymnasium.make(name)`` makes it.
+
+    Args:
+        path: The file.
+        name: The world's name; ``local/STEM-v0`` when omitted.
+
+    Returns:
+        The name.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If another world has the name, or it is no name for Gymnasium.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no domain file {path}")
+    known = name or f"local/{file.stem}-v0"
+    register_world(WorldSpec(name=known, file=file))
+    return known
+
+
 def register_worlds() -> None:
     """Registers the worlds that come with the package; importing `instructrec.envs` does it.
 
@@ -168,7 +190,7 @@ def world_spec(name: str) -> WorldSpec:
         file = Path(name)
         if not file.is_file():
             raise FileNotFoundError(f"there is no domain file {name}; `instructrec worlds` lists the worlds by name")
-        return WorldSpec(name=f"local/{file.stem}", file=file)
+        return WorldSpec(name=f"local/{file.stem}-v0", file=file)
     raise ValueError(
         unknown_name("world", name, WORLDS) + "; a domain file of your own is given by its path, ending in .yaml"
     )

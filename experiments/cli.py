@@ -623,7 +623,7 @@ def run(arguments: Sequence[str]) -> int:
     except GateError as failure:
         narrator.say(f"Gate failed: {failure}")
         return 1
-    except (UserError, ValueError, TypeError, ImportError, MemoryError) as error:
+    except (UserError, ValueError, TypeError, ImportError, MemoryError, OSError) as error:
         if debug:
             traceback.print_exc()
         narrator.say(f"instructrec: {_sentence(error)}")

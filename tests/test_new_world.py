@@ -4,8 +4,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-import instructrec.envs  # noqa: F401
-from instructrec.envs.worlds import make_world
+from instructrec.envs import register_file
+from instructrec.envs.worlds import WORLDS, make_world
 from instructrec.experiments import cli
 from instructrec.experiments.new_world import new_world
 from instructrec.experiments.progress import Narrator
@@ -52,7 +52,7 @@ def test_what_was_made_is_told(books):
 def test_its_people_ask_for_what_the_data_hold(books):
     place, _ = books
     world = make_world(str(place / "books.yaml"), bank_size=400, slate_size=4)
-    assert world.name == "local/books"
+    assert world.name == "local/books-v0"
     check_world(world, batch=4)
     asked = {p.field for goal in world.population.bank.predicates for p in goal}
     assert {"kind", "price", "published"} <= asked
@@ -65,10 +65,12 @@ def test_its_people_ask_for_what_the_data_hold(books):
 
 def test_it_is_an_environment_like_any_other(books):
     place, _ = books
-    env = gymnasium.make("instructrec/File-v0", file=str(place / "books.yaml"), slate_size=4, bank_size=300)
+    name = register_file(place / "books.yaml", "own/Books-v0")
+    env = gymnasium.make(name, slate_size=4, bank_size=300)
     observation, _ = env.reset(seed=0)
     assert observation["instruction"]
     env.step(env.action_space.sample())
+    del WORLDS[name], gymnasium.registry[name]
 
 
 def test_an_agent_trains_there_at_once_and_is_measured(books, tmp_path, capsys):
@@ -77,8 +79,9 @@ def test_an_agent_trains_there_at_once_and_is_measured(books, tmp_path, capsys):
     sizes = ["--world-set", "slate_size=4", "turn_limit=4", "bank_size=300"]
     small = ["--set", "encoder=hashing", "prompts=0", "num_envs=8", "num_steps=16"]
     assert cli.run(["train", file, "--out", run, "--steps", "256", *small, *sizes]) == 0
-    assert cli.run(["evaluate", run, "--people", "20", "--json"]) in (0, 3)
-    agents = json.loads(capsys.readouterr().out.splitlines()[-1])["agents"]
+    capsys.readouterr()
+    cli.run(["evaluate", run, "--people", "20", "--json"])  # So little training may fail a gate.
+    agents = json.loads(capsys.readouterr().out)["agents"]
     assert agents["random"]["return"]["value"] < agents["oracle"]["return"]["value"]
 
 
