@@ -219,6 +219,50 @@ class Compare(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Twins(Command):
+    """Replay the same people with the same luck under edited instructions, or with another agent."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    edit: str = ""
+    """What the agent hears instead: removed (nothing), paraphrased, contradicted or swapped; removed if nothing else
+    is changed."""
+    agent: str = "parser"
+    """Who is played: an agent by name, or a run folder."""
+    against: str = ""
+    """Who is played the second time, instead of an edit: an agent by name, or a run folder."""
+    people: int = 500
+    """How many people to meet, one session each; real tastes may come more than once."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Plays twice."""
+        from instructrec.experiments.twins import to_text, twins
+
+        document = twins(
+            world_name(self.world),
+            agent=self.agent,
+            edit=self.edit,
+            against=self.against,
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            people=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommend(Command):
     """Ask a trained run for items in your own words."""
 
@@ -290,6 +334,7 @@ COMMANDS = {
     "train": Train,
     "evaluate": Evaluate,
     "compare": Compare,
+    "twins": Twins,
     "recommend": Recommend,
     "worlds": Worlds,
     "populations": Populations,

@@ -141,7 +141,7 @@ def compare(
     curves: dict[str, Any] = {}
     seeds, notes = [], {}
     for name, folder_name in trained.items():
-        ranker, config = _trained(folder_name, world)
+        ranker, config = trained_ranker(folder_name, world)
         agents[name] = ranker
         seeds.append(config.seed)
         notes[name] = f"{config.steps:,} user-steps"
@@ -169,7 +169,12 @@ def compare(
     return results
 
 
-def _trained(folder: str, world: World) -> tuple[Ranker, RunConfig]:
+def trained_ranker(folder: str, world: World) -> tuple[Ranker, RunConfig]:
+    """Returns the agent of a run folder for a world, and what was run.
+
+    Raises:
+        RunError: If it is not a run, or was trained on another catalogue.
+    """
     config = RunConfig.read(folder)
     if config.catalogue and config.catalogue != world.catalogue.fingerprint:
         raise RunError(
@@ -215,7 +220,7 @@ def evaluate_run(
     world = world_of(config.world, settings, split_name(final))
     if config.fingerprint not in ("", world_of(config.world, settings, "train").fingerprint):
         narrator.say(f"The people or rules of {config.world} are no longer those that {folder} was trained in.")
-    ranker, _ = _trained(os.fspath(folder), world)
+    ranker, _ = trained_ranker(os.fspath(folder), world)
     agents: dict[str, Competitor] = {config.agent: ranker, f"{config.agent}_blank": Blank(ranker)}
     agents |= untrained(["random"], world)
     known = ["informed", "goal_oracle", "oracle"]
