@@ -23,19 +23,19 @@ from instructrec.envs.vocabulary import Pool, RequestKind, Sense, Speech, Term, 
 from instructrec.goals import Operator, Predicate
 
 RECENT_FROM = 2010
-"""The first year that "recent" means; the data end in 2018."""
+"""The first year that "recent" means; the data end in 2018. Assumed."""
 CLASSIC_UNTIL = 1979
-"""The last year that "classic" means."""
+"""The last year that "classic" means. Assumed."""
 LAST_YEAR = 2018
 """The year from which "the last ten years" is counted."""
 GOOD, HIGHLY_RATED, BEST = 0.5, 0.25, 0.05
-"""The share of rated films that are "good", "highly rated", among "the best rated"."""
+"""The share of rated films that are "good", "highly rated", among "the best rated". Assumed."""
 POPULAR, MOST_POPULAR, OBSCURE = 0.15, 0.03, 0.6
-"""The share of all films that are "popular", among "the most popular", "obscure"."""
+"""The share of all films that are "popular", among "the most popular", "obscure". Assumed."""
 NEWEST = 0.05
-"""The share of films that are among "the newest", and among "the oldest"."""
+"""The share of films that are among "the newest", and among "the oldest". Assumed."""
 WISH = 0.5
-"""The weight of a wish ("popular", "good"), beside 1 for what is required."""
+"""The weight of a wish ("popular", "good"), beside 1 for what is required. Assumed."""
 
 
 def _adjectives(*texts: str) -> tuple[Term, ...]:
@@ -321,8 +321,6 @@ def _meanings(*senses: Sense) -> tuple[Predicate, ...]:
 
 
 YEARS = (
-    # Measured: 51 % of the years named are decades, 31 % spans up to now ("the last ten years"), 11 % single years, 3 %
-    # words such as "recent". Assumed: bounds and ranges, .4 % there, and superlatives, so that they can be learned.
     Pool(0.42, _meanings(*DECADES)),
     Pool(0.12, _meanings(*SPANS)),
     Pool(0.06, _between(0, range(1980, 2016))),
@@ -332,9 +330,10 @@ YEARS = (
     Pool(0.05, _between(10, range(1960, 2001, 5)) + _between(15, range(1960, 2001, 5))),
     Pool(0.03, _meanings(SUPERLATIVES[1], SUPERLATIVES[2])),
 )
+"""How years are named. Fitted: loosely, to the MIT movie queries, where 51 % of the years named are decades, 31 % spans
+up to now ("the last ten years"), 11 % single years, 3 % words such as "recent"; bounds and ranges, .4 % there, and
+superlatives were raised so that they are learned."""
 QUALITY = (
-    # Measured: of the ratings named 31 % are numbers, 27 % "good", "ok" and the like, 25 % high praise, 11 %
-    # popularity, 2.5 % superlatives. Assumed: "obscure", and more superlatives.
     Pool(0.24, tuple(Predicate(field="rating", operator=Operator.AT_LEAST, low=low) for low in (3.0, 3.5, 4.0))),
     Pool(0.18, _meanings(WISHES[0])),
     Pool(0.24, _meanings(WISHES[1])),
@@ -343,12 +342,14 @@ QUALITY = (
     Pool(0.07, _meanings(SUPERLATIVES[0])),
     Pool(0.05, _meanings(SUPERLATIVES[3])),
 )
+"""How quality is named. Fitted: loosely, to the MIT movie queries, where of the ratings named 31 % are numbers, 27 %
+"good", "ok" and the like, 25 % high praise, 11 % popularity, 2.5 % superlatives; "obscure" was added and superlatives
+raised."""
 
 _EXCLUDING = 0.25
-"""The share of requests with an exclusion, besides what else they ask. Assumed: .9 % of the queries hold any negation,
-but they are single searches; in conversation people reject."""
+"""The share of requests with an exclusion, besides what else they ask. Assumed: far above the .9 % of the MIT movie
+queries that hold any negation, since those are single searches and in conversation people reject."""
 _NAMED = (
-    # Measured, of the 4,950: what a request names. "quality" is RATINGS_AVERAGE, which covers popularity too.
     (0.358, ("genre",)),
     (0.195, ("genre", "year")),
     (0.134, ("genre", "year", "quality")),
@@ -357,6 +358,8 @@ _NAMED = (
     (0.054, ("year", "quality")),
     (0.039, ("quality",)),
 )
+"""What a specific request names, of genre, year and quality (how good or popular), and its share. Fitted: to the 4,950
+MIT movie queries that name one of them and no title."""
 _SPECIFIC = 0.80
 """The share of requests that name something specific; the rest as below. Assumed."""
 

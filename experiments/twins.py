@@ -82,7 +82,7 @@ def twins(
         check_edit(edit, world, sessions)
 
     def competitor(name: str) -> Competitor:
-        return _competitor(name, world, world_id, dict(world_settings or {}), narrator)
+        return competitor_named(name, world, world_id, dict(world_settings or {}), narrator)
 
     first = competitor(agent)
     second = competitor(against) if against else first
@@ -148,7 +148,21 @@ def _edited(hearing: Hearing, world: World) -> dict[str, Any]:
     return {"edited_turns": hearing.edited / max(hearing.turns, 1), "examples": examples}
 
 
-def _competitor(name: str, world: World, world_id: str, settings: dict[str, Any], narrator: Narrator) -> Competitor:
+def competitor_named(
+    name: str, world: World, world_id: str, settings: dict[str, Any], narrator: Narrator
+) -> Competitor:
+    """Returns an agent by name, or from its run folder.
+
+    Args:
+        name: The name, or the folder.
+        world: Where it will be played.
+        world_id: The world's id, for fitting ``informed`` in its training world.
+        settings: The world's settings, for the same.
+        narrator: Is told what is absent and why.
+
+    Raises:
+        ValueError: If there is none of the name, it has to be trained first, or the world has no such reference.
+    """
     if name not in ABOUT and (Path(name).is_dir() or os.sep in name):
         from instructrec.experiments.compare import trained_ranker
 
