@@ -74,8 +74,8 @@ class Behaviour:
             (Craswell et al. 2008); above 0, and below going on after a skip, in the dependent click model (Guo et al.
             2009).
         perceived_miss: Probability that an attribute the catalogue names is not perceived. Assumed.
-        perceived_false_alarm: Probability that one it does not name is. Fitted: follows from the miss rate and the
-            share of MovieLens tags naming a genre that agree with the catalogue.
+        perceived_false_alarm: Probability that an attribute it does not name is perceived. Fitted: follows from the
+            miss rate and the share of MovieLens tags naming a genre that agree with the catalogue.
         satisfaction_rate: Weight of the newest turn in satisfaction, a moving average. Assumed: RecSim's users keep .7
             of their memory per slate, which is .3 for the newest (Ie et al. 2019).
         no_click_satisfaction: What a turn without a click feels like, 0 to 1. Assumed.

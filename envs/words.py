@@ -361,7 +361,7 @@ _NAMED = (
 """What a specific request names, of genre, year and quality (how good or popular), and its share. Fitted: to the 4,950
 MIT movie queries that name one of them and no title."""
 _SPECIFIC = 0.80
-"""The share of requests that name something specific; the rest as below. Assumed."""
+"""The share of requests that name something specific, rather than what is vague or unsaid. Assumed."""
 
 REQUESTS = (
     *(RequestKind("+".join(parts), _SPECIFIC * (1 - _EXCLUDING) * share, parts) for share, parts in _NAMED),

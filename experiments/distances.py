@@ -26,7 +26,9 @@ TOP_SHARES = np.logspace(-4, 0, 81)
 
 
 def divergence(one: Floats, other: Floats) -> float:
-    """Returns the Jensen–Shannon divergence of two lists of counts, in bits: 0 to 1."""
+    """Returns the Jensen–Shannon divergence of two lists of counts, in bits: 0 to 1, which is also that to nothing."""
+    if not one.sum() or not other.sum():
+        return float(bool(one.sum()) != bool(other.sum()))
     p, q = one / one.sum(), other / other.sum()
     middle = (p + q) / 2
 
@@ -59,7 +61,7 @@ def share_gap(one: Units, other: Units) -> float:
 def share(units: Units) -> float:
     """Returns what share was counted, of units (counted, all), [.., 2]."""
     counted, everything = units.sum(axis=0)
-    return float(counted / everything)
+    return float(counted / max(everything, 1))
 
 
 def concentration(items: Units, num_items: int, count: int) -> npt.NDArray[np.float64]:

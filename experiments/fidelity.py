@@ -156,7 +156,13 @@ def _sentence(name: str, document: Mapping[str, Any]) -> str:
     found, floor = document["findings"][name], document["noise_floor"][name]
     figures = f" Log: {found['log']}; world: {found['world']}." if found["log"] or found["world"] else ""
     noise = "" if floor is None else f", noise floor {floor:.2g}"
-    return f"{found['title']}: distance {document['distances'][name]:.2g}{noise}.{figures}"
+    title = found["title"][0].upper() + found["title"][1:]
+    return f"{title}: distance {document['distances'][name]:.2g}{noise}.{figures}"
+
+
+def _noted(name: str, document: Mapping[str, Any]) -> str:
+    note = document["findings"][name]["note"]
+    return f" {note[0].upper()}{note[1:]}." if note else ""
 
 
 def _by_distance(document: Mapping[str, Any], verdict: str) -> list[str]:
@@ -182,12 +188,10 @@ def to_text(document: Mapping[str, Any]) -> str:
             lines += textwrap.wrap(_sentence(name, document), 80, initial_indent="  ", subsequent_indent="    ")
     if document["missing"]:
         lines += ["", "Not compared:"]
-        lines += [f"  {ASPECTS[name].title}: {why}" for name, why in document["missing"].items()]
+        for name, why in document["missing"].items():
+            lines += textwrap.wrap(f"{ASPECTS[name].title}: {why}", 80, initial_indent="  ", subsequent_indent="    ")
     counts = (len(document["fitted"]), len(document["assumed"]))
-    lines += [
-        "",
-        f"Of the constants of its people {counts[0]} are fitted and {counts[1]} assumed; the card lists them.",
-    ]
+    lines += ["", f"{counts[0]} constants of its people are fitted, {counts[1]} assumed; the card lists them."]
     return "\n".join(lines)
 
 
@@ -199,14 +203,21 @@ def card(document: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         pictures: File names with the log that each shows.
     """
     logs = ", ".join(f"{log['name']} ({log['kind']})" for log in document["logs"])
-    lines = [f"# How faithful is {document['world']}?", ""]
+    verdicts, missing = list(document["verdicts"].values()), document["missing"]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _HEADINGS)
+    lines = [
+        f"# How faithful is {document['world']}?",
+        "",
+        f"Of {len(verdicts)} things compared with {logs}: {counts}. {len(missing)} could not be compared.",
+        "",
+    ]
     for verdict, heading in _HEADINGS.items():
         names = _by_distance(document, verdict)
         lines += [f"**{heading}**" + ("" if names else ": nowhere."), ""]
-        lines += [f"- {_sentence(name, document)}" for name in names] + ([""] if names else [])
+        lines += [f"- {_sentence(name, document)}{_noted(name, document)}" for name in names] + ([""] if names else [])
     lines += [
         f"{document['people']:,} simulated sessions, `{document['agent']}` recommending, seed {document['seed']}, "
-        f"beside {logs}. World {document['fingerprint']}. Made by:",
+        f"with the world's training people and sentences (fingerprint {document['fingerprint']}). Made by:",
         "",
         f"```\n{document['command']}\n```",
         "",
@@ -222,7 +233,7 @@ def _table(document: Mapping[str, Any]) -> list[str]:
     for name, found in document["findings"].items():
         floor = document["noise_floor"][name]
         cells = (
-            f"{found['title']} (`{name}`)<br>{found['measure']}" + (f"<br>*{found['note']}*" if found["note"] else ""),
+            f"{found['title']} (`{name}`)<br>{found['measure']}",
             f"{document['distances'][name]:.3g}",
             "–" if floor is None else f"{floor:.3g}",
             found["log"] or "–",

@@ -236,9 +236,9 @@ def _clicks(file: Path, name: str) -> ClickLog:
     for row, session in enumerate(table.filled("session")):
         rows[session].append(row)
     position = table.integers("position")
-    position = position - min(int(position.min()), 1)  # Counted from 1; where one is 0, from 0.
     if position.min() < 0:
         raise ValueError(f"{table.at(int(position.argmin()))}: positions are counted from 1, or all from 0")
+    position = position - min(int(position.min()), 1)  # Counted from 1; where one is 0, from 0.
     clicked = np.array([_TRUTH.get(cell.lower(), -1) for cell in table.columns["clicked"]])
     if (clicked < 0).any():
         row = int(np.flatnonzero(clicked < 0)[0])

@@ -54,7 +54,8 @@ def comparisons(log: Log, simulated: Simulated) -> Iterator[tuple[str, Compariso
     """Yields what a log allows to compare: the aspect, and a function that does it or raises `LackingError`."""
     match log:
         case RatingLog():
-            yield "popularity_curve", lambda: _popularity(log.source, _rated(log), log.catalogue.num_items, simulated)
+            sizes = (log.catalogue.num_items, simulated.world.catalogue.num_items)
+            yield "popularity_curve", lambda: _popularity(log.source, _rated(log), sizes, simulated)
             yield "genre_entropy", lambda: _entropy(log, simulated)
             yield from _ratings(log, simulated)
         case QueryLog():
@@ -72,8 +73,10 @@ def comparisons(log: Log, simulated: Simulated) -> Iterator[tuple[str, Compariso
             if log.turns is not None:
                 yield "session_length", functools.partial(_lengths, "session_length", log.source, log.turns, simulated)
             if log.items is not None:
-                items = ragged(log.items)
-                yield "popularity_curve", lambda: _popularity(log.source, items, log.num_items, simulated)
+                # Such a log knows no item but those shown, so the others of the world do not count either.
+                items, shown = ragged(log.items), simulated.episodes.shown
+                sizes = (log.num_items, len(np.unique(shown[shown >= 0])))
+                yield "popularity_curve", lambda: _popularity(log.source, items, sizes, simulated)
 
 
 def _mean(values: Units, unit: str) -> str:
@@ -98,8 +101,8 @@ def _consumed(simulated: Simulated) -> Units:
     return ragged([episodes.shown[mine][episodes.clicked[mine]].astype(np.int64) for mine in rows])
 
 
-def _popularity(source: str, items: Units, num_items: int, simulated: Simulated) -> Finding:
-    sides = ((items, num_items), (_consumed(simulated), simulated.world.catalogue.num_items))
+def _popularity(source: str, items: Units, num_items: tuple[int, int], simulated: Simulated) -> Finding:
+    sides = list(zip((items, _consumed(simulated)), num_items, strict=True))
     count = min(sum(map(len, units)) for units, _ in sides)
     if count < FEWEST:
         raise LackingError(f"too little to count: {count} items chosen, of at least {FEWEST}")
@@ -271,7 +274,7 @@ def _answers(name: str, place: int, log: DialogueLog, simulated: Simulated) -> F
         held = episodes.clicked.any(axis=2) == (name == "accept_rate")
     world = np.stack([(held & answered).sum(axis=1), answered.sum(axis=1)], axis=1)
     size = simulated.world.slate_size
-    note = f"a slate holds {size} items, a dialogue's turn few; a slate without a click is turned down"
+    note = f"a slate holds {size} items, a dialogue's turn few; here a slate without a click is turned down"
     return _shares(name, log.source, log.answers[:, [place, 3]], world, note)
 
 
