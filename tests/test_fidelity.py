@@ -188,6 +188,13 @@ def test_the_noise_floor_falls_with_the_size_of_the_sample_and_is_that_of_the_no
     assert distances.noise_floor([small, large], distances.largest_gap) == floors[0]
 
 
+def test_nineteen_of_twenty_samples_like_the_halves_differ_by_less_than_the_noise_floor() -> None:
+    rng = np.random.default_rng(0)
+    floor = np.mean([distances.noise_floor([rng.normal(size=400)], distances.largest_gap) for _ in range(10)])
+    others = [distances.largest_gap(rng.normal(size=200), rng.normal(size=200)) for _ in range(400)]
+    assert 0.9 <= np.mean(np.array(others) < floor) <= 0.985
+
+
 # --- What logs hold --------------------------------------------------------------------------------------------------
 
 
