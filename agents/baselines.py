@@ -27,12 +27,12 @@ from instructrec.arrays import Bools, Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary
-from instructrec.envs.words import MOVIES
+from instructrec.envs.worlds import spoken_in
 from instructrec.goals import Operator, Predicate, compile_goals, satisfied
 from instructrec.noise import Noise, Purpose
 from instructrec.policies import places_of
 from instructrec.protocols import InstructionEncoder, Ranker
-from instructrec.sessions import Observation
+from instructrec.sessions import Observation, World
 
 TIE = 1e-3
 """How much the most popular item's popularity may add to a score: it orders what is otherwise equal."""
@@ -288,12 +288,11 @@ class ParserRanker:
 
     Args:
         catalogue: The items.
-        vocabulary: The words to know; those of films, as far as they speak of this catalogue, when omitted.
+        vocabulary: The words to know.
     """
 
-    def __init__(self, catalogue: Catalogue, vocabulary: Vocabulary | None = None) -> None:
-        self.catalogue = catalogue
-        self.vocabulary = MOVIES.within(catalogue) if vocabulary is None else vocabulary
+    def __init__(self, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
+        self.catalogue, self.vocabulary = catalogue, vocabulary.within(catalogue)
         self._tie = popularity_tie(catalogue)
         self._parsed: OrderedDict[int, tuple[tuple[Predicate, ...], bool]] = OrderedDict()
         self._met: OrderedDict[Predicate, npt.NDArray[np.float32]] = OrderedDict()
@@ -370,16 +369,17 @@ def _replaces(new: Predicate, old: Predicate) -> bool:
     return True
 
 
-def baselines(catalogue: Catalogue, slate_size: int, encoder: InstructionEncoder | None = None) -> dict[str, Any]:
+def baselines(world: World, encoder: InstructionEncoder | None = None) -> dict[str, Any]:
     """Returns the competitors that learn nothing, by name; ``cosine`` only where there is an encoder."""
+    catalogue = world.catalogue
     rankers: dict[str, Ranker] = {
         "popularity": Popularity(catalogue),
         "bm25": BM25(catalogue),
-        "parser": ParserRanker(catalogue),
+        "parser": ParserRanker(catalogue, spoken_in(world)),
     }
     if encoder is not None:
         rankers["cosine"] = Cosine(catalogue, encoder)
     return {
-        "random": Random(catalogue.num_items, slate_size),
+        "random": Random(catalogue.num_items, world.slate_size),
         **{name: SkipConsumed(ranker, catalogue.num_items) for name, ranker in rankers.items()},
     }

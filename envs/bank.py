@@ -18,7 +18,6 @@ from instructrec.catalogue import Catalogue
 from instructrec.envs.grammar import Style, criticise, realise
 from instructrec.envs.requests import Asking, Request, choose_requests, count_hard
 from instructrec.envs.vocabulary import Vocabulary
-from instructrec.envs.words import MOVIES
 from instructrec.goals import Goals, Predicate, Reveal, compile_goals
 from instructrec.splits import Splits
 
@@ -167,6 +166,8 @@ class _Group:
 
 def compile_bank(
     catalogue: Catalogue,
+    vocabulary: Vocabulary,
+    about: Sequence[str],
     *,
     splits: Splits | None = None,
     size: int = 6000,
@@ -174,22 +175,20 @@ def compile_bank(
     turn_limit: int = 10,
     num_predicates: int = 5,
     seed: int = 0,
-    vocabulary: Vocabulary = MOVIES,
-    attribute: str = "genre",
     style: Style | None = None,
 ) -> Bank:
     """Compiles the bank of a world; the same arguments give the same bank anywhere.
 
     Args:
         catalogue: The items that goals speak of.
+        vocabulary: The language.
+        about: The set attributes that people name; exclusions and shares are of the first.
         splits: From which splits sentences, words and combinations come; train's by default.
         size: How many texts, the empty one included.
         slate_size: Places that a critique can name.
         turn_limit: With ``slate_size``, how many items a goal must match not to be narrow.
         num_predicates: Places per compiled goal; one is kept free.
         seed: Which goals and sentences.
-        vocabulary: The language.
-        attribute: The set attribute that people name.
         style: Politeness, capitals and typos; `Style`'s defaults if omitted.
 
     Raises:
@@ -217,7 +216,7 @@ def compile_bank(
             f"give size >= {len(writer.ids) + 8}"
         )
     wanted = max(1, int(writer.left / (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL)))
-    asking = Asking(catalogue, words, attribute)
+    asking = Asking(catalogue, words, tuple(about))
     requests = choose_requests(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
     groups = _write(requests, words, rng, style, writer)
     requests = requests[: len(groups)]

@@ -19,124 +19,20 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.arrays import Bools, Floats, Ints
+from instructrec.arrays import Bools, Floats, Ints, take
 from instructrec.catalogue import Catalogue
 from instructrec.envs.bank import Bank
+from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conversational_kernels import Constants, GoalArrays, Items, Speech, arrive, react
+from instructrec.envs.rules import Rules, may_want, unsuitable_items
+from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Check, Goals, allowed, satisfied
 from instructrec.noise import Noise
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.texts import Texts
 
-_SHARES = frozenset(
-    {
-        "satiation_memory",
-        "continue_after_skip",
-        "continue_after_click",
-        "perceived_miss",
-        "perceived_false_alarm",
-        "satisfaction_rate",
-        "no_click_satisfaction",
-        "trust_recovery",
-        "leave_most",
-        "reveal",
-        "new_goal",
-        "critique",
-        "restate",
-        "allure_from_popularity",
-    }
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Behaviour:
-    """Every constant of the users. Utilities are log-odds; a star is one point of a rating from 0.5 to 5.
-
-    Each sentence ends in where the value comes from: "Fitted: to what", or "Assumed: the published range"; "Assumed."
-    alone where none is known. The fidelity card reads it there. Sources: Craswell et al. (2008) and Guo et al. (2009),
-    see above; Moffat and Zobel (2008), Rank-biased precision for measurement of retrieval effectiveness; Ie et al.
-    (2019), RecSim, whose constants are those of its published long-term satisfaction environment.
-
-    Attributes:
-        click_bias: Log-odds of clicking an average item that breaks nothing. Assumed.
-        click_per_star: Log-odds of a click per predicted star (taste and quality, weighted by the ratings). Assumed.
-        allure: Log-odds of a click per standard deviation of allure, which satisfies nobody. Assumed.
-        enjoyment_bias: Log-odds of enjoying an average clicked item. Assumed.
-        enjoyment_per_star: Log-odds of enjoyment per predicted star. Assumed.
-        soft_match: Log-odds between meeting none and all of the soft wishes. Assumed.
-        hard_violation: Log-odds lost per hard condition that an item is perceived to break. Assumed.
-        boredom: Log-odds lost at full satiation with an item's topics. Assumed.
-        satiation_memory: Share of satiation kept from turn to turn, 0 to 1. Assumed.
-        seen: Log-odds lost for an item consumed before. Assumed.
-        continue_after_skip: Probability of looking at the next position after passing one over. Assumed: 1 in the
-            cascade model (Craswell et al. 2008), .5 to .95 in rank-biased precision (Moffat and Zobel 2008).
-        continue_after_click: Probability of looking at the next position after a click. Assumed: 0 in the cascade model
-            (Craswell et al. 2008); above 0, and below going on after a skip, in the dependent click model (Guo et al.
-            2009).
-        perceived_miss: Probability that an attribute the catalogue names is not perceived. Assumed.
-        perceived_false_alarm: Probability that an attribute it does not name is perceived. Fitted: follows from the
-            miss rate and the share of MovieLens tags naming a genre that agree with the catalogue.
-        satisfaction_rate: Weight of the newest turn in satisfaction, a moving average. Assumed: RecSim's users keep .7
-            of their memory per slate, which is .3 for the newest (Ie et al. 2019).
-        no_click_satisfaction: What a turn without a click feels like, 0 to 1. Assumed.
-        trust_recovery: Share of lost trust regained per turn. Assumed.
-        trust_loss_violation: Trust lost when every position looked at breaks a condition. Assumed.
-        trust_loss_clickbait: Trust lost per point by which the mean clicked item drew more than it pleased. Assumed.
-        leave_most: Probability of leaving after the worst of turns: the displeased may give another chance. Assumed.
-        leave_bias: Log-odds, of that, of leaving after a turn when fresh, half satisfied and trusting. Assumed.
-        leave_fatigue: Log-odds added over the session. Assumed.
-        leave_dissatisfaction: Log-odds added per point of satisfaction below one half. Assumed.
-        leave_distrust: Log-odds added when all trust is lost. Assumed.
-        reveal: Probability of saying a held-back condition once a shown item breaks it. Assumed.
-        new_goal: Probability of wanting something else next turn. Assumed.
-        critique: Probability of asking for a change relative to a shown item. Assumed.
-        restate: Otherwise, probability of saying it all again rather than asking for more. Assumed.
-        taste_in_goals: How strongly people ask for what they like: weight of standardised affinity. Assumed.
-        allure_from_popularity: Correlation of allure with popularity beyond quality, 0 to 1. Assumed.
-    """
-
-    click_bias: float = -3.7
-    click_per_star: float = 1.2
-    allure: float = 1.5
-    enjoyment_bias: float = -2.1
-    enjoyment_per_star: float = 4.5
-    soft_match: float = 3.0
-    hard_violation: float = 6.0
-    boredom: float = 1.2
-    satiation_memory: float = 0.7
-    seen: float = 3.0
-    continue_after_skip: float = 0.74
-    continue_after_click: float = 0.58
-    perceived_miss: float = 0.05
-    perceived_false_alarm: float = 0.027
-    satisfaction_rate: float = 0.3
-    no_click_satisfaction: float = 0.1
-    trust_recovery: float = 0.1
-    trust_loss_violation: float = 0.3
-    trust_loss_clickbait: float = 0.9
-    leave_most: float = 0.2
-    leave_bias: float = -1.8
-    leave_fatigue: float = 1.0
-    leave_dissatisfaction: float = 9.0
-    leave_distrust: float = 4.0
-    reveal: float = 0.9
-    new_goal: float = 0.15
-    critique: float = 0.2
-    restate: float = 0.6
-    taste_in_goals: float = 1.0
-    allure_from_popularity: float = 0.7
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not np.isfinite(value):
-                raise ValueError(f"behaviour {field.name} must be a finite number, got {value}")
-            if field.name in _SHARES and not 0 <= value <= 1:
-                raise ValueError(f"behaviour {field.name} is a probability or share from 0 to 1, got {value}")
-        if self.new_goal + self.critique > 1:
-            raise ValueError(
-                f"new_goal + critique must not exceed 1, got {self.new_goal} + {self.critique}: they exclude each other"
-            )
+_CELLS = 20_000_000
+"""Goals times items that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +98,9 @@ class ConversationalPopulation:
         behaviour: The constants.
         slate_size: Items per slate.
         turn_limit: Slates per session at most.
+        vocabulary: The words that the bank was written with, of every split: what a parser may know.
+        rules: What must never be shown to whom: per rule its conditions, None for no condition.
+        lives_by: Which condition of each rule every person lives by, int32 [num_persons, num_rules].
     """
 
     def __init__(
@@ -214,7 +113,11 @@ class ConversationalPopulation:
         behaviour: Behaviour | None = None,
         slate_size: int = 10,
         turn_limit: int = 10,
+        vocabulary: Vocabulary | None = None,
+        rules: Rules = (),
+        lives_by: npt.NDArray[np.int32] | None = None,
     ) -> None:
+        self.vocabulary, self.rules, self.lives_by = vocabulary, rules, lives_by
         self.catalogue, self.tastes, self.bank = catalogue, tastes, bank
         self.behaviour = behaviour if behaviour is not None else Behaviour()
         self._topics = catalogue.column(topic)
@@ -226,7 +129,9 @@ class ConversationalPopulation:
         self._items = _items(catalogue, tastes, self._topics.masks)
         self._speech = _speech(bank)
         self._bank_goals = _goal_arrays(bank.goals)
-        self._chances = goal_chances(catalogue, tastes, bank, self.behaviour.taste_in_goals)
+        wanted = may_want(bank, rules, lives_by) if lives_by is not None else None
+        self._chances = goal_chances(catalogue, tastes, bank, self.behaviour.taste_in_goals, wanted)
+        self._unsuitable = unsuitable_items(catalogue, rules)
 
     @property
     def texts(self) -> Texts:
@@ -239,6 +144,8 @@ class ConversationalPopulation:
         digest = hashlib.sha256(f"{self.bank.fingerprint} {self.behaviour} {self._capacity}".encode())
         for field in fields(self.tastes):
             digest.update(np.ascontiguousarray(getattr(self.tastes, field.name)).tobytes())
+        if self.lives_by is not None:
+            digest.update(repr(self.rules).encode() + self.lives_by.tobytes())
         return digest.hexdigest()[:16]
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[ConversationalState, Instructions]:
@@ -306,9 +213,25 @@ class ConversationalPopulation:
             texts,
         )
         reactions = Reactions(
-            clicked, consumed, Instructions(texts, goals), left, examined, after.satisfaction, after.trust
+            clicked,
+            consumed,
+            Instructions(texts, goals),
+            left,
+            examined,
+            after.satisfaction,
+            after.trust,
+            unsuitable=self._breaking(state.person, slates),
         )
         return after, reactions
+
+    def _breaking(self, person: npt.NDArray[np.int32], slates: Ints) -> Bools | None:
+        """Returns which positions break a rule of the person's, [batch, slate_size]; None without rules."""
+        if self.lives_by is None:
+            return None
+        broken = np.zeros(slates.shape, np.bool_)
+        for rule, unsuitable in enumerate(self._unsuitable):
+            broken |= unsuitable[self.lives_by[person, rule, None], slates]
+        return broken
 
     def past(self, state: ConversationalState) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Returns the visible past, newest last: items padded with -1 and their ratings, [batch, past_length]."""
@@ -393,21 +316,30 @@ def _goal_arrays(goals: Goals) -> GoalArrays:
     return GoalArrays(*(getattr(goals, name) for name in GoalArrays._fields))
 
 
-def goal_chances(catalogue: Catalogue, tastes: Tastes, bank: Bank, strength: float) -> npt.NDArray[np.float32]:
+def goal_chances(
+    catalogue: Catalogue, tastes: Tastes, bank: Bank, strength: float, wanted: Bools | None = None
+) -> npt.NDArray[np.float32]:
     """Returns how likely each person is to want each goal, cumulated over goals, float32 [num_persons, num_goals].
 
     A goal's prior is its frequency in the bank; a person's affinity is the mean of what they would give the matching
-    items, standardised over persons, so that people ask for what they like.
+    items, standardised over persons, so that people ask for what they like. ``wanted`` [num_persons, num_goals] says
+    which goals a person may have at all.
     """
     everything = np.arange(catalogue.num_items)
-    matching: Bools = allowed(bank.goals, catalogue, everything)
-    share = matching / np.maximum(matching.sum(axis=1, keepdims=True), 1)
-    affinity = tastes.person_factors @ (share.astype(np.float32) @ tastes.item_factors).T
+    block = max(1, _CELLS // catalogue.num_items)
+    meant = []
+    for first in range(0, bank.num_goals, block):
+        matching: Bools = allowed(take(bank.goals, slice(first, first + block)), catalogue, everything)
+        share = matching / np.maximum(matching.sum(axis=1, keepdims=True), 1)
+        meant.append(share.astype(np.float32) @ tastes.item_factors)
+    affinity = tastes.person_factors @ np.concatenate(meant).T
     affinity -= affinity.mean(axis=0)
     spread = affinity.std(axis=0)
     affinity = np.where(spread > 0, affinity / np.maximum(spread, 1e-9), 0)
     chances = bank.frequency * np.exp(strength * affinity.astype(np.float64))
+    if wanted is not None:
+        chances = np.where(wanted, chances, 0)
     cumulative = np.cumsum(chances, axis=1)
+    # Exactly 1 from the last goal that is possible on.
     cumulative /= cumulative[:, -1:]
-    cumulative[:, -1] = 1.0
     return np.ascontiguousarray(cumulative, np.float32)

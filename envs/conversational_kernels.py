@@ -28,7 +28,7 @@ _LEAVING, _CRITIQUE = np.uint64(Purpose.LEAVING), np.uint64(Purpose.CRITIQUE)
 
 
 class Constants(NamedTuple):
-    """The behaviour's constants as the kernels take them; documented in `instructrec.envs.conversational.Behaviour`."""
+    """The behaviour's constants as the kernels take them; documented in `instructrec.envs.behaviour.Behaviour`."""
 
     click_bias: float
     click_per_star: float

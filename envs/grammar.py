@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from instructrec.envs.english import joined, misspell, ordinal, with_article
-from instructrec.envs.vocabulary import SLOT, Comparative, Frame, Measure, Role, Sense, Speech, Term, Vocabulary
+from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Measure, Role, Sense, Speech, Term, Vocabulary
 from instructrec.goals import Operator, Predicate
 
 T = TypeVar("T")
@@ -137,7 +137,6 @@ def _term_for(words: Vocabulary, rng: np.random.Generator, sense: Sense, speeche
 
 
 _ANY_SPEECH = tuple(Speech)
-_PLAIN = (Speech.ADJECTIVE, Speech.NOUN, Speech.MASS, Speech.KIND)
 _AFTER_SOMETHING = (Speech.ADJECTIVE, Speech.AFTER)
 
 
@@ -145,7 +144,7 @@ def _stuff(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     """Returns what an exclusion or a share speaks of: "horror", "scary movies or westerns"."""
     parts = []
     for value in predicate.values:
-        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), _PLAIN)
+        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), PLAIN)
         if term is None:
             raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
         if term.speech is Speech.NOUN:
@@ -161,7 +160,7 @@ def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -
     """Returns the head that offers several values, (singular, plural): "comedy or scary movie"."""
     units: list[tuple[str, str]] = []
     for value in predicate.values:
-        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), _PLAIN)
+        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), PLAIN)
         if term is None:
             raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
         one, many = (term.text, term.plural) if term.speech is Speech.NOUN else _head(words, rng)
@@ -202,10 +201,10 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
             shares = ", ".join(f"{p.share:g}" for p in words.portions)
             raise ValueError(f"vocabulary {words.name!r} cannot say a share of {predicate.share:g}; it knows {shares}")
         return _fill(_pick(rng, _pick(rng, portions).frames), {"stuff": _stuff(words, rng, predicate)})
-    if predicate.operator is Operator.EXCLUDE:
+    sense = words.sense_of(predicate)
+    if predicate.operator is Operator.EXCLUDE and sense is None:
         return _exclusion(words, rng, predicate, Role.CLAUSE)
     numbers = _number_frames(words, predicate, (Role.CLAUSE,))
-    sense = words.sense_of(predicate)
     if sense is None and len(predicate.values) > 1:
         frame = _pick(rng, _frames(words, None, Role.CLAUSE, "one"))
         return _fill(frame.text, {"one": with_article(_either(words, rng, predicate)[0])})
@@ -247,7 +246,7 @@ def _rank(predicate: Predicate) -> int:
 def _place_in_phrase(phrase: _Phrase, predicate: Predicate) -> bool:
     """Adds one predicate to the noun phrase; returns False where the vocabulary has no way to."""
     words, rng = phrase.words, phrase.rng
-    if predicate.operator is Operator.EXCLUDE:
+    if predicate.operator is Operator.EXCLUDE and words.sense_of(predicate) is None:
         phrase.after.append((2, _exclusion(words, rng, predicate, Role.AFTER)))
         return True
     if predicate.operator is Operator.INCLUDE and len(predicate.values) > 1:
@@ -306,7 +305,7 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
     excluded = False
     for predicate in predicates:
         alone = predicate.operator is Operator.SHARE
-        if predicate.operator is Operator.EXCLUDE:
+        if predicate.operator is Operator.EXCLUDE and words.sense_of(predicate) is None:
             # Two exclusions after one head would run into each other.
             alone = excluded or "clauses" in slots or rng.random() >= _AFTER_HEAD
             excluded = True

@@ -1,81 +1,39 @@
-"""The Movies world: real films, people with tastes fitted to real ratings, and requests in English."""
+"""Real films and people with tastes fitted to real ratings: the items and people of ``domains/Movies-v0.yaml``."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from instructrec.arrays import Floats
 from instructrec.catalogue import Catalogue
-from instructrec.envs.bank import Bank, compile_bank
-from instructrec.envs.conversational import Behaviour, ConversationalPopulation, Tastes
+from instructrec.envs.behaviour import Behaviour
+from instructrec.envs.conversational import Tastes
+from instructrec.envs.domain import Domain
 from instructrec.envs.movielens import shipped, shipped_people, visible_past
 from instructrec.noise import mix
-from instructrec.protocols import CandidateSource, Reward
-from instructrec.rewards import EngagementReward
-from instructrec.sessions import World
-from instructrec.splits import Split, Splits, split_of
+from instructrec.splits import Split, split_of
 
 
-def movies_world(
-    *,
-    split: str = "train",
-    splits: Splits | None = None,
-    slate_size: int = 10,
-    turn_limit: int = 10,
-    bank_size: int | None = None,
-    past_length: int = 64,
-    behaviour: Behaviour | None = None,
-    reward: Reward | None = None,
-    candidates: CandidateSource | None = None,
-) -> World:
-    """Builds the Movies world.
+class MovieLens:
+    """Films of MovieLens and the people who rated them, as a source of items for a domain file."""
 
-    Args:
-        split: "train", "validation" or "test": whose people and whose phrasings.
-        splits: Finer than ``split``: from which split each axis is drawn.
-        slate_size: Films per slate.
-        turn_limit: Slates per session at most.
-        bank_size: How many different texts people may say; 6,000 in training and 500 elsewhere when omitted.
-        past_length: How many films of a person's visible past agents see at most.
-        behaviour: The users' constants.
-        reward: What a reaction is worth; a point per click when omitted.
-        candidates: Which films may be ranked each turn; all of them when omitted.
+    def catalogue(self, domain: Domain) -> Catalogue:
+        """Returns the shipped films."""
+        return shipped()[0]
 
-    Raises:
-        ValueError: If a split is misspelt or a size out of range.
-    """
-    chosen = splits if splits is not None else Splits.of(split)
-    size = bank_size if bank_size is not None else (6_000 if chosen.has("templates", Split.TRAIN) else 500)
-    catalogue = shipped()[0]
-    people = shipped_people()
-    if behaviour is None:
-        behaviour = Behaviour(perceived_miss=people.genre_misses, perceived_false_alarm=people.genre_false_alarms)
-    population = ConversationalPopulation(
-        catalogue,
-        _tastes(chosen.users, past_length, behaviour.allure_from_popularity),
-        _bank(chosen, size, slate_size, turn_limit),
-        topic="genre",
-        behaviour=behaviour,
-        slate_size=slate_size,
-        turn_limit=turn_limit,
-    )
-    return World(
-        name="instructrec/Movies-v0",
-        catalogue=catalogue,
-        population=population,
-        reward=reward if reward is not None else EngagementReward(),
-        candidates=candidates,
-        slate_size=slate_size,
-        turn_limit=turn_limit,
-    )
+    def behaviour(self, given: Mapping[str, float]) -> Behaviour:
+        """Returns the people's constants: how genres are perceived is fitted to tags."""
+        people = shipped_people()
+        fitted = {"perceived_miss": people.genre_misses, "perceived_false_alarm": people.genre_false_alarms}
+        return Behaviour(**{**fitted, **given})
 
-
-@functools.lru_cache(maxsize=8)
-def _bank(splits: Splits, size: int, slate_size: int, turn_limit: int) -> Bank:
-    return compile_bank(shipped()[0], splits=splits, size=size, slate_size=slate_size, turn_limit=turn_limit)
+    def tastes(self, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes:
+        """Returns the people of some splits: tastes fitted to their ratings, and the ratings that agents may see."""
+        return _tastes(users, past_length, behaviour.allure_from_popularity)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """Populations by name: who may come to a world instead of its own people.
 
-A population is given as a name (one that comes with the package, or one that an installed package brings under the
+Those that come with the package lie in a file each, ``population_NAME.py``, whose ``POPULATION`` says what it is. A
+population is given as a name (one that comes with the package, or one that an installed package brings under the
 entry point group ``instructrec.populations``), as a place ``"module:attribute"``, or as a Python object. What stands
 there is a `Population`, or a class or function that makes one, or one that makes a `User`; a maker is handed what it
 asks for by parameter name, of the catalogue, slate_size, turn_limit and split of the world.
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from instructrec.envs.users import fingerprint_of, population_of
@@ -55,7 +57,8 @@ class PopulationSpec:
 
 
 POPULATIONS: dict[str, PopulationSpec] = {}
-"""Every population registered by name; `known_populations` adds those of installed packages."""
+"""Populations registered by name; `known_populations` adds the package's own and those of installed packages."""
+_FILE = "population_"
 
 
 def register_population(spec: PopulationSpec) -> None:
@@ -66,13 +69,25 @@ def register_population(spec: PopulationSpec) -> None:
     """
     if ":" in spec.name:
         raise ValueError(f"the name of a population has no colon, got {spec.name!r}: it would be taken for a place")
-    if POPULATIONS.get(spec.name, spec) != spec:
+    if POPULATIONS.get(spec.name, spec) != spec or spec.name in _built_in():
         raise ValueError(f"there is already a population called {spec.name!r}; give yours another name")
     POPULATIONS[spec.name] = spec
 
 
+def _built_in() -> dict[str, str]:
+    """Returns the modules of the populations that come with the package, by name: ``population_NAME.py`` is NAME."""
+    files = sorted(Path(__file__).parent.glob(f"{_FILE}*.py"))
+    return {file.stem.removeprefix(_FILE): f"instructrec.envs.{file.stem}" for file in files}
+
+
+def _spec_in(module: str) -> PopulationSpec:
+    spec: PopulationSpec = importlib.import_module(module).POPULATION
+    return spec
+
+
 def known_populations() -> dict[str, PopulationSpec]:
-    """Returns every population by name: registered ones, and those that installed packages bring."""
+    """Returns every population by name: those that come with the package, registered ones, and installed packages'."""
+    built_in = {name: _spec_in(module) for name, module in _built_in().items()}
     brought = {
         point.name: PopulationSpec(
             name=point.name,
@@ -81,7 +96,7 @@ def known_populations() -> dict[str, PopulationSpec]:
         )
         for point in entry_points(group=GROUP)
     }
-    return {**brought, **POPULATIONS}
+    return {**brought, **POPULATIONS, **built_in}
 
 
 def with_population(
@@ -170,6 +185,8 @@ def _found(population: Any) -> tuple[Any, str]:
         return population, getattr(population, "__name__", f"the population {type(population).__name__}")
     if ":" in population:
         return _at(population), population
+    if population in _built_in():
+        return _spec_in(_built_in()[population]).made_by(), population
     known = known_populations()
     if population not in known:
         module, _, name = population.rpartition(".")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from instructrec.arrays import Bools, Floats
-from instructrec.catalogue import Catalogue
-from instructrec.envs.vocabulary import RequestKind, Vocabulary, key_of
+from instructrec.catalogue import Catalogue, Kind
+from instructrec.envs.vocabulary import PLAIN, RequestKind, Vocabulary, key_of
 from instructrec.goals import Operator, Predicate, Reveal, compile_goals, satisfied
 from instructrec.splits import Splits, split_of
 
@@ -80,54 +80,50 @@ class Asking:
     Args:
         catalogue: The items.
         words: The vocabulary, already within the catalogue.
-        attribute: The set attribute that people name: for Movies the genre.
+        about: The set attributes that people name, for Movies the genre; exclusions and shares are of the first.
+
+    Raises:
+        ValueError: If an attribute has fewer than two values that an item has.
     """
 
-    def __init__(self, catalogue: Catalogue, words: Vocabulary, attribute: str) -> None:
-        self.words, self.attribute, self.matcher = words, attribute, Matcher(catalogue)
-        self.values = tuple(sense.predicate.values[0] for sense in words.senses if sense.predicate.field == attribute)
-        column = catalogue.column(attribute)
-        counts = column.indicators().sum(axis=0)[[column.values.index(value) for value in self.values]]
-        # Square roots: common kinds are asked for more, and rare ones often enough to be learned.
-        self.chance: Floats = np.sqrt(counts) / np.sqrt(counts).sum()
+    def __init__(self, catalogue: Catalogue, words: Vocabulary, about: tuple[str, ...]) -> None:
+        self.words, self.about, self.matcher = words, about, Matcher(catalogue)
+        self._named = {attribute: _Named.of(catalogue, words, attribute) for attribute in about}
 
-    def _value(self, rng: np.random.Generator, besides: Sequence[str] = ()) -> str:
+    def _value(self, rng: np.random.Generator, attribute: str, besides: Sequence[str] = ()) -> str:
+        named = self._named[attribute]
         while True:
-            value = self.values[int(rng.choice(len(self.values), p=self.chance))]
+            value = named.values[int(rng.choice(len(named.values), p=named.chance))]
             if value not in besides:
                 return value
 
     def _part(self, part: str, rng: np.random.Generator, named: Sequence[Predicate]) -> list[Predicate]:
         taken = [value for predicate in named for value in predicate.values]
-        if part == self.attribute:
-            first = self._value(rng)
+        if part in self.about:
+            first = self._value(rng, part)
             draw = rng.random()
-            if draw < _EITHER:
-                return [self._include(first, self._value(rng, (first,)))]
-            if draw < _EITHER + _BOTH:
-                return [self._include(first), self._include(self._value(rng, (first,)))]
-            return [self._include(first)]
+            if draw < _EITHER and self._named[part].plain:
+                return [_include(part, first, self._value(rng, part, (first,)))]
+            if draw < _EITHER + _BOTH and self._named[part].several:
+                return [_include(part, first), _include(part, self._value(rng, part, (first,)))]
+            return [_include(part, first)]
+        main = self.about[0]
+        if part in ("exclusion", "share") and len(set(self._named[main].values) - set(taken)) < 2:
+            return []
         if part == "exclusion":
-            first = self._value(rng, taken)
-            values = (first, self._value(rng, (*taken, first))) if rng.random() < _EXCLUDE_TWO else (first,)
-            return [Predicate(field=self.attribute, operator=Operator.EXCLUDE, values=values)]
+            first = self._value(rng, main, taken)
+            values = (first, self._value(rng, main, (*taken, first))) if rng.random() < _EXCLUDE_TWO else (first,)
+            return [Predicate(field=main, operator=Operator.EXCLUDE, values=values)]
         if part == "share":
             portion = self.words.portions[int(rng.integers(len(self.words.portions)))]
-            value = self._value(rng, taken)
-            return [
-                Predicate(
-                    field=self.attribute, operator=Operator.SHARE, values=(value,), share=portion.share, hard=False
-                )
-            ]
+            value = self._value(rng, main, taken)
+            return [Predicate(field=main, operator=Operator.SHARE, values=(value,), share=portion.share, hard=False)]
         pools = self.words.pools.get(part, ())
         if not pools:
             return []
         shares = np.array([pool.share for pool in pools])
         pool = pools[int(rng.choice(len(pools), p=shares / shares.sum()))]
-        return [pool.predicates[int(rng.integers(len(pool.predicates)))]]
-
-    def _include(self, *values: str) -> Predicate:
-        return Predicate(field=self.attribute, operator=Operator.INCLUDE, values=values)
+        return [pool.predicates[int(rng.integers(len(pool.predicates)))]] if pool.predicates else []
 
     def draw(self, kind: RequestKind, rng: np.random.Generator) -> Request:
         """Returns one request of a kind, with some conditions held back until they are broken."""
@@ -138,7 +134,19 @@ class Asking:
             predicates = [self._held_back(predicate, rng) for predicate in predicates]
         if kind.intention == "specific" and predicates and all(p.reveal is not Reveal.VOLUNTEERED for p in predicates):
             predicates[0] = replace(predicates[0], reveal=Reveal.VOLUNTEERED)
-        return Request(tuple(predicates), kind)
+        return Request(tuple(predicates) + self._rules(rng), kind)
+
+    def _rules(self, rng: np.random.Generator) -> tuple[Predicate, ...]:
+        """Returns what the person who makes a request lives by, whatever it is."""
+        found: list[Predicate] = []
+        for rule in self.words.rules:
+            pools = self.words.pools.get(rule, ())
+            shares = np.array([pool.share for pool in pools])
+            pool = pools[int(rng.choice(len(pools), p=shares / shares.sum()))]
+            held_back = rng.random() < (pool.held_back or 0)
+            reveal = Reveal.ON_VIOLATION if held_back else Reveal.VOLUNTEERED
+            found += [replace(predicate, reveal=reveal) for predicate in pool.predicates]
+        return tuple(found)
 
     def _held_back(self, predicate: Predicate, rng: np.random.Generator) -> Predicate:
         chance = _HELD_BACK_EXCLUSION if predicate.operator is Operator.EXCLUDE else _HELD_BACK_OTHER
@@ -173,28 +181,58 @@ class Asking:
                 return True
         return False
 
-    def essentials(self) -> list[Request]:
+    def essentials(self, rng: np.random.Generator) -> list[Request]:
         """Returns one request for every single value, both asked for and excluded, and every pooled predicate."""
         kinds = {kind.parts: kind for kind in self.words.requests}
         found: list[Request] = []
         for parts, kind in kinds.items():
             if len(parts) != 1:
                 continue
-            if parts == (self.attribute,):
-                found += [Request((self._include(value),), kind) for value in self.values]
-            elif parts == ("exclusion",):
-                found += [
-                    Request((Predicate(field=self.attribute, operator=Operator.EXCLUDE, values=(value,)),), kind)
-                    for value in self.values
-                ]
-            elif parts[0] in self.words.pools:
-                found += [
-                    Request((predicate,), kind)
-                    for pool in self.words.pools[parts[0]]
-                    for predicate in pool.predicates
-                    if len(pool.predicates) <= _WHOLE_POOL
-                ]
+            part, main = parts[0], self.about[0]
+            singles: list[Predicate] = []
+            if part in self.about:
+                singles = [_include(part, value) for value in self._named[part].values]
+            elif part == "exclusion":
+                values = self._named[main].values
+                singles = [Predicate(field=main, operator=Operator.EXCLUDE, values=(value,)) for value in values]
+            elif part in self.words.pools:
+                pools = (pool for pool in self.words.pools[part] if len(pool.predicates) <= _WHOLE_POOL)
+                singles = [predicate for pool in pools for predicate in pool.predicates]
+            found += [Request((predicate, *self._rules(rng)), kind) for predicate in singles]
         return found
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The values of a set attribute that people name, and how often.
+
+    ``several`` says whether an item may have more than one of them, ``plain`` whether each has a word that "or" joins.
+    """
+
+    values: tuple[str, ...]
+    chance: Floats
+    several: bool
+    plain: bool
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, words: Vocabulary, attribute: str) -> _Named:
+        column = catalogue.column(attribute)
+        senses = [sense for sense in words.senses if sense.predicate.field == attribute]
+        senses = [s for s in senses if s.predicate.operator is Operator.INCLUDE and len(s.predicate.values) == 1]
+        named = [sense.predicate.values[0] for sense in senses]
+        plain = all(any(term.speech in PLAIN for term in sense.terms) for sense in senses)
+        counts = column.indicators().sum(axis=0)[[column.values.index(value) for value in named]]
+        if np.count_nonzero(counts) < 2:
+            raise ValueError(
+                f"people name {attribute}, but {np.count_nonzero(counts)} of its values are both in the vocabulary and "
+                "in the catalogue; two or more are needed"
+            )
+        # Square roots: common kinds are asked for more, and rare ones often enough to be learned.
+        return cls(tuple(named), np.sqrt(counts) / np.sqrt(counts).sum(), column.kind is Kind.MULTI_VALUED, plain)
+
+
+def _include(attribute: str, *values: str) -> Predicate:
+    return Predicate(field=attribute, operator=Operator.INCLUDE, values=values)
 
 
 def count_hard(matcher: Matcher, predicates: Sequence[Predicate]) -> int:
@@ -255,7 +293,7 @@ def choose_requests(
 ) -> list[Request]:
     """Returns up to ``wanted`` distinct requests of every kind, in which every value that can be asked for occurs."""
     chooser = _Chooser(asking, splits, wanted, slate_size, turn_limit, longest)
-    essentials = asking.essentials()
+    essentials = asking.essentials(rng)
     essentials = [essentials[int(place)] for place in rng.permutation(len(essentials))]
     if wanted > 3 * len(essentials):
         for request in essentials:

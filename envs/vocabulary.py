@@ -40,6 +40,10 @@ class Speech(StrEnum):
     """Before the head, with "the": "best rated"."""
 
 
+PLAIN = (Speech.ADJECTIVE, Speech.NOUN, Speech.MASS, Speech.KIND)
+"""Terms that stand before the head or are it: those that "no", "or" and "mostly" go with."""
+
+
 class Role(StrEnum):
     """Where a frame stands."""
 
@@ -133,10 +137,17 @@ class Comparative:
 
 @dataclass(frozen=True)
 class Pool:
-    """Predicates that answer one part of a request, drawn with probability ``share`` of the part."""
+    """Predicates that answer one part of a request, drawn with probability ``share`` of the part.
+
+    Attributes:
+        share: How often, beside the part's other pools.
+        predicates: Any of them, evenly; none where the part asks for nothing then.
+        held_back: How often they are said only when broken; as for other predicates when None.
+    """
 
     share: float
     predicates: tuple[Predicate, ...]
+    held_back: float | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +183,7 @@ class Vocabulary:
         resets: Cues that a new request starts.
         pools: Where the predicates of each part of a request come from, besides set attributes' own values.
         requests: The kinds of request.
+        rules: Parts that every request has, whatever its kind: what must never be shown to the person.
     """
 
     name: str
@@ -186,6 +198,7 @@ class Vocabulary:
     resets: tuple[str, ...]
     pools: Mapping[str, tuple[Pool, ...]] = field(repr=False)
     requests: tuple[RequestKind, ...] = field(repr=False)
+    rules: tuple[str, ...] = ()
 
     @cached_property
     def by_key(self) -> Mapping[tuple[object, ...], Sense]:

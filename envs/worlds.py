@@ -1,7 +1,8 @@
 """The worlds there are, by name.
 
-A third party adds its own with `register_world`; from then on it can be made here, by ``gymnasium.make`` and on the
-command line.
+A world is a domain file, or a function that builds it. A third party adds its own with `register_world`; from then on
+it can be made here, by ``gymnasium.make`` and on the command line. A domain file needs no registration: its path is the
+name of a world too.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gymnasium.envs.registration import register, registry
 
-from instructrec.envs.populations import PopulationSpec, register_population, with_population
+from instructrec.envs.domain_file import FOLDER, domain_at
+from instructrec.envs.domain_words import vocabulary_of
+from instructrec.envs.populations import with_population
+from instructrec.envs.vocabulary import Vocabulary
 from instructrec.names import unknown_name
 from instructrec.sessions import World
 
@@ -28,50 +34,94 @@ class WorldSpec:
         domain: What is recommended there.
         summary: One sentence on it.
         builder: A function of keyword settings that returns the `World`, or its place as ``"module:function"``, which
-            is imported when the world is first made.
+            is imported when the world is first made; None where the world is a domain file.
+        file: Its domain file, where it has one.
+        languages: What its people speak, by ISO 639-1 code; a domain file says it itself.
+        population: Who comes; a domain file says it itself.
     """
 
     name: str
-    domain: str
-    summary: str
-    builder: Callable[..., World] | str
+    domain: str = ""
+    summary: str = ""
+    languages: tuple[str, ...] = ()
+    population: str = ""
+    builder: Callable[..., World] | str | None = None
+    file: Path | None = None
 
     def function(self) -> Callable[..., World]:
         """Returns the builder, imported if it was given by its place."""
+        if self.file is not None:
+            domain_world: Callable[..., World] = _at("instructrec.envs.domain_world:domain_world")
+            return partial(domain_world, self.file, self.name)
         if not isinstance(self.builder, str):
+            if self.builder is None:
+                raise ValueError(f"the world {self.name} has neither a builder nor a domain file; give it one")
             return self.builder
-        module, _, name = self.builder.partition(":")
-        builder: Callable[..., World] = getattr(importlib.import_module(module), name)
+        builder: Callable[..., World] = _at(self.builder)
         return builder
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings the builder takes and their defaults (``inspect.Parameter.empty`` where required)."""
-        return {name: given.default for name, given in inspect.signature(self.function()).parameters.items()}
+        return {
+            name: given.default
+            for name, given in inspect.signature(self.function()).parameters.items()
+            if name not in _OF_THE_FILE
+        }
+
+    def about(self) -> WorldAbout:
+        """Returns what there is to know about it before it is made; a domain file is read for it."""
+        if self.file is None:
+            return WorldAbout(self.domain, self.summary, self.languages, self.population)
+        domain = domain_at(self.file, self.name)
+        languages = tuple(domain.words) if domain.asks is not None else ()
+        return WorldAbout(domain.domain, domain.summary, languages, domain.people.population)
+
+    def num_items(self) -> int:
+        """Returns how many items it has when nothing else is asked for."""
+        if self.file is not None:
+            domain = domain_at(self.file, self.name)
+            if domain.items.source == "made":
+                return domain.items.count
+        return self.function()().catalogue.num_items
+
+
+def _at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@dataclass(frozen=True)
+class WorldAbout:
+    """What there is to know about a world before it is made.
+
+    Attributes:
+        domain: What is recommended there.
+        summary: One sentence on it.
+        languages: What its people speak, by ISO 639-1 code; none where they are mute or it is not known.
+        population: Who comes; empty where it is not known.
+    """
+
+    domain: str
+    summary: str
+    languages: tuple[str, ...]
+    population: str
 
 
 WORLDS: dict[str, WorldSpec] = {}
 """Every world, by name."""
 
 _OF_EVERY_WORLD = ("population", "population_settings")
+_OF_THE_FILE = ("path", "name")
+_FIRST = "Movies-v0"
 
 _BUILT_IN = (
-    WorldSpec(
-        name="instructrec/Movies-v0",
-        domain="films",
-        summary="People with the tastes of real MovieLens raters ask for films, criticise slates, stay or leave.",
-        builder="instructrec.envs.movies:movies_world",
-    ),
     WorldSpec(
         name="instructrec/Tiny-v0",
         domain="coloured things",
         summary="Users name a colour and must not be baited; the best possible return is known exactly.",
+        languages=("en",),
+        population="tiny",
         builder="instructrec.envs.tiny:tiny_world",
-    ),
-    WorldSpec(
-        name="instructrec/ChocKale-v0",
-        domain="stories",
-        summary="Mute users whom clickbait engages now and wears out later, as in RecSim; the optimum is known.",
-        builder="instructrec.envs.clickbait:clickbait_world",
     ),
 )
 
@@ -95,17 +145,54 @@ def register_world(spec: WorldSpec) -> None:
 
 
 def register_worlds() -> None:
-    """Registers the worlds and populations that come with the package; importing `instructrec.envs` does it."""
+    """Registers the worlds that come with the package; importing `instructrec.envs` does it.
+
+    Every file in the folder ``domains`` is a world: ``News-v0.yaml`` is ``instructrec/News-v0``. None is read yet.
+    """
+    for file in sorted(FOLDER.glob("*.yaml"), key=lambda file: (file.stem != _FIRST, file.stem)):
+        register_world(WorldSpec(name=f"instructrec/{file.stem}", file=file))
     for spec in _BUILT_IN:
         register_world(spec)
-    register_population(
-        PopulationSpec(
-            name="clickbait",
-            summary="Clickbait engages them now and wears them out later.",
-            reference="Ie et al. (2019), RecSim, arXiv 1909.04847: long-term satisfaction (chocolate and kale).",
-            maker="instructrec.envs.clickbait:ClickbaitPopulation",
-        )
+
+
+def world_spec(name: str) -> WorldSpec:
+    """Returns how the world called ``name`` is made: one of `WORLDS`, or the path of a domain file.
+
+    Raises:
+        ValueError: If there is no such world; the message suggests the nearest name.
+        FileNotFoundError: If it names a domain file that does not exist.
+    """
+    if name in WORLDS:
+        return WORLDS[name]
+    if name.endswith((".yaml", ".yml")):
+        file = Path(name)
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no domain file {name}; `instructrec worlds` lists the worlds by name")
+        return WorldSpec(name=f"local/{file.stem}", file=file)
+    raise ValueError(
+        unknown_name("world", name, WORLDS) + "; a domain file of your own is given by its path, ending in .yaml"
     )
+
+
+def speech_of(name: str, language: str = "en") -> Vocabulary:
+    """Returns the words that a world's people may use, of every split; those of films where the world has none.
+
+    Args:
+        name: The world's name, or the path of its domain file.
+        language: What they speak.
+    """
+    spec = WORLDS.get(name) if name in WORLDS or not name.endswith((".yaml", ".yml")) else world_spec(name)
+    domain = domain_at(spec.file, spec.name) if spec is not None and spec.file is not None else None
+    if domain is None or language not in domain.words:
+        domain = domain_at(FOLDER / f"{_FIRST}.yaml", f"instructrec/{_FIRST}")
+        language = "en"
+    return vocabulary_of(domain, language)
+
+
+def spoken_in(world: World) -> Vocabulary:
+    """Returns the words that a parser may know in a world: its people's, or those of its name."""
+    spoken = getattr(world.population, "vocabulary", None)
+    return spoken if isinstance(spoken, Vocabulary) else speech_of(world.name).within(world.catalogue)
 
 
 def make_world(
@@ -114,7 +201,7 @@ def make_world(
     """Makes the world called ``name``.
 
     Args:
-        name: One of `WORLDS`.
+        name: One of `WORLDS`, or the path of a domain file (``shop.yaml``).
         population: Who comes there instead of the world's own people; see `instructrec.envs.populations`.
         population_settings: What its maker takes besides.
         settings: What the world's builder takes.
@@ -123,9 +210,7 @@ def make_world(
         ValueError: If there is no such world; the message suggests the nearest name.
         TypeError: If the builder takes no such setting; the message suggests the nearest. If the population is none.
     """
-    if name not in WORLDS:
-        raise ValueError(unknown_name("world", name, WORLDS))
-    spec = WORLDS[name]
+    spec = world_spec(name)
     known = spec.settings()
     for setting in settings:
         if setting not in known:

@@ -219,6 +219,95 @@ class Compare(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Robustness(Command):
+    """Ask whether the order of agents survives other users: draws of the assumed constants."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agents: str = "random,popularity,bm25,parser,goal_oracle,oracle"
+    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
+    out: Path
+    """Folder for robustness.json; a killed check goes on where it stood."""
+    draws: int = 50
+    """How many sets of constants."""
+    people: int = 200
+    """How many people each agent meets in each draw."""
+    seed: int = 1
+    """The seed of constants and people."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Checks."""
+        from instructrec.experiments.robustness import robustness, to_text
+
+        document = robustness(
+            world_name(self.world),
+            [name.strip() for name in self.agents.split(",") if name.strip()],
+            out=self.out,
+            draws=at_least(2, "draws", self.draws),
+            sessions=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            world_settings=settings(self.world_set),
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Command):
+    """Train among these people, test among those: one agent per variant of a world, all in all."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")]
+    """What differs, one per variant: plain: hasty:turn_limit=5 crowd:population=clickbait."""
+    out: Path
+    """Folder for the runs and transfer.json; a killed one goes on where it stood."""
+    agent: str = "slate_ppo"
+    """The agent that is trained."""
+    set: Settings = ()
+    """Settings of the agent, such as candidates=1000."""
+    steps: int = 50_000
+    """User-steps of training, the same for all."""
+    people: int = 300
+    """How many people each agent meets in each variant."""
+    seed: int = 0
+    """The seed of training."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Trains and tests."""
+        from instructrec.experiments.transfer import to_text, transfer
+
+        document = transfer(
+            world_name(self.world),
+            dict(_variant(given) for given in self.variant),
+            out=self.out,
+            agent=self.agent,
+            agent_settings=settings(self.set),
+            steps=at_least(1, "steps", self.steps),
+            sessions=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+def _variant(given: str) -> tuple[str, dict[str, Any]]:
+    """Reads one variant of a world, ``NAME:SETTING=VALUE,SETTING=VALUE``; the settings of a population by its name."""
+    name, _, rest = given.partition(":")
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise UserError(f"a variant is NAME:SETTING=VALUE,SETTING=VALUE (plain: for none), got {given!r}")
+    return name, settings([part for part in rest.split(",") if part])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Twins(Command):
     """Replay the same people with the same luck under edited instructions, or with another agent."""
 
@@ -330,9 +419,22 @@ class Worlds(Command):
         """Lists them."""
         from instructrec.envs.worlds import WORLDS
 
-        rows = [(spec.name, f"{spec.summary}") for spec in WORLDS.values()]
-        document = [{"name": s.name, "domain": s.domain, "summary": s.summary} for s in WORLDS.values()]
-        return Answer(document=document, text=_listing(rows))
+        if not self.json:
+            return Answer(document=None, text=_listing([(spec.name, spec.about().summary) for spec in WORLDS.values()]))
+        worlds = []
+        for spec in WORLDS.values():
+            about = spec.about()
+            worlds.append(
+                {
+                    "id": spec.name,
+                    "domain": about.domain,
+                    "summary": about.summary,
+                    "items": spec.num_items(),
+                    "languages": list(about.languages),
+                    "population": about.population,
+                }
+            )
+        return Answer(document={"worlds": worlds}, text="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,6 +480,8 @@ COMMANDS = {
     "twins": Twins,
     "fidelity": Fidelity,
     "recommend": Recommend,
+    "robustness": Robustness,
+    "transfer": Transfer,
     "worlds": Worlds,
     "populations": Populations,
     "agents": Agents,
@@ -415,13 +519,16 @@ def world_name(name: str) -> str:
     """
     from instructrec.envs.worlds import WORLDS
 
+    if name.endswith((".yaml", ".yml")):
+        return name
     spoken: dict[str, str] = {}
     for full in WORLDS:
         short = full.rpartition("/")[2]
         spoken |= {full.lower(): full, short.lower(): full, short.rpartition("-v")[0].lower(): full}
     found = spoken.get(name.lower())
     if found is None:
-        raise UserError(unknown_name("world", name, WORLDS))
+        own = "; a domain file of your own is given by its path, ending in .yaml"
+        raise UserError(unknown_name("world", name, WORLDS) + own)
     return found
 
 

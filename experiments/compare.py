@@ -170,10 +170,10 @@ def compare(
 
 
 def trained_ranker(folder: str, world: World) -> tuple[Ranker, RunConfig]:
-    """Returns the agent of a run folder for a world, and what was run.
+    """Returns what a run learned, and how it was recorded.
 
     Raises:
-        RunError: If it is not a run, or was trained on another catalogue.
+        RunError: If it is not a run, or it was trained on another catalogue than the world's.
     """
     config = RunConfig.read(folder)
     if config.catalogue and config.catalogue != world.catalogue.fingerprint:

@@ -12,7 +12,7 @@ from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import ItemFeatures, world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.arrays import Floats, Ints
-from instructrec.envs.worlds import WORLDS, make_world
+from instructrec.envs.worlds import make_world, world_spec
 from instructrec.experiments.evaluation import Competitor
 from instructrec.experiments.headline import ABOUT, REFERENCES
 from instructrec.experiments.progress import Narrator
@@ -43,7 +43,7 @@ def world_of(name: str, settings: dict[str, Any], split: str) -> World:
         raise ValueError(
             f"{taken.pop()} is no setting of a run: training reads train, evaluation validation, and --final test"
         )
-    known = WORLDS[name].settings() if name in WORLDS else {}
+    known = world_spec(name).settings()
     for key in ("split", "splits"):
         if key in known:
             return make_world(name, **{**settings, key: split})
@@ -88,7 +88,7 @@ def untrained(
     if not wanted:
         return {}
     model = make_encoder() if "cosine" in wanted else None
-    built = baselines(world.catalogue, world.slate_size, model)
+    built = baselines(world, model)
     return {name: built[name] for name in wanted}
 
 

@@ -20,7 +20,7 @@ from instructrec.envs.bank import Bank, Critique
 from instructrec.envs.grammar import clause, criticise, realise
 from instructrec.envs.parser import words_of
 from instructrec.envs.vocabulary import Sense, Speech, Term, Vocabulary
-from instructrec.envs.words import MOVIES
+from instructrec.envs.worlds import spoken_in
 from instructrec.experiments.evaluation import Episodes
 from instructrec.goals import Check, Goals, Operator, Predicate, Reveal
 from instructrec.names import unknown_name
@@ -168,9 +168,10 @@ def opposites(predicate: Predicate, words: Vocabulary) -> Iterator[Predicate]:
             yield Predicate(field=p.field, operator=Operator.AT_LEAST, low=p.high + measure.step)
 
 
-def vocabulary_of(catalogue: Catalogue) -> Vocabulary:
-    """Returns words for a catalogue: those of films as far as they fit, and values by their own names elsewhere."""
-    words = MOVIES.within(catalogue)
+def words_in(world: World) -> Vocabulary:
+    """Returns words for a world: those of its people, or of films as far as they fit; values without any by name."""
+    catalogue = world.catalogue
+    words = spoken_in(world).within(catalogue)
     own = [
         Sense(predicate, (Term(value.lower(), Speech.MASS),))
         for column in catalogue.columns.values()
@@ -187,7 +188,7 @@ class _Writer:
 
     def __init__(self, world: World, splits: Splits, *, opposite: bool) -> None:
         self._opposite = opposite
-        self._words = vocabulary_of(world.catalogue).restricted(splits.templates, splits.synonyms)
+        self._words = words_in(world).restricted(splits.templates, splits.synonyms)
 
     def write(self, meaning: _Meaning, said: str, known: Sequence[str] = ()) -> str:
         """Returns other words for a meaning, or for its opposite; ``said`` itself where there are none.

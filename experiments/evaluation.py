@@ -40,6 +40,9 @@ GOAL_METRICS = (
     "violation",
 )
 
+UNSUITABLE = "unsuitable"
+"""The share of positions that show what must never be shown to the person, in worlds with such rules."""
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -268,6 +271,9 @@ class _Tape:
             if name not in self.turns:
                 self.turns[name] = np.full(self.rewards.shape, np.nan)
             self.turns[name][rows, turn] = values
+        broken = outcome.reactions.unsuitable
+        if broken is not None:
+            self.turns.setdefault(UNSUITABLE, np.full(self.rewards.shape, np.nan))[rows, turn] = broken.mean(axis=1)
         goals = state.instructions.goals
         if self.keep_goals and goals is not None:
             known = self.goals.setdefault(turn, Goals.empty(len(self.length), goals.num_predicates))

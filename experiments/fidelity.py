@@ -79,7 +79,7 @@ def fidelity(
     findings, missing = compare_logs(read, Simulated(world, episodes, texts), narrator)
     about = {"agent": agent, "people": people, "seed": seed, "command": command_line()}
     logs_read = [{"name": log.source, "kind": _KINDS[type(log).__name__]} for log in read]
-    document = {**document_of(world, findings, missing), **about, "logs": logs_read}
+    document = {**document_of(world, world_id, findings, missing), **about, "logs": logs_read}
     _write(Path(out), document, findings, read)
     narrator.say(f"The card lies in {Path(out) / CARD}.")
     return document
@@ -108,9 +108,11 @@ def compare_logs(
     return dict(sorted(found.items(), key=lambda entry: order.index(entry[1].name))), reasons
 
 
-def document_of(world: World, findings: Mapping[str, Finding], missing: Mapping[str, str]) -> dict[str, Any]:
+def document_of(
+    world: World, world_id: str, findings: Mapping[str, Finding], missing: Mapping[str, str]
+) -> dict[str, Any]:
     """Returns what `fidelity` returns, without how it was made."""
-    constants = constants_of(world.population)
+    constants = constants_of(world, world_id)
     return {
         "world": world.name,
         "fingerprint": world.fingerprint,

@@ -16,6 +16,7 @@ import numpy as np
 from instructrec.catalogue import Catalogue
 from instructrec.envs.bank import Bank
 from instructrec.envs.english import NEGATIONS
+from instructrec.envs.held_out import HeldOut, Setting, held_out
 from instructrec.envs.movielens import shipped_people
 from instructrec.envs.parser import words_of
 from instructrec.experiments.distances import (
@@ -38,7 +39,6 @@ from instructrec.experiments.distances import (
 )
 from instructrec.experiments.fidelity_aspects import FEWEST, PER_PERSON, Finding, LackingError, Simulated, compared
 from instructrec.experiments.fidelity_logs import ClickLog, DialogueLog, Log, QueryLog, RatingLog, kind_of
-from instructrec.experiments.fit_movies import HeldOut, Setting, held_out
 from instructrec.goals import Check
 from instructrec.sessions import World
 
@@ -165,10 +165,6 @@ def _ratings(log: RatingLog, simulated: Simulated) -> Iterator[tuple[str, Compar
     yield "rating_distribution", lambda: _rating_distribution(log, held())
 
 
-def _expected(held: HeldOut) -> Units:
-    return np.asarray(held.mean + held.person_bias + held.quality + held.taste)
-
-
 def _rating_error(log: RatingLog, held: HeldOut) -> Finding:
     note = (
         f"always saying the mean misses by {held.rating.std():.2f}; people who rate a film twice differ by .56 to .82 "
@@ -184,7 +180,7 @@ def _tenths(expected: Units, given: Units) -> tuple[Units, Units]:
 
 
 def _rating_calibration(log: RatingLog, held: HeldOut) -> Finding:
-    expected, rng = _expected(held), np.random.default_rng(0)
+    expected, rng = held.expected, np.random.default_rng(0)
 
     def miss(given: Units) -> float:
         said, meant = _tenths(expected, given)
@@ -207,7 +203,7 @@ def _rating_calibration(log: RatingLog, held: HeldOut) -> Finding:
 
 def _rating_distribution(log: RatingLog, held: HeldOut) -> Finding:
     marks, rng = np.unique(held.rating), np.random.default_rng(0)
-    drawn = _expected(held) + held.rmse * rng.standard_normal(len(held.rating))
+    drawn = held.expected + held.rmse * rng.standard_normal(len(held.rating))
     nearest = marks[np.abs(drawn[:, None] - marks).argmin(axis=1)]
     told = (_mean(held.rating, "stars"), _mean(nearest, "stars"))
     note = "the world's ratings are its predictions with normal errors, on the log's scale"

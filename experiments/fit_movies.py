@@ -15,20 +15,18 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue
+from instructrec.envs.held_out import Setting, fit, held_out, log_likelihood, split
 from instructrec.envs.movielens import DATA, People, Ratings, read_people, shipped
 from instructrec.envs.tables import read_table
-from instructrec.factors import Factors, fit_factors
 
-HELD_OUT = 0.2
 CHOOSING, REPORTING = (0, 1, 2), (10, 11, 12)
 # With 24 factors held-out RMSE falls by 0.002 more, while every simulated look at an item costs half as much again.
 RANKS, TASTE_VARIANCES, NOISE_VARIANCES = (4, 8, 12, 16), (0.1, 0.2, 0.3, 0.4), (0.6, 0.7, 0.8)
@@ -45,85 +43,6 @@ SPELLINGS = {
     "sci fi": "Sci-Fi",
     "science fiction": "Sci-Fi",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What is chosen by held-out likelihood; the arguments of `fit_factors`."""
-
-    rank: int
-    taste_variance: float = 0.2
-    noise_variance: float = 0.6
-    person_bias_variance: float = 0.2
-    item_bias_variance: float = 0.2
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Held-out ratings and what a model says of them, each array [num_held_out]."""
-
-    rating: Floats
-    mean: float
-    person_bias: Floats
-    quality: Floats
-    taste: Floats
-
-    @property
-    def rmse(self) -> float:
-        """Root mean squared error."""
-        error = self.rating - self.mean - self.person_bias - self.quality - self.taste
-        return float(np.sqrt((error**2).mean()))
-
-    def slopes(self) -> tuple[float, float, float]:
-        """Regresses rating less person bias on quality and taste.
-
-        Returns:
-            The intercept and both slopes; 0 for the slope of no taste.
-        """
-        design = np.stack([np.ones_like(self.rating), self.quality, self.taste], axis=1)
-        solution = np.linalg.lstsq(design, self.rating - self.person_bias, rcond=None)[0]
-        return float(solution[0]), float(solution[1]), float(solution[2])
-
-    def rescaled(self, shift: float, quality: float, taste: float) -> HeldOut:
-        """Returns the same with the mean moved and quality and taste multiplied."""
-        return HeldOut(self.rating, self.mean + shift, self.person_bias, quality * self.quality, taste * self.taste)
-
-
-def split(ratings: Ratings, seed: int) -> Bools:
-    """Returns which ratings are held out, [num_ratings]."""
-    return np.random.default_rng([20180926, seed]).random(len(ratings.item)) < HELD_OUT
-
-
-def fit(ratings: Ratings, num_items: int, setting: Setting, rows: Bools) -> Factors:
-    """Fits the factors to some of the ratings."""
-    return fit_factors(
-        ratings.person[rows],
-        ratings.item[rows],
-        ratings.rating[rows],
-        num_persons=ratings.num_persons,
-        num_items=num_items,
-        **{field.name: getattr(setting, field.name) for field in fields(setting)},
-    )
-
-
-def held_out(ratings: Ratings, num_items: int, setting: Setting, seed: int) -> HeldOut:
-    """Fits without the held-out ratings of split ``seed`` and returns what the fit says of them."""
-    hidden = split(ratings, seed)
-    factors = fit(ratings, num_items, setting, ~hidden)
-    person, item = ratings.person[hidden], ratings.item[hidden]
-    return HeldOut(
-        ratings.rating[hidden].astype(np.float64),
-        factors.mean,
-        factors.person_bias[person],
-        factors.item_bias[item],
-        (factors.person_factors[person] * factors.item_factors[item]).sum(axis=1),
-    )
-
-
-def log_likelihood(results: Sequence[HeldOut]) -> float:
-    """Returns the mean held-out log-likelihood in nats per rating, normal errors of their own best variance."""
-    variance = float(np.mean([result.rmse**2 for result in results]))
-    return -0.5 * (math.log(2 * math.pi * variance) + 1)
 
 
 def choose(ratings: Ratings, num_items: int, settings: Iterable[Setting]) -> Setting:

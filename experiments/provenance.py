@@ -1,7 +1,7 @@
-"""Where a world's constants come from: read from the docstrings that define them, so that there is one list.
+"""Where a world's constants come from: read where they are defined, so that there is one list.
 
-In the code a constant's sentence ends in "Fitted: from what." or "Assumed: from which published range."; "Assumed."
-alone means that no published range is known. What carries no such mark counts as assumed.
+In the code, and in the comments of a domain file, a constant's sentence ends in "Fitted: to what." or "Assumed: the
+published range."; "Assumed." alone means that no published range is known. What carries no such mark counts as assumed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from instructrec.envs import grammar, requests, words
+from instructrec.envs import grammar, requests
 from instructrec.envs.bank import Bank
+from instructrec.envs.domain_file import domain_at
 from instructrec.envs.grammar import Style
+from instructrec.envs.worlds import WORLDS, world_spec
+from instructrec.sessions import World
 
 NO_RANGE = "no published range"
 _MARK = re.compile(r"(?:^|(?<=[.;:] ))(Fitted|Assumed)\b[:.]?\s*(.*)$", re.DOTALL)
 _ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*)(?: \([^)]*\))?: ?(.*)$")
-_LANGUAGE = (words, requests, grammar)
+_LANGUAGE = (requests, grammar)
+_FILE_ENTRY = re.compile(r"^\s*(\w+):\s*(.*)$")
+_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 _IN_WORDS = (bool, int, float, str)
 
 
@@ -74,23 +80,54 @@ def marked(text: str) -> tuple[str, str, str] | None:
     return None if match is None else (text[: match.start()].strip(), match[1], match[2].strip().rstrip("."))
 
 
-def constants_of(population: Any) -> list[Constant]:
-    """Returns every documented constant of a population: those of its behaviour, or else its own settings.
+def constants_of(world: World, name: str = "") -> list[Constant]:
+    """Returns every documented constant of a world's people: those of their behaviour, or else their own settings.
 
-    Of what is data rather than constants (tastes, the bank of instructions) only what carries a mark is listed. People
-    who speak from a bank also have the constants of the language that it was written with.
+    Of what is data rather than constants (tastes) only what carries a mark is listed. People who speak from a bank also
+    have the constants of the language that it was written with, and those of their domain file. In a world of made-up
+    items nothing was fitted.
+
+    Args:
+        world: The world.
+        name: What it was made by, where that is not its own name: the path of a domain file.
     """
+    population = world.population
     behaviour, tastes = getattr(population, "behaviour", None), getattr(population, "tastes", None)
-    bank = getattr(population, "bank", None)
     if dataclasses.is_dataclass(behaviour):
         found = list(_settings("behaviour", behaviour))
     else:
         found = list(_settings(type(population).__name__, population))
     found += _marked_parts("tastes", tastes)
-    if isinstance(bank, Bank):
+    if isinstance(getattr(population, "bank", None), Bank):
         found += _settings("style", Style())
         found += [constant for module in _LANGUAGE for constant in _of_module(module)]
+        spec = WORLDS.get(world.name) or (world_spec(name) if name else None)
+        if spec is not None and spec.file is not None:
+            if domain_at(spec.file, spec.name).items.source == "made":
+                found = [_made_up(constant) for constant in found]
+            found += _of_file(spec.file)
     return found
+
+
+def _made_up(constant: Constant) -> Constant:
+    if not constant.fitted:
+        return constant
+    source = "made up with the items" if constant.value is None else f"as in Movies, where it {constant.source}"
+    return dataclasses.replace(constant, fitted=False, source=source)
+
+
+def _of_file(file: Path) -> Iterator[Constant]:
+    """Yields the entries of a domain file whose comment, just above, carries a mark."""
+    comment: list[str] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.lstrip().startswith("#"):
+            comment.append(line.strip().lstrip("# "))
+            continue
+        entry, text = _FILE_ENTRY.match(line), " ".join(comment)
+        comment = []
+        if entry and marked(text):
+            value = float(entry[2]) if _NUMBER.match(entry[2]) else None
+            yield _constant(f"{file.stem}.{entry[1]}", value, text)
 
 
 def _settings(where: str, owner: Any) -> Iterator[Constant]:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import Parse, parse
-from instructrec.envs.words import MOVIES
+from instructrec.envs.vocabulary import Vocabulary
+from instructrec.envs.worlds import speech_of
 from instructrec.experiments.catalogue_files import read_catalogue
 from instructrec.goals import Operator, Predicate, compile_goals, satisfied
 from instructrec.policies import best_first
@@ -197,8 +198,8 @@ class _Judged:
     met: npt.NDArray[np.bool_]
 
 
-def _judge(catalogue: Catalogue, text: str, items: Sequence[int]) -> _Judged:
-    understood = parse(text, MOVIES.within(catalogue))
+def _judge(catalogue: Catalogue, words: Vocabulary, text: str, items: Sequence[int]) -> _Judged:
+    understood = parse(text, words)
     # "Newer than the second one" speaks of a slate, and there is none here.
     relative = (Operator.MORE_THAN, Operator.LESS_THAN)
     judged = tuple(wish for wish in understood.predicates if wish.operator not in relative)
@@ -219,7 +220,9 @@ def answer(run: str | os.PathLike[str], text: str, k: int) -> tuple[dict[str, An
     recommender = load(run, warm=False)
     found = recommender.recommend(text, k)
     places = {name: place for place, name in enumerate(recommender.catalogue.item_ids)}
-    judged = _judge(recommender.catalogue, text, [places[item.item_id] for item in found])
+    config = recommender.config
+    words = speech_of(config.world, str(config.world_settings.get("language", "en"))).within(recommender.catalogue)
+    judged = _judge(recommender.catalogue, words, text, [places[item.item_id] for item in found])
     wishes = [str(wish) for wish in judged.judged]
     document = {
         "text": text,

@@ -11,9 +11,9 @@ from typing import Any
 from instructrec import runs
 from instructrec.agents.encoder import load_encoder
 from instructrec.agents.slate_ppo import SlatePPOConfig
-from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import parse
-from instructrec.envs.words import MOVIES
+from instructrec.envs.vocabulary import Vocabulary
+from instructrec.envs.worlds import spoken_in
 from instructrec.experiments.agent_files import FEATURES, read_features, write_features
 from instructrec.experiments.catalogue_files import write_catalogue
 from instructrec.experiments.checkups import Examiner
@@ -208,13 +208,12 @@ def describe(
             events.text(plan.steps, f"conversations/person_{talk.lane}_{talk.agent}", to_markdown(talk))
         events.scalars(plan.steps, final)
         events.settings({**settings, **config.agent_settings}, final)
-        labels = {"instruction": texts, **_meanings(texts, world.catalogue)}
+        labels = {"instruction": texts, **_meanings(texts, spoken_in(world))}
         events.embeddings("instructions", ranker.reader.encoder.encode(texts), labels)
 
 
-def _meanings(texts: Sequence[str], catalogue: Catalogue) -> dict[str, list[str]]:
+def _meanings(texts: Sequence[str], vocabulary: Vocabulary) -> dict[str, list[str]]:
     """Returns what the parser makes of texts, for colouring points: the first thing asked for, and all of it."""
-    vocabulary = MOVIES.within(catalogue)
     wishes = [[str(wish) for wish in parse(text, vocabulary).predicates] for text in texts]
     return {
         "first_wish": [one[0] if one else "(none understood)" for one in wishes],

@@ -193,9 +193,10 @@ def check_reactions(reactions: Any, slate_size: int, batch: int) -> None:
     """Requires well-formed reactions."""
     require(isinstance(reactions, Reactions), f"react must return Reactions, got {type(reactions).__name__}")
     shape = (batch, slate_size)
-    for name, expected in {"clicked": shape, "consumed": shape, "left": (batch,), "examined": shape}.items():
+    shapes = {"clicked": shape, "consumed": shape, "left": (batch,), "examined": shape, "unsuitable": shape}
+    for name, expected in shapes.items():
         value = getattr(reactions, name)
-        if name == "examined" and value is None:
+        if name in ("examined", "unsuitable") and value is None:
             continue
         fits = isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.shape == expected
         require(fits, f"{name} must be booleans of shape {expected}, got {kind(value)}")
@@ -207,6 +208,11 @@ def check_reactions(reactions: Any, slate_size: int, batch: int) -> None:
         check_matrix("engagement", amount, shape, "[batch, slate_size]")
         require(bool((amount >= 0).all() and np.isfinite(amount).all()), "engagement must be 0 or more and finite")
         require(not amount[~reactions.clicked].any(), "something engaged that was not clicked")
+    away = reactions.days_away
+    if away is not None:
+        fits = isinstance(away, np.ndarray) and away.shape == (batch,) and away.dtype.kind == "f"
+        require(fits, f"days_away must be floats of shape {(batch,)}, got {kind(away)}")
+        require(bool((away >= 0).all() and np.isfinite(away).all()), "days_away must be 0 or more and finite")
     for name in ("satisfaction", "trust"):
         value = getattr(reactions, name)
         if value is not None:

@@ -82,6 +82,10 @@ class Reactions:
         trust: Hidden from agents: 0 to 1, [batch], or None.
         engagement: How much of each item they took in, 0 or more and 0 where not clicked, float32 [batch, slate_size],
             in the population's units; None where clicks say it all. Rewards may count it; observations do not show it.
+        unsuitable: Hidden from agents: which positions hold what must never be shown to the person,
+            [batch, slate_size]; None where nobody lives by such a rule. Rewards may count it.
+        days_away: Days until they come back, where this slate ended a visit, and 0 where the visit goes on, float32
+            [batch]; None where sessions are single visits. Rewards may count it; observations do not show it.
     """
 
     clicked: Bools
@@ -92,6 +96,8 @@ class Reactions:
     satisfaction: Floats | None = None
     trust: Floats | None = None
     engagement: Floats | None = None
+    unsuitable: Bools | None = None
+    days_away: Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ What they do not show: that the behaviour is plausible, or that a population doe
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -84,6 +85,7 @@ __all__ = [
     "check_world",
 ]
 
+_ANY_NUMBER = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 # How many ordered slates may be enumerated to see whether their probabilities sum to one.
 _ENUMERABLE = 20_000
 
@@ -137,24 +139,37 @@ def check_world(world: World, *, batch: int = 8, seed: int = 0) -> None:
 
 
 def check_population(
-    population: Population | Callable[[], Population],
+    population: Population | Callable[..., Population],
     catalogue: Catalogue,
     *,
     slate_size: int = 3,
     turns: int = 5,
     batch: int = 8,
     seed: int = 0,
+    ends_within: int | None = None,
 ) -> None:
-    """Checks a population; given a function that makes one, also that a second one behaves the same.
+    """Checks a population; given its class or a function that makes one, also that a second one behaves the same.
 
     It must be a pure function of session, state, slates and noise: the same again, alone as in a batch, in any order,
     after saving and loading. It must leave its arguments alone, return well-formed reactions, and bear being stepped on
     after a user left, as paired evaluation does.
 
+    Args:
+        population: The population, or what makes one: it is handed what it asks for by parameter name of
+            ``catalogue``, ``slate_size``, ``turn_limit`` and ``split``, as worlds do.
+        catalogue: The items.
+        slate_size: Items per slate.
+        turns: Slates shown.
+        batch: How many users.
+        seed: Of users and slates.
+        ends_within: Slates of luck within which everybody must have left; None where people may stay for as long as
+            the world lets them.
+
     Raises:
         BrokenPromiseError: If it does not keep its promises.
     """
-    first, second = (population(), population()) if callable(population) else (population, population)
+    offer = {"catalogue": catalogue, "slate_size": slate_size, "turn_limit": max(turns, 1), "split": "train"}
+    first, second = (_made(population, offer) for _ in range(2)) if callable(population) else (population, population)
     check_fingerprint(first.fingerprint, second.fingerprint)
     sessions = Sessions.first(seed, batch)
 
@@ -188,6 +203,33 @@ def check_population(
         if isinstance(first, KnowsUtility):
             check_utility(first, state, catalogue, batch)
         state = did["state"]
+    if ends_within is not None:
+        _check_ends(first, catalogue, slate_size, batch, seed, ends_within)
+
+
+def _made(maker: Callable[..., Population], offer: Mapping[str, Any]) -> Population:
+    """Returns what a class or function makes, handed what it asks for by name."""
+    asked = inspect.signature(maker).parameters
+    missing = [n for n, p in asked.items() if p.default is p.empty and n not in offer and p.kind not in _ANY_NUMBER]
+    require(not missing, f"making a population needs {', '.join(missing)}; give a function that fills them in")
+    return maker(**{name: offer[name] for name in asked if name in offer})
+
+
+def _check_ends(
+    users: Population, catalogue: Catalogue, slate_size: int, batch: int, seed: int, ends_within: int
+) -> None:
+    """Requires that everybody leaves."""
+    sessions = Sessions.first(seed, batch)
+    state, _ = users.arrive(sessions, Noise(sessions.keys, np.zeros(batch, np.int32)))
+    left = np.zeros(batch, np.bool_)
+    for turn, slates in enumerate(random_slates(catalogue, slate_size, batch, ends_within, seed)):
+        state, reactions = users.react(state, slates, Noise(sessions.keys, np.full(batch, turn, np.int32)))
+        left |= reactions.left
+    require(
+        bool(left.all()),
+        f"{np.count_nonzero(~left)} of {batch} users did not leave within {ends_within} slates; set `left` in react, "
+        "or give a larger ends_within (None where they may stay for as long as the world lets them)",
+    )
 
 
 def _react_alone(react: Callable[..., dict[str, Any]], users: Population, state: Any, rows: Ints) -> dict[str, Any]:
@@ -202,11 +244,22 @@ def check_user(
     turns: int = 10,
     sessions: int = 20,
     seed: int = 0,
+    ends_within: int | None = None,
 ) -> None:
     """Checks users written one at a time.
 
     The same luck and slates must lead to the same words and deeds, in an object of its own and beside other objects of
     its class; what it says and does must be well formed.
+
+    Args:
+        make_user: The class, or a function that makes a new user.
+        catalogue: The items.
+        slate_size: Items per slate.
+        turns: Slates shown.
+        sessions: How many users are made.
+        seed: Of luck and slates.
+        ends_within: Slates of luck within which everybody must have left, at least ``turns``; None where people may
+            stay for as long as the world lets them.
 
     Raises:
         BrokenPromiseError: If it does not.
@@ -216,6 +269,7 @@ def check_user(
         f"check_user takes a class, or a function that makes a new User, got a {type(make_user).__name__}",
     )
     name = type(make_user()).__name__
+    turns = turns if ends_within is None else max(turns, ends_within)
     lives = []
     for session in range(sessions):
         one, again = (_Life(make_user(), catalogue, slate_size, seed, session) for _ in range(2))
@@ -239,6 +293,12 @@ def check_user(
                 f"{name} did {lives[session][turn]} alone but {did} beside other users (turn {turn}); "
                 "objects of the class must not share anything that changes",
             )
+    staying = sum(not life.over for life in crowd)
+    require(
+        ends_within is None or not staying,
+        f"{staying} of {sessions} users of {name} did not leave within {turns} slates; return Reaction(left=True) from "
+        "react some time, or give a larger ends_within",
+    )
 
 
 class _Life:
@@ -247,7 +307,7 @@ class _Life:
     def __init__(self, user: User, catalogue: Catalogue, slate_size: int, seed: int, session: int) -> None:
         self._user, self._catalogue, self._size = user, catalogue, slate_size
         self._key = (seed, session)
-        self._over = False
+        self.over = False
 
     def live(self, turn: int) -> Any:
         """Returns what the user says or does in a turn, 0 being the arrival; None after it left."""
@@ -259,7 +319,7 @@ class _Life:
             )
             self._check_goal(said, name, critiques=False)
             return said
-        if self._over:
+        if self.over:
             return None
         drawn = np.random.default_rng((*self._key, turn, 1)).permutation(self._catalogue.num_items)[: self._size]
         items = drawn.astype(np.int32)
@@ -273,7 +333,7 @@ class _Life:
         )
         if reaction.next is not None:
             self._check_goal(reaction.next, name, critiques=True)
-        self._over = bool(reaction.left)
+        self.over = bool(reaction.left)
         return reaction
 
     def _did(self, method: str, *given: Any) -> Any:
@@ -450,6 +510,8 @@ def check_reward(reward: Reward, *, slate_size: int = 3, batch: int = 64, seed: 
         satisfaction=rng.random(batch),
         trust=rng.random(batch),
         engagement=clicked * rng.exponential(2.0, clicked.shape),
+        unsuitable=rng.random((batch, slate_size)) < 0.2,
+        days_away=(rng.integers(0, 4, batch) * (rng.random(batch) < 0.3)).astype(np.float32),
     )
     points = untouched("the reward", reward, reactions)
     check_matrix("the reward", points, (batch, slate_size), "[batch, slate_size]")

@@ -12,14 +12,19 @@ from instructrec.catalogue import Catalogue
 from instructrec.envs.bank import Bank, Phrases, compile_bank
 from instructrec.envs.movielens import shipped
 from instructrec.envs.requests import combination_of
-from instructrec.envs.words import GENRES, REQUESTS
+from instructrec.envs.worlds import speech_of
 from instructrec.goals import Operator, Reveal, allowed
 from instructrec.splits import EVERY_SPLIT, Split, Splits, split_of
+
+MOVIES = speech_of("instructrec/Movies-v0")
+GENRES = [sense for sense in MOVIES.senses if sense.predicate.field == "genre"]
 
 
 @cache
 def bank_of(split: Split = Split.TRAIN, size: int | None = None) -> Bank:
-    return compile_bank(shipped()[0], splits=Splits.of(split), size=size or (6000 if split is Split.TRAIN else 500))
+    return compile_bank(
+        shipped()[0], MOVIES, ["genre"], splits=Splits.of(split), size=size or (6000 if split is Split.TRAIN else 500)
+    )
 
 
 every_split = pytest.mark.parametrize("split", EVERY_SPLIT)
@@ -38,7 +43,7 @@ def test_it_has_as_many_texts_as_asked_all_distinct_the_first_empty(split):
 
 def test_a_training_bank_is_compiled_in_seconds():
     began = time.perf_counter()
-    compile_bank(shipped()[0], seed=3)
+    compile_bank(shipped()[0], MOVIES, ["genre"], seed=3)
     assert time.perf_counter() - began < 10  # 1.5 s on a quiet core; the bound allows for a busy one.
 
 
@@ -106,7 +111,7 @@ def test_frequencies_are_the_documented_mix(split):
     shares = Counter()
     for kind, share in zip(bank.kinds, bank.frequency, strict=True):
         shares[kind] += float(share)
-    for kind in REQUESTS:
+    for kind in MOVIES.requests:
         assert shares[kind.name] == pytest.approx(kind.share, abs=0.01)
 
 
@@ -175,11 +180,11 @@ def test_each_intention_has_texts_and_an_implicit_goal_asks_for_nothing():
 
 def test_the_same_arguments_give_the_same_bank_and_others_another():
     small = {"size": 400, "splits": Splits.of("test")}
-    first = compile_bank(shipped()[0], **small)
-    assert compile_bank(shipped()[0], **small).fingerprint == first.fingerprint
+    first = compile_bank(shipped()[0], MOVIES, ["genre"], **small)
+    assert compile_bank(shipped()[0], MOVIES, ["genre"], **small).fingerprint == first.fingerprint
     others = [
-        compile_bank(shipped()[0], seed=1, **small),
-        compile_bank(shipped()[0], size=400, splits=replace(small["splits"], synonyms=EVERY_SPLIT)),
+        compile_bank(shipped()[0], MOVIES, ["genre"], seed=1, **small),
+        compile_bank(shipped()[0], MOVIES, ["genre"], size=400, splits=replace(small["splits"], synonyms=EVERY_SPLIT)),
     ]
     assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 3
 
@@ -187,24 +192,25 @@ def test_the_same_arguments_give_the_same_bank_and_others_another():
 def test_another_process_with_another_hash_seed_compiles_the_same_bank():
     code = (
         "from instructrec.envs.bank import compile_bank; from instructrec.envs.movielens import shipped;"
-        "print(compile_bank(shipped()[0], size=300).fingerprint)"
+        "from instructrec.envs.worlds import speech_of; words = speech_of('instructrec/Movies-v0');"
+        "print(compile_bank(shipped()[0], words, ['genre'], size=300).fingerprint)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
     )
-    assert ran.stdout.strip() == compile_bank(shipped()[0], size=300).fingerprint
+    assert ran.stdout.strip() == compile_bank(shipped()[0], MOVIES, ["genre"], size=300).fingerprint
 
 
 def test_held_out_words_can_be_heard_alone():
     splits = Splits(templates="validation", synonyms="test", combinations=("validation", "test"))
-    bank = compile_bank(shipped()[0], splits=splits, size=500)
+    bank = compile_bank(shipped()[0], MOVIES, ["genre"], splits=splits, size=500)
     assert bank.num_goals >= 100
 
 
 def test_a_catalogue_without_some_attributes_is_not_asked_about_them():
     catalogue = shipped()[0]
     columns = {name: column for name, column in catalogue.columns.items() if name in ("genre", "year")}
-    bank = compile_bank(replace(catalogue, columns=columns), size=400)
+    bank = compile_bank(replace(catalogue, columns=columns), MOVIES, ["genre"], size=400)
     assert {p.field for goal in bank.predicates for p in goal} == {"genre", "year"}
     assert {critique.field for critique in bank.critiques} == {"year"}
 
@@ -219,7 +225,7 @@ def test_a_small_catalogue_and_slate_work():
     small = Catalogue(
         columns, catalogue.titles[:few], catalogue.texts[:few], catalogue.item_ids[:few], catalogue.popularity[:few]
     )
-    bank = compile_bank(small, size=200, slate_size=3, turn_limit=5)
+    bank = compile_bank(small, MOVIES, ["genre"], size=200, slate_size=3, turn_limit=5)
     assert bank.num_goals >= 10
     assert bank.critique.num_groups == 15
     assert bank.matching.min() >= 3
@@ -227,7 +233,7 @@ def test_a_small_catalogue_and_slate_work():
 
 def test_a_size_without_room_is_an_error_that_says_what_to_give():
     with pytest.raises(ValueError, match="give size >= "):
-        compile_bank(shipped()[0], size=50)
+        compile_bank(shipped()[0], MOVIES, ["genre"], size=50)
 
 
 def test_phrases_are_groups_of_ids():

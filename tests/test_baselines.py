@@ -23,9 +23,12 @@ from instructrec.agents.baselines import (
 )
 from instructrec.arrays import Floats
 from instructrec.catalogue import Catalogue, Column
+from instructrec.envs.population_clickbait import ClickbaitPopulation
+from instructrec.envs.worlds import speech_of
 from instructrec.noise import Noise, session_keys
 from instructrec.policies import best_first
-from instructrec.sessions import Observation
+from instructrec.rewards import EngagementReward
+from instructrec.sessions import Observation, World
 from instructrec.texts import Texts
 
 TEXTS = Texts()
@@ -98,13 +101,18 @@ def test_random_slates_are_drawn_from_the_candidates() -> None:
         Random(6, 3).log_prob(seen("", candidates=(5, 1, 3)), np.array([[5, 1, 0]]))
 
 
+def a_world(films: Catalogue) -> World:
+    people = ClickbaitPopulation(films, column="year")
+    return World(name="x/Films-v0", catalogue=films, population=people, reward=EngagementReward(), slate_size=2)
+
+
 def test_what_was_consumed_goes_last_for_everybody(films: Catalogue) -> None:
     situation = seen("", "", past=(0,), slates=((1, 2),), clicked=((0, 1),))
     assert consumed(situation, 6)[0].tolist() == [True, False, True, False, False, False]
     assert order(SkipConsumed(Popularity(films), 6).scores(situation)).startswith("BDEZ")
     some = seen("", past=(0,), candidates=(4, 0, 1))
     assert np.isneginf(SkipConsumed(Popularity(films), 6).scores(some)).tolist() == [[False, True, False]]
-    competitors = baselines(films, 2)
+    competitors = baselines(a_world(films))
     assert set(competitors) == {"random", "popularity", "bm25", "parser"}
     assert all(isinstance(one, SkipConsumed) for name, one in competitors.items() if name != "random")
 
@@ -156,7 +164,7 @@ def test_cosine_ranks_by_similarity_and_encodes_each_text_once(films: Catalogue)
     ranker.scores(seen("Zeta, a western film"))
     assert len(encoder.encoded) == before
     assert order(ranker.scores(seen(""))) == "ABGDEZ"
-    assert "cosine" in baselines(films, 2, encoder)
+    assert "cosine" in baselines(a_world(films), encoder)
 
 
 def test_a_text_memory_forgets_the_least_recently_used() -> None:
@@ -174,14 +182,14 @@ def test_a_text_memory_forgets_the_least_recently_used() -> None:
 
 
 def test_the_parser_ranks_by_conditions_met_then_by_popularity(films: Catalogue) -> None:
-    ranker = ParserRanker(films)
+    ranker = ParserRanker(films, speech_of("instructrec/Movies-v0"))
     assert order(ranker.scores(seen("a comedy, no horror"))) == "AEGDZB"
     assert order(ranker.scores(seen("something from before 1990")))[0] == "A"
     assert order(ranker.scores(seen("")))[0] == "A"
 
 
 def test_the_parser_remembers_until_the_same_is_asked_for_anew(films: Catalogue) -> None:
-    ranker = ParserRanker(films)
+    ranker = ParserRanker(films, speech_of("instructrec/Movies-v0"))
     assert order(ranker.scores(seen("a comedy", "no horror")))[:2] == "AE"
     assert order(ranker.scores(seen("no horror", "a comedy", "show me more")))[:2] == "AE"
     assert order(ranker.scores(seen("a comedy", "a western")))[0] == "Z"
@@ -190,7 +198,7 @@ def test_the_parser_remembers_until_the_same_is_asked_for_anew(films: Catalogue)
 
 
 def test_a_critique_is_resolved_against_the_item_it_speaks_of(films: Catalogue) -> None:
-    ranker = ParserRanker(films)
+    ranker = ParserRanker(films, speech_of("instructrec/Movies-v0"))
     newer = seen("a comedy", "newer than the second one", slates=((0, 4),))
     assert [str(condition) for condition in ranker.understood(newer, 0)] == ["genre: Comedy", "year ≥ 2003"]
     assert order(ranker.scores(newer))[0] == "G"

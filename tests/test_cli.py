@@ -65,7 +65,13 @@ def test_every_option_of_every_command_has_a_sentence(name: str, capsys: pytest.
 
 def test_worlds_as_json_is_one_document_and_nothing_else() -> None:
     done = _command("worlds", "--json")
-    assert [world["name"] for world in json.loads(done.stdout)][:2] == ["instructrec/Movies-v0", "instructrec/Tiny-v0"]
+    worlds = {world["id"]: world for world in json.loads(done.stdout)["worlds"]}
+    assert next(iter(worlds)) == "instructrec/Movies-v0"
+    films = worlds["instructrec/Movies-v0"]
+    assert films["domain"] == "films"
+    assert films["items"] == 9742
+    assert films["languages"][0] == "en"
+    assert films["population"] == "conversational"
     assert done.stderr == ""
 
 

@@ -10,7 +10,8 @@ import pytest
 from instructrec.arrays import take
 from instructrec.catalogue import Catalogue, Column
 from instructrec.envs.bank import Bank, Critique, Phrases
-from instructrec.envs.conversational import Behaviour, ConversationalPopulation, ConversationalState, Tastes
+from instructrec.envs.behaviour import Behaviour
+from instructrec.envs.conversational import ConversationalPopulation, ConversationalState, Tastes
 from instructrec.goals import Check, Predicate, compile_goals
 from instructrec.noise import Noise
 from instructrec.rewards import EngagementReward

@@ -5,14 +5,18 @@ import numpy as np
 import pytest
 
 from instructrec.envs.english import misspell, ordinal, with_article
-from instructrec.envs.frames import TEMPLATES
 from instructrec.envs.grammar import CLEAN, Style, clause, criticise, realise
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import SLOT, Speech, key_of
-from instructrec.envs.words import ERAS, GENRES, MOVIES, REQUESTS, SUPERLATIVES, WISHES
+from instructrec.envs.worlds import speech_of
 from instructrec.goals import Operator, Predicate
 from instructrec.splits import EVERY_SPLIT, Split
 
+MOVIES = speech_of("instructrec/Movies-v0")
+TEMPLATES, REQUESTS = MOVIES.templates, MOVIES.requests
+GENRES = [sense for sense in MOVIES.senses if sense.predicate.field == "genre"]
+SUPERLATIVES = [s for s in MOVIES.senses if s.terms[0].speech is Speech.SUPERLATIVE]
+OTHERS = [s for s in MOVIES.senses if s.predicate.field != "genre"]
 THRILLER = Predicate(field="genre", operator=Operator.INCLUDE, values=("Thriller",))
 NO_HORROR = Predicate(field="genre", operator=Operator.EXCLUDE, values=("Horror",))
 NINETIES = Predicate(field="year", operator=Operator.BETWEEN, low=1990, high=1999)
@@ -43,7 +47,7 @@ def test_every_genre_has_at_least_four_words_and_every_era_and_wish_three():
     assert len(GENRES) == 19
     for sense in GENRES:
         assert len({text for term in sense.terms for text in (term.text,)}) >= 4, sense.predicate
-    for sense in (*ERAS, *WISHES, *SUPERLATIVES):
+    for sense in OTHERS:
         assert len(sense.terms) >= 3, sense.predicate
 
 

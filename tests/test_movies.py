@@ -9,9 +9,9 @@ import pytest
 
 from instructrec.agents.references import Oracle, Planner
 from instructrec.arrays import Floats, Ints
-from instructrec.envs.conversational import Behaviour
+from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.movielens import shipped
-from instructrec.envs.movies import movies_world
+from instructrec.envs.worlds import make_world
 from instructrec.experiments.evaluation import Episodes, evaluate
 from instructrec.goals import allowed
 from instructrec.policies import best_first
@@ -24,7 +24,7 @@ PEOPLE = Sessions.first(11, 240)
 
 @pytest.fixture(scope="module")
 def train() -> World:
-    return movies_world()
+    return make_world("instructrec/Movies-v0")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_the_order_of_a_slate_matters(train: World, oracle: Episodes) -> None:
 
 
 def test_held_out_worlds_have_other_people_and_other_sentences(train: World) -> None:
-    others = [movies_world(split=split) for split in ("validation", "test")]
+    others = [make_world("instructrec/Movies-v0", split=split) for split in ("validation", "test")]
     groups = [set(world.population.tastes.who.tolist()) for world in (train, *others)]
     assert all(groups)
     assert sum(map(len, groups)) == len(set.union(*groups)) == shipped()[1].num_persons
@@ -80,7 +80,7 @@ def test_held_out_worlds_have_other_people_and_other_sentences(train: World) -> 
 
 
 def test_everybody_who_comes_belongs_to_the_split() -> None:
-    world = movies_world(split="test")
+    world = make_world("instructrec/Movies-v0", split="test")
     state = start(world, Sessions.first(0, 500))
     names = shipped()[1].person_ids
     assert {split_of("users", names[person]) for person in state.population.person} == {"test"}
@@ -88,8 +88,8 @@ def test_everybody_who_comes_belongs_to_the_split() -> None:
 
 def test_the_bank_has_the_size_that_was_asked_for(train: World) -> None:
     assert len(train.population.texts.bank) == 6_000
-    assert len(movies_world(split="test").population.texts.bank) == 500
-    assert len(movies_world(bank_size=1_500).population.texts.bank) == 1_500
+    assert len(make_world("instructrec/Movies-v0", split="test").population.texts.bank) == 500
+    assert len(make_world("instructrec/Movies-v0", bank_size=1_500).population.texts.bank) == 1_500
 
 
 def test_what_people_ask_for_they_would_like(train: World) -> None:
@@ -139,10 +139,10 @@ def test_hidden_state_never_moves_an_observation(train: World) -> None:
 
 
 def test_constants_enter_the_fingerprint(train: World) -> None:
-    assert movies_world(behaviour=Behaviour(boredom=0.0)).fingerprint != train.fingerprint
-    assert movies_world().fingerprint == train.fingerprint
+    assert make_world("instructrec/Movies-v0", behaviour=Behaviour(boredom=0.0)).fingerprint != train.fingerprint
+    assert make_world("instructrec/Movies-v0").fingerprint == train.fingerprint
 
 
 def test_a_misspelt_split_is_named() -> None:
     with pytest.raises(ValueError, match="did you mean 'validation'"):
-        movies_world(split="validaton")
+        make_world("instructrec/Movies-v0", split="validaton")

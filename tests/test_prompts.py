@@ -10,7 +10,7 @@ import pytest
 from instructrec.agents.prompts import prompts_of
 from instructrec.agents.wordings import IDLE, NEUTRAL
 from instructrec.catalogue import Catalogue, Column
-from instructrec.envs.movies import movies_world
+from instructrec.envs.worlds import make_world
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_prompts(films: Catalogue) -> None:
 
 def test_hardly_any_instruction_of_the_world_is_a_prompt() -> None:
     for split in ("train", "test"):
-        world = movies_world(split=split)
+        world = make_world("instructrec/Movies-v0", split=split)
         prompts = {plain(prompt.text) for prompt in prompts_of(world.catalogue)}
         said = [text for text in world.population.texts.bank if text]
         assert sum(plain(text) in prompts for text in said) <= 0.02 * len(said)

@@ -15,8 +15,8 @@ from instructrec.agents.baselines import Popularity, SkipConsumed, consumed
 from instructrec.agents.informed import FEATURES, Informed, InformedSettings, fit_informed
 from instructrec.agents.references import GoalOracle, Oracle, OtherGoals, Planner, goal_parts
 from instructrec.candidates import RandomCandidates
-from instructrec.envs.movies import movies_world
 from instructrec.envs.tiny import myopic_value, tiny_world
+from instructrec.envs.worlds import make_world
 from instructrec.experiments.evaluation import evaluate, without_words
 from instructrec.goals import satisfied
 from instructrec.policies import best_first
@@ -27,12 +27,12 @@ SESSIONS = Sessions.first(5, 150)
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return movies_world(split="validation")
+    return make_world("instructrec/Movies-v0", split="validation")
 
 
 @pytest.fixture(scope="module")
 def ceiling() -> Informed:
-    return fit_informed(movies_world(split="train"), InformedSettings(sessions=300, rounds=2))
+    return fit_informed(make_world("instructrec/Movies-v0", split="train"), InformedSettings(sessions=300, rounds=2))
 
 
 @pytest.fixture(scope="module")

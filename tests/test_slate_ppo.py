@@ -14,8 +14,8 @@ from instructrec.agents.sb3_worlds import sb3_vec_env
 from instructrec.agents.scorer import ScorerConfig, Values
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.candidates import RandomCandidates
-from instructrec.envs.movies import movies_world
 from instructrec.envs.tiny import myopic_value, optimal_value, tiny_world
+from instructrec.envs.worlds import make_world
 from instructrec.experiments.trainers import configured
 from instructrec.noise import Noise
 from instructrec.policies import Blank, greedy, log_prob_of_places
@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
 @pytest.mark.parametrize("candidates", [None, 500])
 def test_two_threads_repeat_themselves_on_movies(candidates):
     """Threads that add up gradients in whatever order they come differ in the last bits, and soon in the first."""
-    world, config = movies_world(bank_size=400), SlatePPOConfig(prompts=0, candidates=candidates)
+    world, config = make_world("instructrec/Movies-v0", bank_size=400), SlatePPOConfig(prompts=0, candidates=candidates)
 
     def weights():
         model = SlatePPO.of(world, config, encoder="hashing", seed=0)

@@ -145,6 +145,12 @@ class Unsure(Users):
         return state, replace(reactions, satisfaction=reactions.satisfaction * np.nan)
 
 
+class Rejuvenates(Users):
+    def react(self, state, slates, noise):
+        state, reactions = super().react(state, slates, noise)
+        return state, replace(reactions, days_away=np.full(len(slates), -1.0, np.float32))
+
+
 class Counts(Users):
     def react(self, state, slates, noise):
         state, reactions = super().react(state, slates, noise)
@@ -192,6 +198,7 @@ class Loose(Users):
         (Placed, "react: what a user does depends on"),
         (Consumes, "something was consumed that was not clicked"),
         (Unsure, "satisfaction must be one number from 0 to 1"),
+        (Rejuvenates, "days_away must be 0 or more and finite"),
         (Counts, r"clicked must be booleans of shape \(8, 3\), got int64"),
         (Mumbles, "react returned the id of a text that its own `texts` does not know"),
         (Remembers, "a rating other than 0 where the item is padding"),
@@ -435,3 +442,43 @@ def test_a_reward_that_breaks_a_promise_is_told_which(points, says):
 
     with broken(says):
         check_reward(Odd())
+
+
+class _Stayer:
+    def arrive(self, rng):
+        return Instruction("anything")
+
+    def react(self, slate, rng):
+        return Reaction()
+
+
+class _Leaver(_Stayer):
+    def react(self, slate, rng):
+        return Reaction(left=slate.turn >= 2)
+
+
+def test_users_who_never_leave_are_found_where_they_should():
+    check_user(_Stayer, CATALOGUE)
+    check_user(_Leaver, CATALOGUE, ends_within=3)
+    with pytest.raises(BrokenPromiseError, match=r"20 of 20 users of _Stayer did not leave within 12 slates; return"):
+        check_user(_Stayer, CATALOGUE, ends_within=12)
+
+    def crowd():
+        return population_of(_Stayer, CATALOGUE, slate_size=3)
+
+    check_population(crowd, CATALOGUE)
+    with pytest.raises(BrokenPromiseError, match=r"8 of 8 users did not leave within 4 slates; set `left`"):
+        check_population(crowd, CATALOGUE, ends_within=4)
+
+
+def test_a_maker_is_handed_what_it_asks_for():
+    asked = {}
+
+    def make(catalogue, turn_limit, more=1):
+        asked.update(catalogue=catalogue, turn_limit=turn_limit, more=more)
+        return population_of(_Leaver, catalogue, slate_size=3)
+
+    check_population(make, CATALOGUE, turns=4)
+    assert asked == {"catalogue": CATALOGUE, "turn_limit": 4, "more": 1}
+    with pytest.raises(BrokenPromiseError, match="needs patience; give a function"):
+        check_population(lambda catalogue, patience: None, CATALOGUE)

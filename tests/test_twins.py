@@ -23,7 +23,7 @@ from instructrec.experiments.edits import (
     check_edit,
     opposites,
     predicates_of,
-    vocabulary_of,
+    words_in,
     words_of_edit,
 )
 from instructrec.experiments.evaluation import Episodes, evaluate
@@ -47,7 +47,7 @@ def _movies() -> World:
 
 @functools.cache
 def _parser() -> Any:
-    return baselines(_movies().catalogue, 10)["parser"]
+    return baselines(_movies())["parser"]
 
 
 @functools.cache
@@ -135,7 +135,7 @@ def _edited_bank(name: str) -> list[tuple[str, str]]:
 
 
 def _meant(text: str) -> set[str]:
-    return {str(predicate) for predicate in parse(text, vocabulary_of(_movies().catalogue)).predicates}
+    return {str(predicate) for predicate in parse(text, words_in(_movies())).predicates}
 
 
 def test_a_paraphrase_says_the_same_in_other_words() -> None:
@@ -146,7 +146,7 @@ def test_a_paraphrase_says_the_same_in_other_words() -> None:
 
 
 def test_no_item_meets_both_a_request_and_its_contradiction() -> None:
-    matcher, vocabulary = Matcher(_movies().catalogue), vocabulary_of(_movies().catalogue)
+    matcher, vocabulary = Matcher(_movies().catalogue), words_in(_movies())
     changed = 0
     for said, heard in _edited_bank("contradicted"):
         asked, turned = parse(said, vocabulary).predicates, parse(heard, vocabulary).predicates
@@ -175,7 +175,7 @@ def test_a_critique_is_contradicted_by_the_other_direction() -> None:
 
 
 def test_every_kind_of_predicate_has_an_opposite_that_it_excludes() -> None:
-    catalogue, words = _movies().catalogue, vocabulary_of(_movies().catalogue)
+    catalogue, words = _movies().catalogue, words_in(_movies())
     matcher = Matcher(catalogue)
     asked = [
         Predicate(field="genre", operator=Operator.INCLUDE, values=("Horror", "War")),
@@ -195,10 +195,10 @@ def test_every_kind_of_predicate_has_an_opposite_that_it_excludes() -> None:
 
 def test_without_a_bank_meanings_come_from_goals() -> None:
     for name, meets in (("paraphrased", True), ("contradicted", False)):
-        original = evaluate(TINY, baselines(TINY.catalogue, 3)["popularity"], SESSIONS)
+        original = evaluate(TINY, baselines(TINY)["popularity"], SESSIONS)
         hearing = _hearing(name, TINY, original)
-        evaluate(TINY, baselines(TINY.catalogue, 3)["popularity"], SESSIONS, hears=hearing)
-        words = vocabulary_of(TINY.catalogue)
+        evaluate(TINY, baselines(TINY)["popularity"], SESSIONS, hears=hearing)
+        words = words_in(TINY)
         for pair in hearing.examples.items():
             said, heard = TINY.population.texts.strings(np.array(pair))
             colour = next(colour for colour in TINY.catalogue.column("colour").values if colour in said)
@@ -221,7 +221,7 @@ def test_goals_are_read_back_as_they_were_compiled() -> None:
 
 
 def test_the_formula_gives_the_variance_of_really_unpaired_people() -> None:
-    agents = baselines(TINY.catalogue, 3)
+    agents = baselines(TINY)
     returns = np.array(
         [
             [evaluate(TINY, agents[name], Sessions.first(seed, 40)).returns.mean() for name in ("popularity", "random")]
@@ -235,7 +235,7 @@ def test_the_formula_gives_the_variance_of_really_unpaired_people() -> None:
 
 
 def test_twins_of_different_people_are_refused() -> None:
-    agent = baselines(TINY.catalogue, 3)["popularity"]
+    agent = baselines(TINY)["popularity"]
     with pytest.raises(ValueError, match="the same sessions of the same world"):
         compare_twins(evaluate(TINY, agent, SESSIONS), evaluate(TINY, agent, Sessions.first(4, 60)))
 

@@ -34,8 +34,10 @@ def test_the_worlds_that_come_with_the_package_are_there():
     for name, spec in WORLDS.items():
         assert spec.name == name
         assert name in registry
-        assert spec.domain
-        assert spec.summary.endswith(".")
+        about = spec.about()
+        assert about.domain
+        assert about.population
+        assert about.summary.endswith(".")
 
 
 def test_registering_again_changes_nothing():

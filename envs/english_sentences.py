@@ -1,23 +1,17 @@
-"""Sentence shapes of Movies in English: templates, frames, portions, critiques and courtesies, as data.
+"""Sentence shapes of English: templates, frames, portions and courtesies, as data, for any domain.
 
 Slots of a template: ``{one}`` "a scary movie", ``{some}`` "some scary movies", ``{any}`` "any scary movies", ``{many}``
 "scary movies" (no superlatives), ``{those}`` the same or "the best movies", ``{a}`` "a scary movie" (no superlatives),
 ``{bare}`` "scary movie", ``{list}`` "scary, 90s, no westerns", ``{clauses}`` "no westerns, nothing before
 1990", ``{clause}`` one of those. What has no place of its own is added after a comma. No template holds a word that
-means something to the parser.
+means something to the parser. ``<use>`` is what people do with an item ("watch"), ``<unit>`` what a number counts
+("euros"), ``<name>`` what its attribute is called: a domain fills them in.
 """
 
 from __future__ import annotations
 
-from instructrec.envs.vocabulary import Comparative, Frame, Measure, Portion, Role
+from instructrec.envs.vocabulary import Frame, Portion, Role
 from instructrec.goals import Operator
-
-HEADS = (("movie", "movies"), ("film", "films"), ("flick", "flicks"), ("picture", "pictures"))
-
-MEASURES = (
-    Measure("year", 1.0, 5.0, 1870, 2100, now=2018),
-    Measure("rating", 0.5, 0.5, 0.5, 5.0),
-)
 
 _POSITIVE = (
     *(
@@ -103,48 +97,48 @@ _EXCLUDING = (
 )
 
 
-def _numbers(field: str, operator: Operator, role: Role, *texts: str) -> tuple[Frame, ...]:
-    return tuple(Frame(text, role, operator, field) for text in texts)
+def _numbers(operator: Operator, role: Role, *texts: str) -> tuple[Frame, ...]:
+    return tuple(Frame(text, role, operator) for text in texts)
 
 
 _YEARS = (
     *_numbers(
-        "year", Operator.AT_LEAST, Role.AFTER,
+        Operator.AT_LEAST, Role.AFTER,
         "from {low} on", "made since {low}", "released in {low} or later", "from {low} onwards", "from {low} or later",
         "made after {beyond}", "released after {beyond}", "from after {beyond}", "that came out after {beyond}",
     ),
     *_numbers(
-        "year", Operator.AT_LEAST, Role.AFTER,
+        Operator.AT_LEAST, Role.AFTER,
         "from the last {span} years", "made in the past {span} years", "released in the last {span} years",
         "from the past {span} years",
         "from the last {decades} decades", "made in the past {decades} decades", "of the past {decades} decades",
     ),
-    *_numbers("year", Operator.AT_LEAST, Role.BEFORE, "post-{beyond}"),
+    *_numbers(Operator.AT_LEAST, Role.BEFORE, "post-{beyond}"),
     *_numbers(
-        "year", Operator.AT_LEAST, Role.CLAUSE,
+        Operator.AT_LEAST, Role.CLAUSE,
         "nothing before {low}", "nothing older than {low}", "only {low} or later", "it has to be from {low} or later",
         "nothing from before {low}",
         "it should be from after {beyond}", "only after {beyond}", "it must have come out after {beyond}",
     ),
     *_numbers(
-        "year", Operator.AT_MOST, Role.AFTER,
+        Operator.AT_MOST, Role.AFTER,
         "from {high} or earlier", "made up to {high}", "released no later than {high}", "from {high} or before",
         "from before {before}", "made before {before}", "released before {before}", "that came out before {before}",
     ),
-    *_numbers("year", Operator.AT_MOST, Role.BEFORE, "pre-{before}"),
+    *_numbers(Operator.AT_MOST, Role.BEFORE, "pre-{before}"),
     *_numbers(
-        "year", Operator.AT_MOST, Role.CLAUSE,
+        Operator.AT_MOST, Role.CLAUSE,
         "nothing after {high}", "nothing newer than {high}", "only {high} or earlier", "nothing from after {high}",
         "it should be from before {before}", "only before {before}", "it must have come out before {before}",
     ),
     *_numbers(
-        "year", Operator.BETWEEN, Role.AFTER,
+        Operator.BETWEEN, Role.AFTER,
         "from between {low} and {high}", "made between {low} and {high}", "released from {low} to {high}",
         "from {low} to {high}", "from the years {low} to {high}",
         "from {exact}", "released in {exact}", "made in {exact}", "that came out in {exact}", "from the year {exact}",
     ),
     *_numbers(
-        "year", Operator.BETWEEN, Role.CLAUSE,
+        Operator.BETWEEN, Role.CLAUSE,
         "it should be from between {low} and {high}", "only between {low} and {high}", "only {low} to {high}",
         "it must have come out between {low} and {high}",
         "it should be from {exact}", "only from {exact}", "it must have come out in {exact}",
@@ -153,19 +147,172 @@ _YEARS = (
 
 _RATINGS = (
     *_numbers(
-        "rating", Operator.AT_LEAST, Role.AFTER,
+        Operator.AT_LEAST, Role.AFTER,
         "rated {low} or better", "rated at least {low}", "with at least {low} stars", "with a rating of {low} or more",
         "with {low} stars or more", "rated {low} and up", "rated {low} or higher", "with a rating of at least {low}",
         "with an average rating of at least {low}", "with {low} stars and above",
     ),
     *_numbers(
-        "rating", Operator.AT_LEAST, Role.CLAUSE,
+        Operator.AT_LEAST, Role.CLAUSE,
         "nothing rated below {low}", "nothing under {low} stars", "it should be rated {low} or higher",
         "at least {low} stars", "only {low} stars and up",
     ),
 )  # fmt: skip
 
-FRAMES = (*_POSITIVE, *_EXCLUDING, *_YEARS, *_RATINGS)
+_MONEY = (
+    *_numbers(
+        Operator.AT_MOST, Role.AFTER,
+        "for {high} <unit> or less", "up to {high} <unit>", "for at most {high} <unit>", "within {high} <unit>",
+        "for no more than {high} <unit>", "with a budget of {high} <unit>", "costing at most {high} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_MOST, Role.CLAUSE,
+        "nothing over {high} <unit>", "it should cost at most {high} <unit>", "nothing above {high} <unit>",
+        "my budget is {high} <unit>", "I can spend {high} <unit> at most", "it mustn't cost more than {high} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.AFTER,
+        "from {low} <unit> up", "for {low} <unit> or more", "costing at least {low} <unit>",
+        "for no less than {low} <unit>", "of {low} <unit> and above",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.CLAUSE,
+        "nothing under {low} <unit>", "it should cost at least {low} <unit>", "nothing below {low} <unit>",
+        "it may cost {low} <unit> or more",
+    ),
+    *_numbers(
+        Operator.BETWEEN, Role.AFTER,
+        "between {low} and {high} <unit>", "from {low} to {high} <unit>", "for {low} to {high} <unit>",
+        "costing {low} to {high} <unit>", "priced between {low} and {high} <unit>",
+    ),
+    *_numbers(
+        Operator.BETWEEN, Role.CLAUSE,
+        "it should cost between {low} and {high} <unit>", "I can spend {low} to {high} <unit>",
+        "only between {low} and {high} <unit>", "the price should be {low} to {high} <unit>",
+    ),
+)  # fmt: skip
+
+_LENGTH = (
+    *_numbers(
+        Operator.AT_MOST, Role.AFTER,
+        "of at most {high} <unit>", "no longer than {high} <unit>", "of {high} <unit> or less",
+        "that takes {high} <unit> at most", "that fits into {high} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_MOST, Role.CLAUSE,
+        "nothing longer than {high} <unit>", "it should take at most {high} <unit>", "I only have {high} <unit>",
+        "not more than {high} <unit> long",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.AFTER,
+        "of at least {low} <unit>", "of {low} <unit> or more", "that lasts at least {low} <unit>",
+        "no shorter than {low} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.CLAUSE,
+        "nothing shorter than {low} <unit>", "it should last at least {low} <unit>", "at least {low} <unit> long",
+    ),
+    *_numbers(
+        Operator.BETWEEN, Role.AFTER,
+        "of {low} to {high} <unit>", "between {low} and {high} <unit> long", "that takes {low} to {high} <unit>",
+    ),
+    *_numbers(
+        Operator.BETWEEN, Role.CLAUSE,
+        "it should take {low} to {high} <unit>", "only {low} to {high} <unit> long",
+        "it should last between {low} and {high} <unit>",
+    ),
+)  # fmt: skip
+
+_AGE = (
+    *_numbers(
+        Operator.AT_MOST, Role.AFTER,
+        "from the last {high} <unit>", "no older than {high} <unit>", "from the past {high} <unit>",
+        "of the last {high} <unit>", "that came in within {high} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_MOST, Role.CLAUSE,
+        "nothing older than {high} <unit>", "only from the last {high} <unit>", "at most {high} <unit> old",
+        "nothing from more than {high} <unit> ago",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.AFTER,
+        "at least {low} <unit> old", "from {low} <unit> ago or before", "that is {low} <unit> old or more",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.CLAUSE,
+        "nothing newer than {low} <unit>", "it should be at least {low} <unit> old",
+        "only from {low} <unit> ago or before",
+    ),
+)  # fmt: skip
+
+_DISTANCE = (
+    *_numbers(
+        Operator.AT_MOST, Role.AFTER,
+        "within {high} <unit>", "at most {high} <unit> away", "no farther than {high} <unit>",
+        "not more than {high} <unit> from here", "{high} <unit> away or less",
+    ),
+    *_numbers(
+        Operator.AT_MOST, Role.CLAUSE,
+        "nothing more than {high} <unit> away", "nothing farther than {high} <unit>",
+        "it should be within {high} <unit>", "it can be {high} <unit> away at most",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.AFTER,
+        "at least {low} <unit> away", "{low} <unit> away or more", "no nearer than {low} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.CLAUSE,
+        "nothing nearer than {low} <unit>", "it should be at least {low} <unit> away",
+        "nothing within less than {low} <unit>",
+    ),
+)  # fmt: skip
+
+_AMOUNT = (
+    *_numbers(
+        Operator.AT_LEAST, Role.AFTER,
+        "with at least {low} <unit>", "with {low} <unit> or more", "with no less than {low} <unit>",
+        "with a minimum of {low} <unit>", "that has {low} <unit> or more",
+    ),
+    *_numbers(
+        Operator.AT_LEAST, Role.CLAUSE,
+        "nothing with less than {low} <unit>", "it should have at least {low} <unit>",
+        "it has to have {low} <unit> or more", "nothing below {low} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_MOST, Role.AFTER,
+        "with at most {high} <unit>", "with {high} <unit> or less", "with no more than {high} <unit>",
+        "with a maximum of {high} <unit>",
+    ),
+    *_numbers(
+        Operator.AT_MOST, Role.CLAUSE,
+        "nothing with more than {high} <unit>", "it should have at most {high} <unit>",
+        "it must not have more than {high} <unit>", "nothing above {high} <unit>",
+    ),
+    *_numbers(
+        Operator.BETWEEN, Role.AFTER,
+        "with {low} to {high} <unit>", "with between {low} and {high} <unit>", "that has {low} to {high} <unit>",
+    ),
+    *_numbers(
+        Operator.BETWEEN, Role.CLAUSE,
+        "it should have {low} to {high} <unit>", "only with {low} to {high} <unit>",
+        "it should have between {low} and {high} <unit>",
+    ),
+)  # fmt: skip
+
+FRAMES = (*_POSITIVE, *_EXCLUDING)
+"""What fits every attribute."""
+
+MEASURES = {
+    "year": _YEARS,
+    "stars": _RATINGS,
+    "money": _MONEY,
+    "length": _LENGTH,
+    "age": _AGE,
+    "distance": _DISTANCE,
+    "amount": _AMOUNT,
+    "level": (),
+}
+"""How numbers are said, by what they measure; levels only have names."""
 
 PORTIONS = (
     Portion(
@@ -182,46 +329,21 @@ PORTIONS = (
     ),
 )
 
-COMPARATIVES = (
-    Comparative("newer", "year", 1, ("newer", "more recent", "more modern", "more up to date", "released later")),
-    Comparative("older", "year", -1, ("older", "less recent", "from further back", "released earlier", "less modern")),
-    Comparative(
-        "better rated",
-        "rating",
-        1,
-        ("better rated", "higher rated", "better reviewed", "more acclaimed", "more highly rated"),
-    ),
-    Comparative(
-        "more popular",
-        "popularity",
-        1,
-        ("more popular", "better known", "more famous", "more mainstream", "more widely seen"),
-    ),
-    Comparative(
-        "less known",
-        "popularity",
-        -1,
-        ("less well known", "more obscure", "less popular", "less famous", "less mainstream", "less widely seen"),
-    ),
-)
-
 _OPENING = (
     # Statements.
     "I want {one}",
-    "I want to watch {one}",
+    "I want to <use> {one}",
     "I'd like {one}",
-    "I'd like to see {one}",
+    "I'd like to <use> {one}",
     "I'm looking for {one}",
     "I'm in the mood for {one}",
-    "I feel like {one}",
-    "I could go for {one}",
-    "I need {one} for this evening",
+    "I could do with {one}",
+    "I need {one}",
     "I'm after {one}",
-    "I've been craving {one}",
-    "we want to watch {one} tonight",
+    "we want {one}",
     "we would love {one}",
     "my friend asked for {one}",
-    "tonight I want {one}",
+    "today I want {one}",
     "today it has to be {one}",
     "{one} would be perfect",
     "{one} is what I want",
@@ -235,16 +357,15 @@ _OPENING = (
     "show {those}",
     "pick {one} for me",
     "get me {some} to choose from",
-    "play {one}",
     "search for {those}",
     "tell me about {some}",
     # Questions.
     "can you find me {one}?",
     "could you recommend {one}?",
-    "what are {some} to watch?",
+    "what are {some} to <use>?",
     "do you have {any}?",
-    "are there {any} I could watch?",
-    "is there {a} I could watch?",
+    "are there {any} I could <use>?",
+    "is there {a} I could <use>?",
     "do you know {any}?",
     "got {any}?",
     "any chance of {one}?",
@@ -252,7 +373,7 @@ _OPENING = (
     "which {many} would you suggest?",
     "how about {one}?",
     "where can I find {one}?",
-    "what should I watch if I want {one}?",
+    "what should I <use> if I want {one}?",
     # Fragments.
     "{one}",
     "{bare}",
@@ -261,8 +382,7 @@ _OPENING = (
     "{list}, that kind of thing",
     "looking for {one}",
     "searching for {those}",
-    "in the mood for {one}",
-    "{one} for a night in",
+    "{one} for me",
     "wanted: {one}",
     # What is not wanted, first.
     "{clauses}, just {one}",
@@ -273,39 +393,36 @@ _OPENING = (
     "{clauses}; give me {one}",
 )
 _VAGUE = (
-    "{one} for tonight",
-    "I want {one} to relax with",
-    "just {one} for a quiet night in",
+    "just {one}",
     "any ideas for {one}?",
-    "we need {one} for the weekend",
-    "{one} to pass the time",
-    "what's {one} to put on after dinner?",
-    "I've got two hours, find me {one}",
-    "can you think of {one} to watch with friends?",
-    "it's raining, I need {one}",
-    "long day, I just want {one}",
+    "we need {one}",
+    "what's {one} to <use>?",
+    "can you think of {one}?",
+    "I just want {one}",
     "{one}, that is all",
     "help me choose {one}",
     "I can't decide, give me {one}",
+    "{one} will do",
+    "I'd be happy with {one}",
+    "is there {a} at all?",
 )
 _IMPLICIT = (
     "surprise me",
     "something I would like",
     "you know what I like",
     "whatever suits me",
-    "what should I watch?",
+    "what should I <use>?",
     "pick something for me",
     "anything up my street",
-    "something like what I usually watch",
+    "something like my usual",
     "what do you recommend for me?",
     "I don't know, you choose",
-    "show me what you think I'd enjoy",
-    "just put something on",
+    "show me what you think I'd like",
     "more of my usual",
     "what would I like?",
     "I trust your taste",
     "recommend me something",
-    "based on what I've seen, what's next?",
+    "based on what I had before, what's next?",
     "what do you have for me today?",
     "I'm open to anything",
     "any suggestions?",

@@ -28,11 +28,11 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.arrays import Floats, Ints
-from instructrec.catalogue import Catalogue, Column
+from instructrec.catalogue import Catalogue
+from instructrec.envs.populations import PopulationSpec
 from instructrec.names import unknown_name
 from instructrec.noise import Noise, Purpose
-from instructrec.rewards import AmountReward
-from instructrec.sessions import Instructions, Reactions, Sessions, World
+from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.texts import Texts
 
 SAID = "recommend something"
@@ -229,34 +229,10 @@ def _normal(noise: Noise, purpose: Purpose) -> npt.NDArray[np.float64]:
     return np.asarray(np.sqrt(-2 * np.log1p(-uniform[:, 0])) * np.cos(2 * np.pi * uniform[:, 1]))
 
 
-def clickbait_world(*, num_items: int = 20, slate_size: int = 3, turn_limit: int = 60) -> World:
-    """Builds RecSim's world of chocolate and kale: items with clickbait scores spread evenly from 0 to 1.
-
-    Other constants than RecSim's come with the population: ``population="clickbait"`` and its settings.
-
-    Args:
-        num_items: How many items.
-        slate_size: Items per slate; only the first matters.
-        turn_limit: Slates until everybody leaves.
-
-    Raises:
-        ValueError: If a setting is out of range.
-    """
-    if num_items < max(2, slate_size):
-        raise ValueError(f"num_items must be 2 or more and fill a slate of {slate_size}, got {num_items}")
-    scores = np.linspace(0, 1, num_items, dtype=np.float32)
-    catalogue = Catalogue(
-        columns={"clickbait": Column.numeric("clickbait", scores)},
-        titles=tuple(f"Story {item + 1}" for item in range(num_items)),
-        texts=tuple(f"a story with {score:.0%} clickbait" for score in scores),
-        item_ids=tuple(str(item + 1) for item in range(num_items)),
-        popularity=np.ones(num_items, np.float32),
-    )
-    return World(
-        name="instructrec/ChocKale-v0",
-        catalogue=catalogue,
-        population=ClickbaitPopulation(catalogue, turn_limit=turn_limit),
-        reward=AmountReward(),
-        slate_size=slate_size,
-        turn_limit=turn_limit,
-    )
+POPULATION = PopulationSpec(
+    name="clickbait",
+    summary="Clickbait engages them now and wears them out later.",
+    reference="Ie et al. (2019), RecSim, arXiv 1909.04847: long-term satisfaction (chocolate and kale).",
+    maker=ClickbaitPopulation,
+)
+"""How it is known."""

@@ -8,8 +8,8 @@ import pytest
 from instructrec import runs
 from instructrec.arrays import Ints
 from instructrec.envs import make_world
-from instructrec.envs.clickbait import ClickbaitPopulation, Optimum, clickbait_world
 from instructrec.envs.movielens import shipped
+from instructrec.envs.population_clickbait import ClickbaitPopulation, Optimum
 from instructrec.experiments import cli
 from instructrec.noise import Noise
 from instructrec.sessions import Sessions, World
@@ -87,13 +87,13 @@ def test_clickbait_engages_now_and_lowers_satisfaction():
 
 
 def test_it_keeps_the_promises_of_a_world_and_a_population():
-    check_world(clickbait_world(turn_limit=6))
+    check_world(make_world("instructrec/ChocKale-v0", turn_limit=6))
     world = make_world("instructrec/ChocKale-v0")
     check_population(lambda: ClickbaitPopulation(world.catalogue), world.catalogue, batch=16, seed=3)
 
 
 def test_users_leave_after_their_last_slate():
-    population = clickbait_world(turn_limit=2).population
+    population = make_world("instructrec/ChocKale-v0", turn_limit=2).population
     sessions = Sessions.first(0, 3)
     state, said = population.arrive(sessions, Noise(sessions.keys, np.zeros(3, np.int32)))
     assert population.texts.strings(said.texts) == ["recommend something"] * 3
@@ -132,24 +132,26 @@ def test_any_numbers_can_be_clickbait_scores():
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
-    catalogue = clickbait_world().catalogue
+    catalogue = make_world("instructrec/ChocKale-v0").catalogue
     with pytest.raises(ValueError, match=message):
         ClickbaitPopulation(catalogue, **settings)
 
 
 def test_constants_are_settings_of_the_population():
     assert world_of(turn_limit=5, memory=0.5).population.turn_limit == 5
-    assert world_of(turn_limit=5, choc=5).fingerprint == clickbait_world(turn_limit=5).fingerprint
-    assert world_of(turn_limit=5, choc=4.5).fingerprint != clickbait_world(turn_limit=5).fingerprint
+    assert world_of(turn_limit=5, choc=5).fingerprint == make_world("instructrec/ChocKale-v0", turn_limit=5).fingerprint
+    assert (
+        world_of(turn_limit=5, choc=4.5).fingerprint != make_world("instructrec/ChocKale-v0", turn_limit=5).fingerprint
+    )
     with pytest.raises(ValueError, match="at least 1 slate, got -3"):
-        clickbait_world().population.optimum(-3)
+        make_world("instructrec/ChocKale-v0").population.optimum(-3)
 
 
 def test_words_are_no_clickbait_scores():
     with pytest.raises(ValueError, match="holds words"):
         ClickbaitPopulation(shipped()[0], column="genre")
-    with pytest.raises(ValueError, match="fill a slate of 3, got 2"):
-        clickbait_world(num_items=2)
+    with pytest.raises(ValueError, match=r"from 1 to the number of items \(2\), got 3"):
+        make_world("instructrec/ChocKale-v0", num_items=2)
 
 
 def test_training_bears_sessions_longer_than_an_iteration(tmp_path, capsys):

@@ -1,0 +1,70 @@
+"""A domain's words and a language's sentences, put together into a vocabulary."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+from instructrec.catalogue import Kind
+from instructrec.envs.domain import Domain
+from instructrec.envs.languages import LANGUAGES
+from instructrec.envs.vocabulary import Frame, Pool, Sense, Speech, Term, Vocabulary
+from instructrec.goals import Operator, Predicate
+from instructrec.names import unknown_name
+
+
+@functools.lru_cache(maxsize=32)
+def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
+    """Returns everything people may say about a domain in one language: the same object every time.
+
+    Values that the domain has no word for are called by their own name.
+
+    Raises:
+        ValueError: If the domain has no words in that language, or its people do not speak.
+    """
+    if domain.asks is None:
+        raise ValueError(f"the people of {domain.name} do not say what they want; give it `asks` and `languages`")
+    if language not in domain.words:
+        raise ValueError(unknown_name(f"language of {domain.name}", language, domain.words))
+    words, shapes, asks = domain.words[language], LANGUAGES[language], domain.asks
+    senses = []
+    for name, attribute in domain.attributes.items():
+        named = any(key[0] == name for key in words.values)
+        if attribute.kind not in (Kind.CATEGORICAL, Kind.MULTI_VALUED) or not (named or name in asks.about):
+            continue
+        for value in attribute.values:
+            terms = words.values.get((name, value), (Term(value, Speech.MASS),))
+            senses.append(Sense(Predicate(field=name, operator=Operator.INCLUDE, values=(value,)), terms))
+    senses += [Sense(predicate, terms) for predicate, terms in words.says]
+    frames = list(shapes.frames)
+    for name, attribute in domain.attributes.items():
+        if attribute.measure is not None:
+            unit = words.units.get(name, name)
+            frames += [_about(frame, name, unit) for frame in shapes.measures[attribute.says]]
+    templates = {**shapes.templates, **words.templates}
+    return Vocabulary(
+        name=f"{domain.domain}-{language}",
+        senses=tuple(senses),
+        frames=tuple(frames),
+        measures=tuple(a.measure for a in domain.attributes.values() if a.measure is not None),
+        portions=shapes.portions,
+        comparatives=words.critiques,
+        heads=words.heads,
+        templates={
+            family: tuple(dict.fromkeys(text.replace("<use>", words.use) for text in texts))
+            for family, texts in templates.items()
+        },
+        polite=shapes.polite,
+        resets=shapes.resets,
+        pools={**asks.pools, **{rule.name: _rule_pools(rule.shares, rule.said) for rule in domain.rules}},
+        requests=asks.kinds,
+        rules=tuple(rule.name for rule in domain.rules),
+    )
+
+
+def _about(frame: Frame, name: str, unit: str) -> Frame:
+    return replace(frame, field=name, text=frame.text.replace("<unit>", unit).replace("<name>", name))
+
+
+def _rule_pools(shares: tuple[tuple[Predicate | None, float], ...], said: float) -> tuple[Pool, ...]:
+    return tuple(Pool(share, (p,) if p is not None else (), 1 - said) for p, share in shares if share > 0)

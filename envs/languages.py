@@ -1,0 +1,49 @@
+"""The languages that people may speak: sentence shapes and small words that any domain shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from instructrec.envs import english_sentences as english
+from instructrec.envs.vocabulary import Frame, Portion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """What a language brings to every domain, as data.
+
+    Attributes:
+        code: Its ISO 639-1 code.
+        name: What it is called in English.
+        frames: Phrases for exclusions and clauses.
+        measures: Phrases for numbers, by what they measure; fields are filled in by the domain.
+        portions: Shares of a slate.
+        templates: Sentences by family.
+        polite: (before, after) courtesies.
+        resets: Cues that a new request starts.
+    """
+
+    code: str
+    name: str
+    frames: tuple[Frame, ...] = field(repr=False)
+    measures: Mapping[str, tuple[Frame, ...]] = field(repr=False)
+    portions: tuple[Portion, ...] = field(repr=False)
+    templates: Mapping[str, tuple[str, ...]] = field(repr=False)
+    polite: tuple[tuple[str, ...], tuple[str, ...]] = field(repr=False)
+    resets: tuple[str, ...] = field(repr=False)
+
+
+LANGUAGES = {
+    "en": Language(
+        code="en",
+        name="English",
+        frames=english.FRAMES,
+        measures=english.MEASURES,
+        portions=english.PORTIONS,
+        templates=english.TEMPLATES,
+        polite=english.POLITE,
+        resets=english.RESETS,
+    )
+}
+"""Every language, by code."""

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from instructrec.experiments import cli
+from instructrec.experiments.progress import Narrator
+from instructrec.experiments.transfer import to_text, transfer
+
+QUIET = Narrator(quiet=True)
+AGENT = {"encoder": "hashing", "prompts": 0, "num_envs": 8, "num_steps": 16}
+SMALL = {"bank_size": 300, "turn_limit": 4}
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory):
+    out = tmp_path_factory.mktemp("transfer")
+    variants = {"plain": SMALL, "bored": {**SMALL, "behaviour": {"boredom": 3.0}}}
+    document = transfer(
+        "instructrec/Movies-v0", variants, out=out, agent_settings=AGENT, steps=256, sessions=12, narrator=QUIET
+    )
+    return out, variants, document
+
+
+def test_everybody_is_tested_everywhere_between_random_and_oracle(matrix):
+    out, variants, document = matrix
+    assert json.loads((out / "transfer.json").read_text())["cells"].keys() == variants.keys()
+    for trained in variants:
+        for tested in variants:
+            cell = document["cells"][trained][tested]
+            assert cell["return"]["low"] <= cell["return"]["value"] <= cell["return"]["high"]
+            assert 0 <= cell["csr"]["value"] <= 1
+            assert cell["oracle_normalised_return"]["value"] < 1.2
+    assert document["fingerprints"]["plain"] != document["fingerprints"]["bored"]
+    assert max(len(line) for line in to_text(document).splitlines()) <= 80
+
+
+def test_a_matrix_done_before_trains_nothing_again(matrix):
+    out, variants, document = matrix
+    again = transfer(
+        "instructrec/Movies-v0", variants, out=out, agent_settings=AGENT, steps=256, sessions=12, narrator=QUIET
+    )
+    assert again == document
+
+
+@pytest.mark.parametrize(
+    ("variants", "words"),
+    [
+        ({"one": {}}, "needs two variants or more, got one"),
+        ({"small": {"num_items": 50}, "large": {"num_items": 60}}, "large has other items than small"),
+    ],
+)
+def test_what_is_no_matrix_is_said(variants, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        transfer("instructrec/Shop-v0", variants, out=tmp_path, narrator=QUIET)
+
+
+def test_a_misspelt_variant_is_told_how_to_write_it(tmp_path, capsys):
+    arguments = ["transfer", "movies", "--out", str(tmp_path / "t"), "--variant", "pla in:", "b:turn_limit=3"]
+    assert cli.run(arguments) == 2
+    assert "a variant is NAME:SETTING=VALUE" in capsys.readouterr().err
