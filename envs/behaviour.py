@@ -30,6 +30,11 @@ _SHARES = frozenset(
 class Behaviour:
     """Every constant of the users. Utilities are log-odds; a star is one point of a rating from 0.5 to 5.
 
+    Each sentence ends in where the value comes from: "Fitted: to what", or "Assumed: the published range"; "Assumed."
+    alone where none is known. The fidelity card reads it there. Sources: Craswell et al. (2008), Guo et al. (2009) and
+    Ie et al. (2019), see `instructrec.envs.conversational`, the last for the constants of its long-term satisfaction
+    environment; Moffat and Zobel (2008), Rank-biased precision for measurement of retrieval effectiveness.
+
     Attributes:
         click_bias: Log-odds of clicking an average item that breaks nothing. Assumed.
         click_per_star: Log-odds of a click per predicted star (taste and quality, weighted by the ratings). Assumed.
@@ -41,12 +46,16 @@ class Behaviour:
         boredom: Log-odds lost at full satiation with an item's topics. Assumed.
         satiation_memory: Share of satiation kept from turn to turn, 0 to 1. Assumed.
         seen: Log-odds lost for an item consumed before. Assumed.
-        continue_after_skip: Probability of looking at the next position after passing one over. Assumed.
-        continue_after_click: Probability of looking at the next position after a click. Assumed.
+        continue_after_skip: Probability of looking at the next position after passing one over. Assumed: 1 in the
+            cascade model (Craswell et al. 2008), .5 to .95 in rank-biased precision (Moffat and Zobel 2008).
+        continue_after_click: Probability of looking at the next position after a click. Assumed: 0 in the cascade model
+            (Craswell et al. 2008); above 0, and below going on after a skip, in the dependent click model (Guo et al.
+            2009).
         perceived_miss: Probability that an attribute the catalogue names is not perceived. Assumed.
-        perceived_false_alarm: Probability that one it does not name is. Fitted: follows from the miss rate and the
-            share of genre tags that agree with the catalogue.
-        satisfaction_rate: Weight of the newest turn in satisfaction, a moving average. Assumed.
+        perceived_false_alarm: Probability that an attribute it does not name is perceived. Fitted: follows from the
+            miss rate and the share of MovieLens tags naming a genre that agree with the catalogue.
+        satisfaction_rate: Weight of the newest turn in satisfaction, a moving average. Assumed: RecSim's users keep .7
+            of their memory per slate, which is .3 for the newest (Ie et al. 2019).
         no_click_satisfaction: What a turn without a click feels like, 0 to 1. Assumed.
         trust_recovery: Share of lost trust regained per turn. Assumed.
         trust_loss_violation: Trust lost when every position looked at breaks a condition. Assumed.

@@ -41,10 +41,12 @@ class Tastes:
 
     Attributes:
         who: The persons who may come, rows of the arrays below, int32 [num_people].
-        person_factors: Tastes, float32 [num_persons, rank].
-        item_factors: What tastes weigh, float32 [num_items, rank]; taste is the inner product, in stars.
-        quality: Stars above the mean that everybody gives an item, float32 [num_items].
-        allure: What draws clicks without pleasing, in standard deviations, float32 [num_items].
+        person_factors: Tastes, float32 [num_persons, rank]. Fitted: to the ratings of these persons.
+        item_factors: What tastes weigh, float32 [num_items, rank]; taste is the inner product, in stars. Fitted: to the
+            same ratings.
+        quality: Stars above the mean that everybody gives an item, float32 [num_items]. Fitted: to the same ratings.
+        allure: What draws clicks without pleasing, in standard deviations, float32 [num_items]. Assumed: part of it is
+            popularity that quality does not explain.
         past: Visible past, oldest first, padded with -1, int32 [num_persons, past_length].
         past_ratings: Its ratings, 0 where padded, float32 [num_persons, past_length].
     """

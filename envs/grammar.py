@@ -33,8 +33,8 @@ class Style:
     """How people write; each a probability per text.
 
     Attributes:
-        polite: A courtesy before or after. Measured: 1 % of the MIT movie queries, which were said to a machine;
-            assumed higher in conversation.
+        polite: A courtesy before or after. Assumed: above the 1 % of the MIT movie queries, which were said to a
+            machine.
         casual: All lower case and no final full stop. Assumed.
         typos: One misspelt letter in a word of five letters or more, never the first letter. Assumed.
         reset: A cue such as "actually," before an opening. Assumed.

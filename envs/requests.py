@@ -16,7 +16,8 @@ from instructrec.splits import Splits, split_of
 _EITHER = 0.06
 """The share of named values that are alternatives ("comedies or dramas"). Assumed."""
 _BOTH = 0.08
-"""The share that name two values at once ("romantic comedy"). Measured: 3 %; raised so that it is learned."""
+"""The share that name two values at once ("romantic comedy"). Assumed: raised from the 3 % of the
+MIT movie queries, so that it is learned."""
 _EXCLUDE_TWO = 0.1
 _HELD_BACK_EXCLUSION, _HELD_BACK_OTHER = 0.4, 0.12
 """How often an exclusion, and another condition, is said only when it is broken. Assumed."""

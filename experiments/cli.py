@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
 from instructrec.names import unknown_name
 
@@ -308,6 +308,91 @@ def _variant(given: str) -> tuple[str, dict[str, Any]]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Twins(Command):
+    """Replay the same people with the same luck under edited instructions, or with another agent."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    edit: str = ""
+    """What the agent hears instead: removed (nothing), paraphrased, contradicted or swapped; removed if nothing else
+    is changed."""
+    agent: str = "parser"
+    """Who is played: an agent by name, or a run folder."""
+    against: str = ""
+    """Who is played the second time, instead of an edit: an agent by name, or a run folder."""
+    people: int = 500
+    """How many people to meet, one session each; real tastes may come more than once."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Plays twice."""
+        from instructrec.experiments.twins import to_text, twins
+
+        document = twins(
+            world_name(self.world),
+            agent=self.agent,
+            edit=self.edit,
+            against=self.against,
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            people=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity(Command):
+    """Compare what a world produces with logs of real people, and list where its constants come from."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    log: Annotated[tuple[Path, ...], UseAppendAction, arg(metavar="LOG")] = ()
+    """A log, as often as you like: a MovieLens folder, the MIT movie corpus, IARD's JSON, or a table of shown items
+    (CSV: session, turn, position, item, clicked)."""
+    out: Path = Path("runs/fidelity")
+    """Folder for fidelity.md, fidelity.json and the pictures."""
+    agent: str = "parser"
+    """Who recommends in the world: an agent by name, or a run folder. What people click depends on it."""
+    people: int = 1000
+    """How many sessions to simulate."""
+    seed: int = 1
+    """Their seed."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Compares."""
+        from instructrec.experiments.fidelity import fidelity, to_text
+
+        document = fidelity(
+            world_name(self.world),
+            self.log,
+            out=self.out,
+            agent=self.agent,
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            people=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommend(Command):
     """Ask a trained run for items in your own words."""
 
@@ -456,6 +541,8 @@ COMMANDS = {
     "train": Train,
     "evaluate": Evaluate,
     "compare": Compare,
+    "twins": Twins,
+    "fidelity": Fidelity,
     "recommend": Recommend,
     "robustness": Robustness,
     "transfer": Transfer,

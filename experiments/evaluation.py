@@ -191,6 +191,7 @@ def evaluate(
     keep_goals: bool = False,
     timed_decisions: int = 0,
     progress: Callable[[int], None] | None = None,
+    hears: Callable[[Observation, SessionState], Observation] | None = None,
 ) -> Episodes:
     """Plays each session once, from arrival to the end.
 
@@ -202,6 +203,7 @@ def evaluate(
         keep_goals: Whether to keep each turn's goals, for showing conversations.
         timed_decisions: How many decisions to time, one person at a time; 0 for none.
         progress: Called with the number of sessions that ended, after every turn.
+        hears: What the competitor observes instead, such as edited words; as it is when omitted.
 
     Raises:
         TypeError: If the competitor is none of the three kinds.
@@ -219,6 +221,8 @@ def evaluate(
         tape.person[rows] = _persons(world, state)
         while len(rows):
             observation, noise = observe(world, state), Noise(state.sessions.keys, state.turn)
+            if hears is not None:
+                observation = hears(observation, state)
             clock.keep(observation, state)
             slates = decide(observation, state, noise)
             after, outcome = step(world, state, slates)

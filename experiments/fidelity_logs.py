@@ -1,0 +1,270 @@
+"""Reading the logs that a world is compared with: ratings, queries, dialogues, and tables of shown and clicked items.
+
+| kind | what it is |
+|---|---|
+| ratings | a folder or .zip archive as MovieLens gives out: ``ratings.csv`` and ``movies.csv`` |
+| queries | the MIT movie corpus: a query a line, ``word:TAG word:TAG …``, or the folder with its file ``train`` |
+| dialogues | IARD: JSON, a list of conversations whose turns carry ``dialogue_acts``, or the folder with it |
+| clicks | a CSV table, a row per shown item: session, position, clicked (0 or 1) and, if known, turn and item |
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from instructrec.catalogue import Catalogue
+from instructrec.envs.english import NEGATIONS
+from instructrec.envs.movielens import Ratings, load_movielens
+from instructrec.envs.parser import words_of
+from instructrec.envs.tables import has_table, read_table
+
+NAMED = {"GENRE": "genre", "YEAR": "year", "RATINGS_AVERAGE": "quality"}
+"""What the world's people can name too, by the corpus's tags; "quality" is how good or popular something is."""
+OTHER, TITLE = "something else", "TITLE"
+RECOMMENDED, ACCEPTED, REJECTED, CRITICISED = "REC-", "ACC", "REJ", "CRI-"
+"""How the dialogue acts begin that count."""
+
+
+@dataclass(frozen=True)
+class RatingLog:
+    """Who rated what: ``catalogue`` and ``ratings`` as `instructrec.envs.movielens.load_movielens` reads them."""
+
+    source: str
+    catalogue: Catalogue
+    ratings: Ratings
+
+
+@dataclass(frozen=True)
+class QueryLog:
+    """What people asked a machine for, a row per query.
+
+    Attributes:
+        source: The log's name.
+        length: Words, int64 [num_queries].
+        kinds: What each names, such as "genre + year"; "something else" where it names that too (an actor, a plot).
+        mix: The same without looking at anything else that it names.
+        covered: Whether the world's people ask for such things: a genre, a year or quality is named and no title.
+        excludes: Whether it holds a word of negation.
+    """
+
+    source: str
+    length: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.str_]
+    mix: npt.NDArray[np.str_]
+    covered: npt.NDArray[np.bool_]
+    excludes: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class DialogueLog:
+    """How people answered recommendations, a row per dialogue.
+
+    Attributes:
+        source: The log's name.
+        answers: Of the answers to recommendations how many accept, reject and criticise (one answer may do several),
+            and how many there are, int64 [num_dialogues, 4].
+        rounds: Turns in which something was recommended, int64 [num_dialogues].
+    """
+
+    source: str
+    answers: npt.NDArray[np.int64]
+    rounds: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClickLog:
+    """What was shown and clicked, a row per session.
+
+    Attributes:
+        source: The log's name.
+        positions: Clicks and shown items by position, int64 [num_sessions, 2, num_positions].
+        turns: Slates per session, int64 [num_sessions]; None where the log does not count turns.
+        items: The items clicked in each session, as whole numbers that name them; None where it does not name items.
+        num_items: How many different items were shown; 0 where it does not name them.
+    """
+
+    source: str
+    positions: npt.NDArray[np.int64]
+    turns: npt.NDArray[np.int64] | None
+    items: tuple[npt.NDArray[np.int64], ...] | None
+    num_items: int
+
+
+Log: TypeAlias = RatingLog | QueryLog | DialogueLog | ClickLog
+
+
+def read_log(path: Path) -> Log:
+    """Reads a log of any kind, told by its content.
+
+    Raises:
+        ValueError: If it does not exist, is of no kind, or is malformed; the message names the place and the cure.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"there is no log {path}; give a folder or a file")
+    name = path.name or str(path)
+    if path.suffix == ".zip" or (path.is_dir() and has_table(path, "ratings")):
+        if not (has_table(path, "ratings") and has_table(path, "movies")):
+            raise ValueError(f"{path} needs both ratings.csv and movies.csv, as MovieLens gives them out")
+        catalogue, ratings = load_movielens(path)
+        return RatingLog(name, catalogue, ratings)
+    file = _one_file(path) if path.is_dir() else path
+    if file.suffix == ".json":
+        return _dialogues(file, name)
+    if file.name.endswith((".csv", ".csv.gz")):
+        return _clicks(file, name)
+    return _queries(file, name)
+
+
+def _one_file(folder: Path) -> Path:
+    for pattern in ("*.json", "*.csv", "*.csv.gz", "train"):
+        found = sorted(folder.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(
+                f"{folder} holds several logs ({', '.join(each.name for each in found)}); name one of them"
+            )
+    raise ValueError(
+        f"{folder} holds no log: expected ratings.csv and movies.csv, a table of clicks (.csv), dialogues (.json), or "
+        "the file train of the MIT movie corpus"
+    )
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise ValueError(
+            f"{file} is not UTF-8 text ({problem.reason} at byte {problem.start}); save it as UTF-8"
+        ) from None
+
+
+# --- Queries ---------------------------------------------------------------------------------------------------------
+
+
+def _queries(file: Path, name: str) -> QueryLog:
+    length, kinds, mix, covered, excludes = [], [], [], [], []
+    for number, line in enumerate(_text(file).splitlines(), 1):
+        cells = [cell.rpartition(":") for cell in line.split("<=>")[0].split()]
+        if not cells:
+            continue
+        if not all(word and mark for word, mark, _ in cells):
+            raise ValueError(
+                f"{file}, line {number}: expected a query as word:TAG word:TAG … (the MIT movie corpus); a table of "
+                "clicks ends in .csv and dialogues in .json"
+            )
+        tags = {tag.split("-", 1)[-1] for _, _, tag in cells} - {"O"}
+        said = words_of(" ".join(word for word, _, _ in cells))
+        length.append(len(said))
+        named = {NAMED.get(tag, OTHER) for tag in tags}
+        kinds.append(kind_of(named))
+        mix.append(kind_of(named - {OTHER}))
+        covered.append(bool(tags & set(NAMED)) and TITLE not in tags)
+        excludes.append(bool(set(said) & NEGATIONS))
+    if not length:
+        raise ValueError(f"{file} holds no query")
+    return QueryLog(name, np.array(length), np.array(kinds), np.array(mix), np.array(covered), np.array(excludes))
+
+
+def kind_of(named: set[str]) -> str:
+    """Returns the kind of a request by what it names: "genre + year", "nothing", or "something else" besides."""
+    if OTHER in named:
+        return OTHER
+    return " + ".join(sorted(named)) or "nothing"
+
+
+# --- Dialogues -------------------------------------------------------------------------------------------------------
+
+
+def _dialogues(file: Path, name: str) -> DialogueLog:
+    try:
+        talks = json.loads(_text(file))
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"{file}, line {problem.lineno}: not JSON ({problem.msg})") from None
+    try:
+        found = [_answers(talk["conversation"]) for talk in talks]
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise ValueError(
+            f"{file}: expected a list of dialogues, each with a conversation of turns that have a participant and "
+            f"dialogue_acts with an intent, as IARD has them; {type(problem).__name__}: {problem}"
+        ) from None
+    if not found:
+        raise ValueError(f"{file} holds no dialogue")
+    return DialogueLog(name, np.array([answers for answers, _ in found]), np.array([rounds for _, rounds in found]))
+
+
+def _answers(turns: Sequence[Any]) -> tuple[list[int], int]:
+    """Returns how recommendations were answered (see `DialogueLog`), and how many turns held one."""
+    counts, rounds, waiting = [0, 0, 0, 0], 0, False
+    for turn in turns:
+        acts = [str(act["intent"]) for act in turn["dialogue_acts"]]
+        if turn["participant"] == "AGENT":
+            recommends = any(act.startswith(RECOMMENDED) for act in acts)
+            rounds += recommends
+            waiting = waiting or recommends
+        elif waiting:
+            for place, wanted in enumerate((ACCEPTED, REJECTED, CRITICISED)):
+                counts[place] += any(act.startswith(wanted) for act in acts)
+            counts[3] += 1
+            waiting = False
+    return counts, rounds
+
+
+# --- Clicks ----------------------------------------------------------------------------------------------------------
+
+_TRUTH = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
+
+
+def _clicks(file: Path, name: str) -> ClickLog:
+    header = _header(file)
+    if {"userId", "movieId", "rating"} <= set(header):
+        raise ValueError(f"{file} holds ratings: give the folder, which needs movies.csv too")
+    known = [column for column in ("turn", "item") if column in header]
+    table = read_table(file.parent, file.name.split(".csv")[0], ("session", "position", "clicked", *known))
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, session in enumerate(table.filled("session")):
+        rows[session].append(row)
+    position = table.integers("position")
+    if position.min() < 0:
+        raise ValueError(f"{table.at(int(position.argmin()))}: positions are counted from 1, or all from 0")
+    position = position - min(int(position.min()), 1)  # Counted from 1; where one is 0, from 0.
+    clicked = np.array([_TRUTH.get(cell.lower(), -1) for cell in table.columns["clicked"]])
+    if (clicked < 0).any():
+        row = int(np.flatnonzero(clicked < 0)[0])
+        raise ValueError(f"{table.at(row)}: clicked is {table.columns['clicked'][row]!r}, expected 0 or 1")
+    counts = np.zeros((len(rows), 2, int(position.max()) + 1), np.int64)
+    at = np.empty(len(position), np.int64)
+    for place, members in enumerate(rows.values()):
+        at[members] = place
+    for row, place in enumerate(at.tolist()):
+        counts[place, :, position[row]] += (int(clicked[row]), 1)
+    turns = items = None
+    num_items = 0
+    if "turn" in header:
+        turn = table.filled("turn")
+        turns = np.array([len({turn[row] for row in members}) for members in rows.values()])
+    if "item" in header:
+        names, item = np.unique(np.array(table.filled("item")), return_inverse=True)
+        num_items = len(names)
+        items = tuple(item[[row for row in members if clicked[row]]].astype(np.int64) for members in rows.values())
+    return ClickLog(name, counts, turns, items, num_items)
+
+
+def _header(file: Path) -> list[str]:
+    with (
+        gzip.open(file, "rt", encoding="utf-8-sig")
+        if file.suffix == ".gz"
+        else file.open(encoding="utf-8-sig") as lines
+    ):
+        return [cell.strip() for cell in next(csv.reader(lines), [])]
