@@ -54,7 +54,8 @@ class Attribute:
     Attributes:
         name: The column's name in the data.
         kind: What its cells hold.
-        values: Per row its values, in one line each, () where missing and at most one for tokens and texts; empty for numbers.
+        values: Per row its values, in one line each, () where missing and at most one for tokens and texts; empty for
+            numbers.
         numbers: float64, one per row, NaN where missing; empty for other kinds.
     """
 
