@@ -1,8 +1,9 @@
 """People's own data: every format ends in the same record, and whatever is wrong is named with its line and cure.
 
 Real data may not be redistributed, so the tests that read some are skipped unless told where it lies:
-``INSTRUCTREC_ML100K`` names MovieLens 100K as RecBole files (a folder, or the wheel of recbole 1.2.1), ``INSTRUCTREC_OBD``
-a campaign of the Open Bandit sample (a folder, or ``WHEEL/obp/dataset/obd/random/men`` in the wheel of obp 0.4.1).
+``INSTRUCTREC_ML100K`` names MovieLens 100K as RecBole files (a folder, or the wheel of recbole 1.2.1), and
+``INSTRUCTREC_OBD`` a campaign of the Open Bandit sample (a folder, or in the wheel of obp 0.4.1
+``WHEEL/obp/dataset/obd/random/men``).
 """
 
 from __future__ import annotations
