@@ -1,0 +1,146 @@
+"""What every command of the command line shares: its shape, its answer, and reading what was typed.
+
+Nothing heavy is imported at the top of this file, nor where commands are defined: `instructrec --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import arg
+
+from instructrec.names import unknown_name
+
+if TYPE_CHECKING:
+    from instructrec.experiments.progress import Narrator
+
+Settings = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")]
+
+
+class UserError(Exception):
+    """Something the person at the keyboard can mend; the message says what and how."""
+
+
+class GateError(Exception):
+    """The flagship failed a gate; the message says which, with its figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What all commands share."""
+
+    json: bool = False
+    """Print one JSON document on standard output, and nothing else there."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Does the work and returns what to print."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command found: a document for programs, the same as text for people."""
+
+    document: Any
+    text: str
+
+
+def comparison(results: Mapping[str, Any]) -> Answer:
+    """Returns a comparison as a document, a table and its headline."""
+    from instructrec.experiments.headline import headline, scope, to_text
+
+    lines = [to_text(results), "", *headline(results), scope(results)]
+    return Answer(document=results, text="\n".join(lines))
+
+
+def listing(rows: Sequence[tuple[str, str]]) -> str:
+    """Returns names and sentences in two columns, at most 80 characters wide."""
+    width = max(len(name) for name, _ in rows) + 2
+    lines = []
+    for name, words in rows:
+        first, *rest = textwrap.wrap(words, 80 - width) or [""]
+        lines += [f"{name:<{width}}{first}", *(" " * width + line for line in rest)]
+    return "\n".join(lines)
+
+
+def world_name(name: str) -> str:
+    """Returns the full id of a world; ``movies``, ``Movies-v0`` and ``instructrec/Movies-v0`` are the same.
+
+    Raises:
+        UserError: If there is none; the message suggests the nearest.
+    """
+    from instructrec.envs.worlds import WORLDS
+
+    if name.endswith((".yaml", ".yml")):
+        return name
+    spoken: dict[str, str] = {}
+    for full in WORLDS:
+        short = full.rpartition("/")[2]
+        spoken |= {full.lower(): full, short.lower(): full, short.rpartition("-v")[0].lower(): full}
+    found = spoken.get(name.lower())
+    if found is None:
+        own = "; a domain file of your own is given by its path, ending in .yaml"
+        raise UserError(unknown_name("world", name, WORLDS) + own)
+    return found
+
+
+def settings(given: Sequence[str]) -> dict[str, Any]:
+    """Reads settings given as ``NAME=VALUE``, values as in YAML.
+
+    Raises:
+        UserError: If one has no ``=`` or its value is not YAML.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for entry in given:
+        name, mark, value = entry.partition("=")
+        if not mark or not name:
+            raise UserError(f"a setting is NAME=VALUE, such as learning_rate=3e-4; got {entry!r}")
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"the value of {name} is not a number, a word or a list: {value!r}") from error
+        # YAML takes 3e-4 for a word, since it lacks a point; people mean the number.
+        with contextlib.suppress(ValueError, TypeError):
+            read = float(read) if isinstance(read, str) else read
+        found[name] = read
+    return found
+
+
+def world_settings(world_set: Sequence[str], population: str, population_set: Sequence[str]) -> dict[str, Any]:
+    """Returns a world's settings, and who comes there, as `instructrec.envs.make_world` takes them.
+
+    Raises:
+        UserError: If settings are given for no population.
+    """
+    found, others = settings(world_set), settings(population_set)
+    if {"population", "population_settings"} & set(found):
+        raise UserError("who comes to a world is set by --population and --population-set")
+    if others and not population:
+        raise UserError("--population-set is for the population that --population names; none is named")
+    if population:
+        allow_imports(population)
+        found |= {"population": population}
+    return found | ({"population_settings": others} if others else {})
+
+
+def allow_imports(place: str) -> None:
+    """Lets ``package.module:Name`` be found from the folder where the command was called, as Python itself does."""
+    if ":" in place and "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def at_least(lowest: int, name: str, value: int) -> int:
+    """Returns ``value`` after checking that it is not below ``lowest``."""
+    if value < lowest:
+        raise UserError(f"--{name} must be {lowest} or more, got {value}")
+    return value

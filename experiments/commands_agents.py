@@ -1,0 +1,214 @@
+"""Commands that train, measure and use agents."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from instructrec.experiments.commands import (
+    Answer,
+    Command,
+    Settings,
+    allow_imports,
+    at_least,
+    comparison,
+    settings,
+    world_name,
+    world_settings,
+)
+
+if TYPE_CHECKING:
+    from instructrec.experiments.progress import Narrator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Command):
+    """Train a recommender that follows instructions, compare it with baselines, and write a report."""
+
+    out: Path = Path("runs/demo")
+    """Folder for events, results.json, report.html and the trained agent."""
+    final: bool = False
+    """Report on the held-out test people and phrasings; without it, on the validation ones."""
+    quick: bool = False
+    """A size of two or three minutes, to see whether everything works; the numbers mean little."""
+    world: str = "instructrec/Movies-v0"
+    """The world; `instructrec worlds` lists them."""
+    seed: int = 0
+    """The seed of training."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Runs the demo."""
+        from instructrec.experiments.demo import demo
+
+        results = demo(
+            world_name(self.world), out=self.out, seed=self.seed, final=self.final, quick=self.quick, narrator=narrator
+        )
+        return comparison(results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command):
+    """Train an agent in a world, with checkpoints that survive a kill."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agent: str = "slate_ppo"
+    """The agent; `instructrec agents` lists them, and `compare` trains the baselines that learn."""
+    out: Path
+    """The run folder."""
+    steps: int = 200_000
+    """User-steps of training."""
+    seed: int = 0
+    """The seed: the same seed gives the same weights."""
+    resume: bool = False
+    """Go on where the run in the folder stopped; with none there, begin."""
+    set: Settings = ()
+    """Settings of the agent, such as learning_rate=3e-4 or scorer.width=64."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Trains."""
+        from instructrec.experiments.train import TrainPlan, train
+
+        plan = TrainPlan(
+            world=world_name(self.world),
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            agent=self.agent,
+            agent_settings=settings(self.set),
+            seed=at_least(0, "seed", self.seed),
+            steps=at_least(1, "steps", self.steps),
+        )
+        summary = train(plan, self.out, resume=self.resume, narrator=narrator)
+        lines = [f"{self.agent} trained for {summary['steps']:,} user-steps; it lies in {self.out}."]
+        lines += [f"Look at it:  tensorboard --logdir {shlex.quote(str(self.out))}"]
+        lines += [f"Measure it:  instructrec evaluate {shlex.quote(str(self.out))}"]
+        return Answer(document=summary, text="\n".join(lines))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Measure a trained run on people it has not met."""
+
+    folder: Annotated[Positional[str], arg(metavar="RUN")]
+    """The run folder."""
+    people: int = 500
+    """How many people to meet, one session each; real tastes may come more than once."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    population: str = ""
+    """The run's population, where it is code of yours (package.module:Name): no run folder may choose what is run."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Evaluates."""
+        from instructrec.experiments.compare import evaluate_run
+
+        allow_imports(self.population)
+        count = at_least(1, "people", self.people)
+        return comparison(
+            evaluate_run(
+                self.folder,
+                sessions=count,
+                seed=at_least(0, "seed", self.seed),
+                final=self.final,
+                population=self.population,
+                narrator=narrator,
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Command):
+    """Compare agents on the same people with the same luck; those that learn are trained first."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
+    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
+    out: Path
+    """Folder for results.json and report.html."""
+    steps: int = 50_000
+    """User-steps of training, the same for each agent that learns."""
+    encoder: str = "minilm"
+    """The language model: minilm, hashing (none), a folder, or a Hugging Face name."""
+    people: int = 500
+    """How many people to meet, one session each; real tastes may come more than once."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Compares."""
+        from instructrec.experiments.compare import compare
+
+        results = compare(
+            world_name(self.world),
+            [name.strip() for name in self.agents.split(",") if name.strip()],
+            out=self.out,
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            steps=at_least(1, "steps", self.steps),
+            encoder=self.encoder,
+            sessions=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return comparison(results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommend(Command):
+    """Ask a trained run for items in your own words."""
+
+    folder: Annotated[Positional[str], arg(metavar="RUN")]
+    """The run folder."""
+    text: Annotated[Positional[str], arg(metavar="TEXT")]
+    """What you want, for example "a tense thriller from the 90s, no horror"."""
+    k: Annotated[int, arg(aliases=["-k"])] = 10
+    """How many items."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Recommends."""
+        from instructrec.experiments.recommend import answer
+
+        document, text = answer(self.folder, self.text, self.k)
+        return Answer(document=document, text=text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play(Command):
+    """Be the user yourself: say what you want, click, and say what is wrong with what you are shown."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agent: str = "parser"
+    """Who shows slates: random, popularity, bm25, cosine or parser, or the folder of a trained run."""
+    seed: int = 0
+    """The seed of the agent's luck."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Plays."""
+        from instructrec.experiments.play import play
+
+        given, seed = settings(self.world_set), at_least(0, "seed", self.seed)
+        document, text = play(world_name(self.world), self.agent, world_settings=given, seed=seed)
+        return Answer(document=document, text=text)

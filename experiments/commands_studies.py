@@ -1,0 +1,197 @@
+"""Commands that ask questions of users and worlds: twins, fidelity, robustness, transfer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from instructrec.experiments.commands import (
+    Answer,
+    Command,
+    Settings,
+    UserError,
+    at_least,
+    settings,
+    world_name,
+    world_settings,
+)
+
+if TYPE_CHECKING:
+    from instructrec.experiments.progress import Narrator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness(Command):
+    """Ask whether the order of agents survives other users: draws of the assumed constants."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agents: str = "random,popularity,bm25,parser,goal_oracle,oracle"
+    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
+    out: Path
+    """Folder for robustness.json; a killed check goes on where it stood."""
+    draws: int = 50
+    """How many sets of constants."""
+    people: int = 200
+    """How many people each agent meets in each draw."""
+    seed: int = 1
+    """The seed of constants and people."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Checks."""
+        from instructrec.experiments.robustness import robustness, to_text
+
+        document = robustness(
+            world_name(self.world),
+            [name.strip() for name in self.agents.split(",") if name.strip()],
+            out=self.out,
+            draws=at_least(2, "draws", self.draws),
+            sessions=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            world_settings=settings(self.world_set),
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Command):
+    """Train among these people, test among those: one agent per variant of a world, all in all."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")]
+    """What differs, one per variant: plain: hasty:turn_limit=5 crowd:population=clickbait."""
+    out: Path
+    """Folder for the runs and transfer.json; a killed one goes on where it stood."""
+    agent: str = "slate_ppo"
+    """The agent that is trained."""
+    set: Settings = ()
+    """Settings of the agent, such as candidates=1000."""
+    steps: int = 50_000
+    """User-steps of training, the same for all."""
+    people: int = 300
+    """How many people each agent meets in each variant."""
+    seed: int = 0
+    """The seed of training."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Trains and tests."""
+        from instructrec.experiments.transfer import to_text, transfer
+
+        document = transfer(
+            world_name(self.world),
+            dict(_variant(given) for given in self.variant),
+            out=self.out,
+            agent=self.agent,
+            agent_settings=settings(self.set),
+            steps=at_least(1, "steps", self.steps),
+            sessions=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+def _variant(given: str) -> tuple[str, dict[str, Any]]:
+    """Reads one variant of a world, ``NAME:SETTING=VALUE,SETTING=VALUE``; the settings of a population by its name."""
+    name, _, rest = given.partition(":")
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise UserError(f"a variant is NAME:SETTING=VALUE,SETTING=VALUE (plain: for none), got {given!r}")
+    return name, settings([part for part in rest.split(",") if part])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twins(Command):
+    """Replay the same people with the same luck under edited instructions, or with another agent."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    edit: str = ""
+    """What the agent hears instead: removed (nothing), paraphrased, contradicted or swapped; removed if nothing else
+    is changed."""
+    agent: str = "parser"
+    """Who is played: an agent by name, or a run folder."""
+    against: str = ""
+    """Who is played the second time, instead of an edit: an agent by name, or a run folder."""
+    people: int = 500
+    """How many people to meet, one session each; real tastes may come more than once."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Plays twice."""
+        from instructrec.experiments.twins import to_text, twins
+
+        document = twins(
+            world_name(self.world),
+            agent=self.agent,
+            edit=self.edit,
+            against=self.against,
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            people=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity(Command):
+    """Compare what a world produces with logs of real people, and list where its constants come from."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    log: Annotated[tuple[Path, ...], UseAppendAction, arg(metavar="LOG")] = ()
+    """A log, as often as you like: a MovieLens folder, the MIT movie corpus, IARD's JSON, or a table of shown items
+    (CSV: session, turn, position, item, clicked)."""
+    out: Path = Path("runs/fidelity")
+    """Folder for fidelity.md, fidelity.json and the pictures."""
+    agent: str = "parser"
+    """Who recommends in the world: an agent by name, or a run folder. What people click depends on it."""
+    people: int = 1000
+    """How many sessions to simulate."""
+    seed: int = 1
+    """Their seed."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Compares."""
+        from instructrec.experiments.fidelity import fidelity, to_text
+
+        document = fidelity(
+            world_name(self.world),
+            self.log,
+            out=self.out,
+            agent=self.agent,
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            people=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
