@@ -171,7 +171,7 @@ class Cassette:
 
 def recording_key(model: str, prompt: str) -> str:
     """Returns the key of a recording: a hash of the generator's fingerprint and the prompt."""
-    return hashlib.sha256(f"{model}\0{prompt}".encode(errors="surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([model, prompt]).encode()).hexdigest()[:32]
 
 
 def _line(key: str, model: str, prompt: str, made: Completion) -> bytes:

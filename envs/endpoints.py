@@ -142,7 +142,10 @@ class ChatEndpoint:
             try:
                 request = urllib.request.Request(url, data, headers, method="POST")
                 with opener.open(request, timeout=self._timeout) as response:
-                    return bytes(response.read(_MOST_BYTES))
+                    content = bytes(response.read(_MOST_BYTES))
+                    if response.length:
+                        raise http.client.IncompleteRead(content, response.length)
+                    return content
             except urllib.error.HTTPError as error:
                 with error:
                     said = error.read(2_000).decode(errors="replace") if error.code not in (401, 403) else ""

@@ -34,7 +34,9 @@ from instructrec.envs.imagined_users import ImaginedPopulation, drawn_persona
 from instructrec.envs.parser import parse
 from instructrec.envs.populations import PopulationSpec, with_population
 from instructrec.envs.speech import Ask, Failure, Speaker, Tally, UnusableError, read_sentence
+from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.words import MOVIES
+from instructrec.goals import Predicate
 from instructrec.names import unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Population
@@ -54,7 +56,7 @@ EXAMPLES = (
     ("I want a comedy from the 90s", "could you find me a 90s movie that is a comedy?"),
     ("no horror please, something recent", "show me recent films, but not horror"),
     ("are there any thrillers I could watch", "I'd like to see some thrillers"),
-    ("I'd take the second one if it were newer", "number 2 looks good, only newer"),
+    ("I'd take the second one if it were newer", "like number 2, but newer"),
 )
 """Requests and the same in other words: what a model continues. Another try has them in another order."""
 
@@ -206,11 +208,16 @@ class RewordedPopulation:
         said = read_sentence(text, max_words=self._max_words, echoes=[request])
         if any(mark in said for mark in (_SAID, _AGAIN)):
             raise UnusableError(Failure.ECHO)
-        if self._vocabulary is not None:
-            meant, understood = (set(parse(words, self._vocabulary).predicates) for words in (request, said))
-            if meant != understood:
-                raise UnusableError(Failure.OTHER_MEANING)
+        if self._vocabulary is not None and meaning(request, self._vocabulary) != meaning(said, self._vocabulary):
+            raise UnusableError(Failure.OTHER_MEANING)
         return said
+
+
+def meaning(text: str, vocabulary: Vocabulary) -> frozenset[Predicate | str]:
+    """Returns what the parser reads in a text, in whatever order: predicates, and comparisons with nothing ("newer")."""
+    read = parse(text, vocabulary)
+    compared = {term for comparative in vocabulary.comparatives for term in comparative.terms}
+    return frozenset(read.predicates) | {word for word in read.unknown if word.lower() in compared}
 
 
 _SAID, _AGAIN = "Said:", "In other words:"
@@ -338,7 +345,7 @@ def speaking(
 
 
 def _writer(generator: Any, settings: Mapping[str, Any] | None, cassette: str, mode: str) -> Generator:
-    if mode == "replay" and generator == "":
+    if mode == "replay" and generator == "" and not settings:
         return Cassette(cassette, mode=mode)
     made = generator_of("smollm2" if generator == "" else generator, settings)
     return Cassette(cassette, made, mode=mode) if cassette else made
