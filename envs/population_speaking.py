@@ -214,7 +214,7 @@ class RewordedPopulation:
 
 
 def meaning(text: str, vocabulary: Vocabulary) -> frozenset[Predicate | str]:
-    """Returns what the parser reads in a text, in whatever order: predicates, and comparisons with nothing ("newer")."""
+    """Returns what the parser reads in a text, in any order: predicates, and comparisons with nothing ("newer")."""
     read = parse(text, vocabulary)
     compared = {term for comparative in vocabulary.comparatives for term in comparative.terms}
     return frozenset(read.predicates) | {word for word in read.unknown if word.lower() in compared}

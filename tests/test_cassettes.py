@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -151,6 +153,18 @@ def test_of_two_who_ask_for_the_same_at_once_the_first_stands_for_both(tmp_path)
 
     assert texts(Cassette(path, Slow()), ["a"]) == ["a 2\r\n"]
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_writer_waits_until_another_has_written(tmp_path):
+    path = tmp_path / "a.jsonl"
+    with path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = Thread(target=texts, args=(Cassette(path, Luck()), ["a"]))
+        waiting.start()
+        waiting.join(0.2)
+        assert path.read_bytes() == b""
+    waiting.join(10)
+    assert len(Cassette(path, mode="replay")) == 1
 
 
 _WRITER = """

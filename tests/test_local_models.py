@@ -105,6 +105,21 @@ def test_a_text_ends_at_its_mark_and_one_that_is_cut_off_says_so(folder):
     assert cut.tokens_out == 2
 
 
+def test_those_who_end_early_leave_the_others_as_they_were(folder):
+    prompts = [f"say {word}" for word in ("no", "yes", "maybe", "newer", "older", "a western", "b", "cc")]
+    whole = texts(model_of(folder), prompts)
+
+    def lasts(mark):
+        return {len(text.lstrip().partition(mark)[0]) for text in whole}
+
+    mark = max({sign for text in whole for sign in text}, key=lambda sign: len(lasts(sign)))
+    assert len(lasts(mark)) > 2
+    one_by_one = [model_of(folder, stop=mark).generate([prompt])[0] for prompt in prompts]
+    for together, alone in zip(model_of(folder, stop=mark).generate(prompts), one_by_one, strict=True):
+        assert together.text == alone.text
+        assert together.tokens_out == alone.tokens_out
+
+
 def test_a_chat_template_is_used_where_there_is_one(folder):
     plain = model_of(folder)
     tokenizer = copy.deepcopy(plain._loaded[0])

@@ -538,6 +538,16 @@ def test_every_setting_changes_the_fingerprint_that_says_what_is_heard():
     assert tiny(price_in=3.0).fingerprint == prints[0]
 
 
+@pytest.mark.parametrize("reacts", [False, True])
+def test_words_written_live_are_marked_in_the_fingerprint(reacts):
+    worlds = [
+        tiny(ScriptedGenerator(other_words, deterministic=deterministic), reacts=reacts)
+        for deterministic in (True, False)
+    ]
+    assert [world.population.deterministic for world in worlds] == [True, False]
+    assert worlds[0].fingerprint != worlds[1].fingerprint
+
+
 def test_it_is_known_by_name():
     assert POPULATION.name == "speaking"
     assert {"generator", "cassette", "reacts"} <= set(POPULATION.parameters())
