@@ -4,9 +4,10 @@ Two modes. By default (`RewordedPopulation`) other people, the world's own unles
 and leave as ever, and only their sentences are said in other words: same goals, same luck, another language. With
 ``reacts=True`` (`instructrec.envs.imagined_users`) the model plays the whole person, who then has no known goal.
 
-What was said in other words must still mean the same. Where the grammar's parser reads predicates in a request or in
-its new wording, both must have the same ones (``same_meaning``); an answer that drops a "no horror", or invents a
-decade, is a failure like an empty one. The tally counts them all.
+What was said in other words must still mean the same (``same_meaning``): the grammar's parser must read the same
+predicates in a request and in its new wording; where it knows none of the catalogue's words, both must name the same
+values, the same numbers, and negate or not. An answer that drops a "no horror", or invents a decade, is a failure like
+an empty one. The tally counts them all.
 
 References:
     Corecco et al. (2024), SUBER: an RL environment with simulated human behavior for recommender systems, arXiv
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,12 +30,12 @@ import numpy.typing as npt
 from instructrec.arrays import Bools, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.cassettes import MODES, Cassette
+from instructrec.envs.english import NEGATIONS
 from instructrec.envs.generators import Generator, generator_of
 from instructrec.envs.imagined_users import ImaginedPopulation, drawn_persona
-from instructrec.envs.parser import parse
+from instructrec.envs.parser import parse, words_of
 from instructrec.envs.populations import PopulationSpec, with_population
 from instructrec.envs.speech import Ask, Failure, Speaker, Tally, UnusableError, read_sentence
-from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.words import MOVIES
 from instructrec.goals import Predicate
 from instructrec.names import unknown_name
@@ -116,7 +117,7 @@ class RewordedPopulation:
             )
         self._base, self._on_failure, self._personas = base, on_failure, tuple(personas)
         self._orders, self._max_words = orders, max_words
-        self._vocabulary = MOVIES.within(catalogue) if same_meaning else None
+        self._meaning = meaning_in(catalogue) if same_meaning else None
         self.tally = tally if tally is not None else Tally()
         """What was asked, what it cost and what could not be used."""
         self._speaker: Speaker[str] = Speaker(generator, self.tally)
@@ -208,16 +209,31 @@ class RewordedPopulation:
         said = read_sentence(text, max_words=self._max_words, echoes=[request])
         if any(mark in said for mark in (_SAID, _AGAIN)):
             raise UnusableError(Failure.ECHO)
-        if self._vocabulary is not None and meaning(request, self._vocabulary) != meaning(said, self._vocabulary):
+        if self._meaning is not None and self._meaning(request) != self._meaning(said):
             raise UnusableError(Failure.OTHER_MEANING)
         return said
 
 
-def meaning(text: str, vocabulary: Vocabulary) -> frozenset[Predicate | str]:
-    """Returns what the parser reads in a text, in any order: predicates, and comparisons with nothing ("newer")."""
-    read = parse(text, vocabulary)
+def meaning_in(catalogue: Catalogue) -> Callable[[str], frozenset[Predicate | str]]:
+    """Returns a function that reads what a text asks for, in any order.
+
+    These are the parser's predicates, and comparisons with nothing ("newer"); in a catalogue whose words the parser
+    does not know, the names of values, numbers, and "not" where anything negates.
+    """
+    vocabulary = MOVIES.within(catalogue)
     compared = {term for comparative in vocabulary.comparatives for term in comparative.terms}
-    return frozenset(read.predicates) | {word for word in read.unknown if word.lower() in compared}
+    values = {word for column in catalogue.columns.values() for value in column.values for word in words_of(value)}
+
+    def read(text: str) -> frozenset[Predicate | str]:
+        found = parse(text, vocabulary)
+        return frozenset(found.predicates) | {word for word in found.unknown if word.lower() in compared}
+
+    def named(text: str) -> frozenset[Predicate | str]:
+        words = {word.lower().replace("'", "") for word in words_of(text)}
+        told = {word for word in words if word in values or any(sign.isdigit() for sign in word)}
+        return frozenset(told | ({"not"} if words & NEGATIONS else set()))
+
+    return read if vocabulary.senses else named
 
 
 _SAID, _AGAIN = "Said:", "In other words:"
@@ -280,8 +296,8 @@ def speaking(
             say what they said before, at first nothing. "leave". Omitted: "own_words", or with ``reacts`` "repeat".
             The turn is marked failed and counted whichever it is.
         max_words: Words of a sentence at most, 1 to 300.
-        same_meaning: Whether the parser must read the same predicates in the new wording as in the old one. Not used
-            with ``reacts``.
+        same_meaning: Whether the new wording must ask for the same as the old one, as far as can be read. Not used with
+            ``reacts``.
         personas: How they speak, one of them per session.
         examples: Pairs of a request and the same in other words. Not used with ``reacts``.
         memory: How many earlier turns the model is told of, with ``reacts``, 0 or more.

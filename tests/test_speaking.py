@@ -20,10 +20,16 @@ from instructrec.envs.generators import ScriptedGenerator
 from instructrec.envs.imagined_users import ImaginedPopulation
 from instructrec.envs.local_models import INSTALL
 from instructrec.envs.movielens import shipped
-from instructrec.envs.population_speaking import EXAMPLES, PERSONAS, POPULATION, RewordedPopulation, meaning, speaking
+from instructrec.envs.population_speaking import (
+    EXAMPLES,
+    PERSONAS,
+    POPULATION,
+    RewordedPopulation,
+    meaning_in,
+    speaking,
+)
 from instructrec.envs.populations import with_population
 from instructrec.envs.speech import Failure
-from instructrec.envs.words import MOVIES
 from instructrec.experiments import cli
 from instructrec.noise import Noise
 from instructrec.protocols import Instruction, KnowsUtility, Reaction, TellsNumbers
@@ -40,7 +46,7 @@ def request_of(prompt: str) -> str:
 
 
 def other_words(prompt: str) -> str:
-    return f" what about {request_of(prompt).lower()} for {len(prompt.partition('.')[0])}"
+    return f" what about {request_of(prompt).lower()} for {prompt.partition(', as ')[2].partition(' would')[0] or 'me'}"
 
 
 def tiny(write=other_words, **settings):
@@ -240,10 +246,21 @@ def test_what_the_grammar_can_read_must_mean_the_same():
 
 
 def test_the_examples_keep_what_they_show():
-    vocabulary = MOVIES.within(shipped()[0])
+    meaning = meaning_in(shipped()[0])
     for request, again in EXAMPLES:
-        assert meaning(request, vocabulary) == meaning(again, vocabulary)
-        assert meaning(request, vocabulary)
+        assert meaning(request) == meaning(again)
+        assert meaning(request)
+
+
+def test_where_the_parser_knows_no_word_values_numbers_and_negation_must_stay():
+    meaning = meaning_in(make_world(TINY).catalogue)
+    assert meaning("anything red?") == meaning("Red things, I'd say") == {"red"}
+    for other in ("anything", "anything that is not a red", "red or blue", "3 red ones", "I don't want red"):
+        assert meaning(other) != meaning("anything red?")
+    population = tiny(lambda prompt: "something else").population
+    state, _ = population.arrive(*one(9))
+    assert state.failed.all()
+    assert set(population.tally.failures) == {Failure.OTHER_MEANING}
 
 
 def test_what_the_base_can_tell_it_still_tells():
@@ -279,11 +296,18 @@ class Fan:
 # --- Recorded ----------------------------------------------------------------------------------------------------
 
 
+def letters(number: int) -> str:
+    """A word for a number, since numbers mean something."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
+
+
 class Moody(ScriptedGenerator):
     """Never says the same twice, as a live model may."""
 
     def __init__(self):
-        super().__init__(lambda prompt: f"{other_words(prompt)} {len(self.prompts)}", "moody", deterministic=False)
+        super().__init__(
+            lambda prompt: f"{other_words(prompt)} {letters(len(self.prompts))}", "moody", deterministic=False
+        )
 
 
 class MoodyPerson(Moody):
