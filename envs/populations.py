@@ -4,7 +4,8 @@ Those that come with the package lie in a file each, ``population_NAME.py``, who
 population is given as a name (one that comes with the package, or one that an installed package brings under the
 entry point group ``instructrec.populations``), as a place ``"module:attribute"``, or as a Python object. What stands
 there is a `Population`, or a class or function that makes one, or one that makes a `User`; a maker is handed what it
-asks for by parameter name, of the catalogue, slate_size, turn_limit and split of the world.
+asks for by parameter name, of the catalogue, slate_size, turn_limit and split of the world, and of its own people
+(``base``).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ GROUP = "instructrec.populations"
 """The entry point group under which packages bring populations."""
 
 _OF_POPULATIONS = ("past", "texts", "fingerprint")
-_OFFERED = ("catalogue", "slate_size", "turn_limit", "split")
+_OFFERED = ("catalogue", "slate_size", "turn_limit", "split", "base")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,7 @@ def with_population(
         "slate_size": world.slate_size,
         "turn_limit": world.turn_limit,
         "split": split,
+        "base": world.population,
     }
     asked = [name for name in _OFFERED if name in inspect.signature(found).parameters and name not in given]
 

@@ -1,7 +1,8 @@
 """TensorBoard: what is written, under which names, and how a run that is resumed takes back what came later.
 
 Names are grouped by what people ask: ``reward/`` (does it earn), ``language/`` (does it listen), ``learning/`` (is the
-optimiser well), ``latency_ms/`` and ``speed/`` (is it fast), ``results/`` (what was measured at the end).
+optimiser well), ``latency_ms/`` and ``speed/`` (is it fast), ``users/`` (what a population counts: `TellsNumbers`),
+``results/`` (what was measured at the end).
 """
 
 from __future__ import annotations

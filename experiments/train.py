@@ -161,6 +161,9 @@ def _learn(
             past=Past.of(found),
         )
         trainer.learn(plan.steps, watch)
+    tally = getattr(trainer.env.world.population, "tally", None)
+    if tally is not None:
+        narrator.say(str(tally))
     return {
         "run": str(out),
         "agent": plan.agent,

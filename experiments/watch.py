@@ -17,6 +17,7 @@ from instructrec.experiments.checkups import Examiner
 from instructrec.experiments.evaluation import Competitor
 from instructrec.experiments.progress import Advance, silent
 from instructrec.experiments.tensorboard import Events, GroupedWriter
+from instructrec.protocols import TellsNumbers
 
 CURVE = "curve.json"
 _BATCH_TIMES = {"read": "encode", "score": "score", "draw": "draw", "env": "environment", "update": "update"}
@@ -127,7 +128,7 @@ class Watch(BaseCallback):
         step, now = self.num_timesteps, time.monotonic()
         values: dict[str, float] = {name: float(np.mean(rows)) for name, rows in self._components.items()}
         self._components = {}
-        values |= self._sessions()
+        values |= self._sessions() | self._users()
         turns = self.model.n_steps * self.training_env.num_envs  # type: ignore[attr-defined]
         if now > self._iteration_at:
             values["speed/steps_per_second"] = turns / (now - self._iteration_at)
@@ -163,6 +164,15 @@ class Watch(BaseCallback):
             "reward/session_length": float(np.mean(latest.lengths)),
             "reward/leave_rate": float(np.mean(latest.left)),
         }
+
+    def _users(self) -> dict[str, float]:
+        """Returns what the users themselves count, where they do."""
+        users = getattr(getattr(self.training_env, "world", None), "population", None)
+        return (
+            {f"users/{name}": value for name, value in users.scalars().items()}
+            if isinstance(users, TellsNumbers)
+            else {}
+        )
 
     def _batch_times(self, step: int) -> None:
         """Writes where the iteration's time went, per user-step."""

