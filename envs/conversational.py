@@ -133,6 +133,21 @@ class ConversationalPopulation:
         self._chances = goal_chances(catalogue, tastes, bank, self.behaviour.taste_in_goals, wanted)
         self._unsuitable = unsuitable_items(catalogue, rules)
 
+    def behaving(self, behaviour: Behaviour) -> ConversationalPopulation:
+        """Returns the same people with other constants."""
+        return ConversationalPopulation(
+            self.catalogue,
+            self.tastes,
+            self.bank,
+            topic=self._topics.name,
+            behaviour=behaviour,
+            slate_size=self._capacity // self._turn_limit,
+            turn_limit=self._turn_limit,
+            vocabulary=self.vocabulary,
+            rules=self.rules,
+            lives_by=self.lives_by,
+        )
+
     @property
     def texts(self) -> Texts:
         """The bank's texts, and free ones."""

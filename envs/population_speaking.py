@@ -36,7 +36,8 @@ from instructrec.envs.imagined_users import ImaginedPopulation, drawn_persona
 from instructrec.envs.parser import parse, words_of
 from instructrec.envs.populations import PopulationSpec, with_population
 from instructrec.envs.speech import Ask, Failure, Speaker, Tally, UnusableError, read_sentence
-from instructrec.envs.words import MOVIES
+from instructrec.envs.vocabulary import Vocabulary
+from instructrec.envs.worlds import speech_of
 from instructrec.goals import Predicate
 from instructrec.names import unknown_name
 from instructrec.noise import Noise
@@ -117,7 +118,7 @@ class RewordedPopulation:
             )
         self._base, self._on_failure, self._personas = base, on_failure, tuple(personas)
         self._orders, self._max_words = orders, max_words
-        self._meaning = meaning_in(catalogue) if same_meaning else None
+        self._meaning = meaning_in(catalogue, getattr(base, "vocabulary", None)) if same_meaning else None
         self.tally = tally if tally is not None else Tally()
         """What was asked, what it cost and what could not be used."""
         self._speaker: Speaker[str] = Speaker(generator, self.tally)
@@ -214,13 +215,17 @@ class RewordedPopulation:
         return said
 
 
-def meaning_in(catalogue: Catalogue) -> Callable[[str], frozenset[Predicate | str]]:
+def meaning_in(catalogue: Catalogue, spoken: Vocabulary | None = None) -> Callable[[str], frozenset[Predicate | str]]:
     """Returns a function that reads what a text asks for, in any order.
 
     These are the parser's predicates, and comparisons with nothing ("newer"); in a catalogue whose words the parser
     does not know, the names of values, numbers, and "not" where anything negates.
+
+    Args:
+        catalogue: The items.
+        spoken: The words that people use; those of films when omitted.
     """
-    vocabulary = MOVIES.within(catalogue)
+    vocabulary = (speech_of("instructrec/Movies-v0") if spoken is None else spoken).within(catalogue)
     compared = {term for comparative in vocabulary.comparatives for term in comparative.terms}
     values = {word for column in catalogue.columns.values() for value in column.values for word in words_of(value)}
 

@@ -72,6 +72,4 @@ def test_it_keeps_its_promises(name, needs, seed, batch, slate_size):
         pytest.skip("what it says is known for other sentences; tests/test_speaking.py checks it from cassettes")
     world = stage(slate_size)
     crowd = with_population(world, name, needs.get(name, {}))
-    check_population(
-        crowd.population, crowd.catalogue, slate_size=slate_size, turns=4, batch=batch, seed=seed
-    )
+    check_population(crowd.population, crowd.catalogue, slate_size=slate_size, turns=4, batch=batch, seed=seed)
