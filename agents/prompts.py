@@ -91,6 +91,7 @@ class _Words:
 
     def __init__(self, catalogue: Catalogue, names: Names, rng: np.random.Generator) -> None:
         self._rng, self._names = rng, names
+        self._nouns = (*catalogue.nouns, *say.PRONOUNS) if catalogue.nouns else say.NOUNS
         self._sets = [column for column in catalogue.columns.values() if column.is_set and len(column.values)]
         self._numbers = [
             column for column in catalogue.columns.values() if not column.is_set and not np.isnan(column.numbers).all()
@@ -119,7 +120,7 @@ class _Words:
             return self._critique()
         if kind < 0.3:
             part = self._part()
-            noun = f" {self._pick(say.NOUNS)}" if part.before and self._chance(0.5) else ""
+            noun = f" {self._pick(self._nouns)}" if part.before and self._chance(0.5) else ""
             return self._said(self._pick(say.ADDING).format(part.words + noun), [part.items], True)
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
         text = self._pick(say.CARRIERS).format(self._request(parts))
@@ -134,7 +135,7 @@ class _Words:
         order = self._rng.permutation(len(parts))
         before = [parts[place].words for place in order if parts[place].before]
         after = [parts[place].words for place in order if not parts[place].before]
-        noun = self._pick(say.NOUNS)
+        noun = self._pick(self._nouns)
         if before:
             named = self._pick((" ", " ", ", ", " and ")).join(before)
             named = self._pick(("a ", "some ", "any ", "the ", "", "")) + named
@@ -176,11 +177,11 @@ class _Words:
         names = [self._name(column, column.values[place]) for place in dict.fromkeys(places)]
         has = self._has[column.name][:, list(dict.fromkeys(places))]
         either, both = np.asarray(has.any(axis=1)), np.asarray(has.all(axis=1))
-        two, noun = len(names) == 2, self._pick(say.NOUNS)
+        two, noun = len(names) == 2, self._pick(self._nouns)
         if self._chance(0.5):
             said = names[0]
             if two:
-                other = f" {self._pick(say.NOUNS)}" if self._chance(0.4) else ""
+                other = f" {self._pick(self._nouns)}" if self._chance(0.4) else ""
                 said = self._pick(("{} and {}", "{} or {}", "{} or {}", "{} nor {}", "{}, {}")).format(
                     names[0] + other, names[1]
                 )

@@ -22,7 +22,7 @@ _WORD = re.compile(r"[^\W\d_][\w'-]{2,}")
 _FEWEST_ITEMS = 2
 _SIMILAR, _CLEARLY, _OFTENER = 0.3, 0.08, 1.3
 _MOST, _MOST_WORDS = 25, 20_000
-_USED = "a {} movie"
+_USED, _NOUN = "a {} {}", "movie"
 """Words are compared in use: "western" alone is a direction, "a western movie" is about cowboys."""
 
 
@@ -37,10 +37,13 @@ def similar_words(catalogue: Catalogue, encoder: TextEncoder) -> Names:
     columns = [column for column in catalogue.columns.values() if column.is_set and len(column.values) > 1]
     if not words or not columns:
         return {}
-    vectors = _directions(encoder.encode([_USED.format(word) for word in words]))
+    noun = catalogue.nouns[0] if catalogue.nouns else _NOUN
+    vectors = _directions(encoder.encode([_USED.format(word, noun) for word in words]))
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for column in columns:
-        similar = vectors @ _directions(encoder.encode([_USED.format(value.lower()) for value in column.values])).T
+        similar = (
+            vectors @ _directions(encoder.encode([_USED.format(value.lower(), noun) for value in column.values])).T
+        )
         best, ordered = similar.argmax(axis=1), np.sort(similar, axis=1)
         clear = (ordered[:, -1] >= _SIMILAR) & (ordered[:, -1] - ordered[:, -2] >= _CLEARLY)
         indicators = column.indicators() > 0

@@ -7,6 +7,7 @@ guesses the next one right more often. ``{}`` stands for what is asked for.
 from __future__ import annotations
 
 NOUNS = ("film", "films", "movie", "movies", "one", "ones", "title", "titles", "flick", "pictures", "stuff", "thing")
+PRONOUNS = ("one", "ones", "stuff", "thing", "things", "something")
 CARRIERS = (
     *("{}", "{}", "{}", "I want {}", "I'd like {}", "show me {}", "can you find {}", "looking for {}", "{} please"),
     *("recommend {}", "something like {}", "how about {}", "give me {}", "do you have {}", "I feel like {}", "any {}"),

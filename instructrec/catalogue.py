@@ -135,6 +135,7 @@ class Catalogue:
         texts: A sentence per item, as read by language models.
         item_ids: The items' ids outside this project, unique.
         popularity: How often each item was consumed in the data agents may see, non-negative [num_items].
+        nouns: What people call an item, one and many: "article", "articles". No part of the fingerprint.
 
     Raises:
         ValueError: If it is empty, columns differ in length, ids repeat, or popularity is negative or NaN.
@@ -145,6 +146,7 @@ class Catalogue:
     texts: tuple[str, ...]
     item_ids: tuple[str, ...]
     popularity: npt.NDArray[np.float32] = field(repr=False)
+    nouns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size = len(self.titles)
