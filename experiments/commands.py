@@ -116,13 +116,28 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def nested(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings in which ``behaviour.boredom`` is the ``boredom`` of a mapping called ``behaviour``."""
+    whole: dict[str, Any] = {}
+    for name, value in found.items():
+        first, dot, rest = name.partition(".")
+        if not dot:
+            whole[first] = value
+            continue
+        inner = whole.setdefault(first, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"{first} is given as a whole and by its parts; give either {first}=... or {name}=...")
+        inner[rest] = value
+    return whole
+
+
 def world_settings(world_set: Sequence[str], population: str, population_set: Sequence[str]) -> dict[str, Any]:
     """Returns a world's settings, and who comes there, as `instructrec.envs.make_world` takes them.
 
     Raises:
         UserError: If settings are given for no population.
     """
-    found, others = settings(world_set), settings(population_set)
+    found, others = nested(settings(world_set)), settings(population_set)
     if {"population", "population_settings"} & set(found):
         raise UserError("who comes to a world is set by --population and --population-set")
     if others and not population:

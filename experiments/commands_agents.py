@@ -16,6 +16,7 @@ from instructrec.experiments.commands import (
     allow_imports,
     at_least,
     comparison,
+    nested,
     settings,
     world_name,
     world_settings,
@@ -209,6 +210,6 @@ class Play(Command):
         """Plays."""
         from instructrec.experiments.play import play
 
-        given, seed = settings(self.world_set), at_least(0, "seed", self.seed)
+        given, seed = nested(settings(self.world_set)), at_least(0, "seed", self.seed)
         document, text = play(world_name(self.world), self.agent, world_settings=given, seed=seed)
         return Answer(document=document, text=text)

@@ -14,6 +14,7 @@ from instructrec.experiments.commands import (
     Settings,
     UserError,
     at_least,
+    nested,
     settings,
     world_name,
     world_settings,
@@ -56,7 +57,7 @@ class Robustness(Command):
             sessions=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
-            world_settings=settings(self.world_set),
+            world_settings=nested(nested(settings(self.world_set))),
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))
@@ -109,7 +110,7 @@ def _variant(given: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = given.partition(":")
     if not name.replace("_", "").replace("-", "").isalnum():
         raise UserError(f"a variant is NAME:SETTING=VALUE,SETTING=VALUE (plain: for none), got {given!r}")
-    return name, settings([part for part in rest.split(",") if part])
+    return name, nested(settings([part for part in rest.split(",") if part]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from instructrec.experiments import cli, demo
-from instructrec.experiments.cli import Answer, UserError, run, settings, world_name
+from instructrec.experiments import cli, commands, demo
+from instructrec.experiments.cli import run
+from instructrec.experiments.commands import Answer, UserError, settings, world_name
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -290,3 +291,10 @@ def test_the_demo_leaves_everything_and_can_be_repeated(tmp_path: Path) -> None:
     assert wanted <= set(document["agents"]["slate_ppo"])
     assert all({"value", "low", "high"} <= set(entry) for entry in document["agents"]["slate_ppo"].values())
     assert document["timing"]["ppo"]["training_steps"] >= 256
+
+
+def test_settings_with_dots_are_parts_of_one_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.nested({"a.b": 1, "a.c": 2, "d": 3}) == {"a": {"b": 1, "c": 2}, "d": 3}
+    sizes = ["--world-set", "bank_size=300", "behaviour=2", "behaviour.boredom=2"]
+    assert run(["compare", "movies", "--agents", "random", "--out", "x", *sizes]) == 2
+    assert "behaviour is given as a whole and by its parts" in capsys.readouterr().err
