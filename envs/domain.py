@@ -162,6 +162,7 @@ class Words:
         units: What the numbers of an attribute count.
         critiques: Directions of critique.
         templates: Families of sentences that replace the language's.
+        also: Sentences that are said beside the language's, by family.
     """
 
     heads: tuple[tuple[str, str], ...]
@@ -171,6 +172,7 @@ class Words:
     units: Mapping[str, str]
     critiques: tuple[Comparative, ...]
     templates: Mapping[str, tuple[str, ...]] = field(repr=False)
+    also: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,7 +18,7 @@ from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.made_items import pattern_names
 from instructrec.envs.parser import words_of
 from instructrec.envs.patterns import read_pattern
-from instructrec.envs.vocabulary import PLAIN, Comparative, Measure, Pool, RequestKind, Speech, Term
+from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Measure, Pool, RequestKind, Speech, Term
 from instructrec.envs.yaml_reader import Entry, read_yaml
 from instructrec.goals import Predicate
 from instructrec.names import unknown_name
@@ -26,6 +26,15 @@ from instructrec.names import unknown_name
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
 _FAMILIES = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
+_SLOTS: Mapping[str, tuple[str, ...]] = {
+    "opening": ("one", "some", "any", "many", "those", "a", "bare", "list", "clauses"),
+    "implicit": (),
+    "more": (),
+    "reveal": ("clause",),
+    "critique": ("more", "ordinal", "number"),
+}
+"""The slots that each family of sentences may have; vague and restated ones those of openings."""
+_NEEDED: Mapping[str, tuple[str, ...]] = {"reveal": ("clause",), "critique": ("more",)}
 _OF_NUMBERS = ("draw", "low", "high", "round", "half_life")
 T = TypeVar("T")
 
@@ -411,7 +420,7 @@ def _check_words(whole: Entry, domain: Domain, language: str, levels: Levels) ->
 
 
 def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
-    known = ("heads", "use", "values", "says", "units", "critiques", "templates")
+    known = ("heads", "use", "values", "says", "units", "critiques", "templates", "also")
     found = entry.fields(known, ("heads",))
     values: dict[tuple[str, str], tuple[Term, ...]] = {}
     taken: dict[tuple[str, ...], tuple[str, Entry]] = {}
@@ -432,10 +441,28 @@ def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) ->
         critiques=tuple(_critique(n, e, attributes) for n, e in found["critiques"].pairs().items())
         if "critiques" in found
         else (),
-        templates={n: e.texts() for n, e in found["templates"].fields(_FAMILIES).items()}
-        if "templates" in found
-        else {},
+        templates=_sentences(found["templates"]) if "templates" in found else {},
+        also=_sentences(found["also"]) if "also" in found else {},
     )
+
+
+def _sentences(entry: Entry) -> dict[str, tuple[str, ...]]:
+    families = entry.fields(_FAMILIES)
+    for family, of in families.items():
+        slots = _SLOTS.get(family, _SLOTS["opening"])
+        for place in of.entries():
+            named = SLOT.findall(place.text())
+            if place.text().count("{") != len(named) or place.text().count("}") != len(named):
+                place.fail("has a brace that is no slot; write slots as {one}")
+            for slot in named:
+                if slot not in slots:
+                    place.fail(unknown_name(f"slot of {family} sentences", slot, slots))
+            needed = _NEEDED.get(family, ())
+            if not set(needed) <= set(named):
+                place.fail(f"lacks {{{needed[0]}}}; a {family} sentence says it")
+            if family in ("opening", "vague", "restated") and not named:
+                place.fail("has no slot for what is asked; write one such as {one}")
+    return {family: of.texts() for family, of in families.items()}
 
 
 def _pair(entry: Entry) -> tuple[str, str]:

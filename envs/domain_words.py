@@ -46,7 +46,10 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
         if attribute.measure is not None:
             unit = words.units.get(name, name)
             frames += [_about(frame, name, unit) for frame in shapes.measures[attribute.says]]
-    templates = {**shapes.templates, **words.templates}
+    templates = {
+        family: (*words.templates.get(family, texts), *words.also.get(family, ()))
+        for family, texts in shapes.templates.items()
+    }
     return Vocabulary(
         name=f"{domain.domain}-{language}",
         senses=tuple(senses),
