@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from instructrec.catalogue import Kind
-from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Term
+from instructrec.envs.vocabulary import Comparative, Frame, Measure, Pool, RequestKind, Term
 from instructrec.goals import Predicate
 
 DRAWS = {
@@ -160,6 +160,7 @@ class Words:
         values: Terms for the values of set attributes, by (attribute, value).
         says: Conditions with words of their own, and their terms.
         units: What the numbers of an attribute count.
+        numbers: Phrases for the numbers of an attribute, where the language's for their sort would sound wrong.
         critiques: Directions of critique.
         templates: Families of sentences that replace the language's.
         also: Sentences that are said beside the language's, by family.
@@ -173,6 +174,7 @@ class Words:
     critiques: tuple[Comparative, ...]
     templates: Mapping[str, tuple[str, ...]] = field(repr=False)
     also: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
+    numbers: Mapping[str, tuple[Frame, ...]] = field(repr=False, default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

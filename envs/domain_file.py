@@ -18,9 +18,9 @@ from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.made_items import pattern_names
 from instructrec.envs.parser import words_of
 from instructrec.envs.patterns import read_pattern
-from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Measure, Pool, RequestKind, Speech, Term
+from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Measure, Pool, RequestKind, Role, Speech, Term
 from instructrec.envs.yaml_reader import Entry, read_yaml
-from instructrec.goals import Predicate
+from instructrec.goals import Operator, Predicate
 from instructrec.names import unknown_name
 
 MOST_ITEMS = 1_000_000
@@ -34,7 +34,17 @@ _SLOTS: Mapping[str, tuple[str, ...]] = {
     "critique": ("more", "ordinal", "number"),
 }
 """The slots that each family of sentences may have; vague and restated ones those of openings."""
-_NEEDED: Mapping[str, tuple[str, ...]] = {"reveal": ("clause",), "critique": ("more",)}
+_BOUNDS: Mapping[str, tuple[Operator, tuple[str, ...]]] = {
+    "at_least": (Operator.AT_LEAST, ("low", "beyond", "span", "decades")),
+    "at_most": (Operator.AT_MOST, ("high", "before")),
+    "between": (Operator.BETWEEN, ("low", "high", "exact")),
+}
+"""What phrases for numbers may say, and the numbers that stand in them."""
+_NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "reveal": (("clause",),),
+    "critique": (("more",), ("ordinal", "number")),
+}
+"""Of which slots each sentence of a family has at least one."""
 _OF_NUMBERS = ("draw", "low", "high", "round", "half_life")
 T = TypeVar("T")
 
@@ -420,7 +430,7 @@ def _check_words(whole: Entry, domain: Domain, language: str, levels: Levels) ->
 
 
 def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
-    known = ("heads", "use", "values", "says", "units", "critiques", "templates", "also")
+    known = ("heads", "use", "values", "says", "units", "numbers", "critiques", "templates", "also")
     found = entry.fields(known, ("heads",))
     values: dict[tuple[str, str], tuple[Term, ...]] = {}
     taken: dict[tuple[str, ...], tuple[str, Entry]] = {}
@@ -443,7 +453,26 @@ def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) ->
         else (),
         templates=_sentences(found["templates"]) if "templates" in found else {},
         also=_sentences(found["also"]) if "also" in found else {},
+        numbers={n: _number_phrases(e) for n, e in found["numbers"].fields(numbers).items()}
+        if "numbers" in found
+        else {},
     )
+
+
+def _number_phrases(entry: Entry) -> tuple[Frame, ...]:
+    frames = []
+    for name, roles in entry.fields(_BOUNDS).items():
+        operator, known = _BOUNDS[name]
+        for role, phrases in roles.fields([str(role) for role in Role]).items():
+            for place in phrases.entries():
+                slots = SLOT.findall(place.text())
+                for slot in slots:
+                    if slot not in known:
+                        place.fail(unknown_name(f"number in a phrase for {name}", slot, known))
+                if not slots or (operator is Operator.BETWEEN and set(slots) not in ({"low", "high"}, {"exact"})):
+                    place.fail(f"says no number; write a phrase such as 'of {{{known[0]}}} <unit>'")
+                frames.append(Frame(place.text(), Role(role), operator))
+    return tuple(frames)
 
 
 def _sentences(entry: Entry) -> dict[str, tuple[str, ...]]:
@@ -457,9 +486,9 @@ def _sentences(entry: Entry) -> dict[str, tuple[str, ...]]:
             for slot in named:
                 if slot not in slots:
                     place.fail(unknown_name(f"slot of {family} sentences", slot, slots))
-            needed = _NEEDED.get(family, ())
-            if not set(needed) <= set(named):
-                place.fail(f"lacks {{{needed[0]}}}; a {family} sentence says it")
+            for needed in _NEEDED.get(family, ()):
+                if not set(needed) & set(named):
+                    place.fail(f"lacks {{{needed[0]}}}; a {family} sentence says it")
             if family in ("opening", "vague", "restated") and not named:
                 place.fail("has no slot for what is asked; write one such as {one}")
     return {family: of.texts() for family, of in families.items()}

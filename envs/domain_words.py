@@ -45,7 +45,7 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
     for name, attribute in domain.attributes.items():
         if attribute.measure is not None:
             unit = words.units.get(name, name)
-            frames += [_about(frame, name, unit) for frame in shapes.measures[attribute.says]]
+            frames += [_about(frame, name, unit) for frame in words.numbers.get(name, shapes.measures[attribute.says])]
     templates = {
         family: (*words.templates.get(family, texts), *words.also.get(family, ()))
         for family, texts in shapes.templates.items()
