@@ -83,7 +83,10 @@ def frame_numbers(frame: Frame, predicate: Predicate, measure: Measure) -> dict[
             return None
         number = known[slot]
         # "the last decades" is no number of them, and "the last 49 years" is nobody's.
-        natural = 2 <= number == int(number) if slot == "decades" else slot == "exact" or not number % measure.round_to
+        # Multiples up to a hair: 0.15 is three times 0.05, whatever they are in binary.
+        steps = number / measure.round_to
+        even = abs(steps - round(steps)) < 1e-6
+        natural = 2 <= number == int(number) if slot == "decades" else slot == "exact" or even
         if not natural or number <= 0:
             return None
         said[slot] = f"{number:g}"
