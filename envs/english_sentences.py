@@ -403,7 +403,7 @@ _VAGUE = (
     "help me choose {one}",
     "I can't decide, give me {one}",
     "{one} will do",
-    "I'd be happy with {one}",
+    "I'd settle for {one}",
     "is there {a} at all?",
 )
 _IMPLICIT = (
