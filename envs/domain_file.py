@@ -8,24 +8,44 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from instructrec.catalogue import MAX_VALUES, Kind
 from instructrec.envs.behaviour import Behaviour
-from instructrec.envs.conditions import Levels, condition, series
+from instructrec.envs.conditions import Levels, Ranked, condition, series
 from instructrec.envs.domain import DRAWS, Asks, Attribute, Domain, Items, People, Rule, Words
 from instructrec.envs.domain_words import vocabulary_of
-from instructrec.envs.grammar import clause
+from instructrec.envs.grammar import can_say
 from instructrec.envs.languages import LANGUAGES
-from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Speech, Term
+from instructrec.envs.made_items import pattern_names
+from instructrec.envs.parser import words_of
+from instructrec.envs.patterns import read_pattern
+from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Measure, Pool, RequestKind, Role, Speech, Term
 from instructrec.envs.yaml_reader import Entry, read_yaml
-from instructrec.goals import Predicate
-from instructrec.splits import Split
+from instructrec.goals import Operator, Predicate
+from instructrec.names import unknown_name
 
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
 _FAMILIES = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
-_SLOTS_OF_ALL = ("number",)
+_SLOTS: Mapping[str, tuple[str, ...]] = {
+    "opening": ("one", "some", "any", "many", "those", "a", "bare", "list", "clauses"),
+    "implicit": (),
+    "more": (),
+    "reveal": ("clause",),
+    "critique": ("more", "ordinal", "number"),
+}
+"""The slots that each family of sentences may have; vague and restated ones those of openings."""
+_BOUNDS: Mapping[str, tuple[Operator, tuple[str, ...]]] = {
+    "at_least": (Operator.AT_LEAST, ("low", "beyond", "span", "decades")),
+    "at_most": (Operator.AT_MOST, ("high", "before")),
+    "between": (Operator.BETWEEN, ("low", "high", "exact")),
+}
+"""What phrases for numbers may say, and the numbers that stand in them."""
+_NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "reveal": (("clause",),),
+    "critique": (("more",), ("ordinal", "number")),
+}
+"""Of which slots each sentence of a family has at least one."""
+_OF_NUMBERS = ("draw", "low", "high", "round", "half_life")
 T = TypeVar("T")
 
 
@@ -60,7 +80,8 @@ def read_domain(path: Path, name: str = "") -> Domain:
         FileNotFoundError: If there is no such file.
         ValueError: If anything in it is wrong; the message names the line and the cure.
     """
-    top = read_yaml(path).fields(
+    whole = read_yaml(path)
+    top = whole.fields(
         (
             *(
                 "domain",
@@ -81,14 +102,16 @@ def read_domain(path: Path, name: str = "") -> Domain:
     attributes = {n: _attribute(n, e) for n, e in top["attributes"].pairs().items()}
     if not attributes:
         top["attributes"].fail("names no attribute; an item has at least one")
-    levels = {attribute.name: tuple(attribute.values) for attribute in attributes.values()}
+    levels: Levels = {n: Ranked(a.values) if a.kind is Kind.ORDINAL else tuple(a.values) for n, a in attributes.items()}
     for attribute, entry in zip(attributes.values(), top["attributes"].pairs().values(), strict=True):
-        _check_by(attribute, attributes, entry)
+        _check_above(attribute, attributes, entry)
     items = _items(top["items"], attributes) if "items" in top else Items()
     if items.source == "made":
         for attribute, entry in zip(attributes.values(), top["attributes"].pairs().values(), strict=True):
-            if not attribute.values and attribute.draw is None:
+            if attribute.kind is Kind.NUMERIC and attribute.draw is None:
                 entry.fail("says not how its numbers are spread; add a line such as draw: {uniform: [1, 10]}")
+            if attribute.kind is not Kind.NUMERIC and not attribute.values:
+                entry.fail(f"a {attribute.kind} attribute has values; add a line such as values: [one, another]")
     people = _people(top["people"], attributes) if "people" in top else People()
     rules = tuple(_rule(n, e, levels) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
     asks = _asks(top["asks"], attributes, levels) if "asks" in top else None
@@ -114,27 +137,9 @@ def read_domain(path: Path, name: str = "") -> Domain:
         folder=path.resolve().parent,
         candidates=top["candidates"].whole(0, MOST_ITEMS) if "candidates" in top else 0,
     )
-    if asks is not None:
-        _check_sayable(domain, top["asks"].pairs())
+    for language in words:
+        _check_words(whole, domain, language, levels)
     return domain
-
-
-def _check_sayable(domain: Domain, asks: Mapping[str, Entry]) -> None:
-    """Raises a ValueError where people ask for something that a language has no way to say, in any split."""
-    parts = asks["parts"].pairs() if "parts" in asks else {}
-    for code in domain.words:
-        whole = vocabulary_of(domain, code)
-        for split in Split:
-            words = whole.restricted([split], [Split.TRAIN])
-            for part, entry in parts.items():
-                for predicate in (p for pool in whole.pools[part] for p in pool.predicates):
-                    try:
-                        clause(words, np.random.default_rng(0), predicate)
-                    except (ValueError, IndexError):
-                        entry.fail(
-                            f"there are no words for {predicate} in {LANGUAGES[code].name} (split {split}); add them "
-                            f"under languages.{code}.says, or three ways or more to say such numbers"
-                        )
 
 
 def _said(entry: Entry, make: Callable[..., T], *given: object) -> T:
@@ -149,14 +154,19 @@ def _said(entry: Entry, make: Callable[..., T], *given: object) -> T:
 
 
 def _attribute(name: str, entry: Entry) -> Attribute:
-    known = ("kind", "values", "more", "draw", "low", "high", "round", "missing", "by", "said")
+    known = ("kind", "values", "more", "draw", "low", "high", "round", "missing", "only", "by", "half_life", "said")
     found = entry.fields(known, ("kind",))
     if not name.isidentifier():
         entry.fail("an attribute is named by letters, digits and underscores")
     kind = Kind(found["kind"].one_of([str(kind) for kind in Kind], "kind of attribute"))
-    number = kind is Kind.NUMERIC
+    without = {
+        Kind.NUMERIC: ("values", "more"),
+        Kind.ORDINAL: ("more", *_OF_NUMBERS),
+        Kind.CATEGORICAL: ("more", "said", *_OF_NUMBERS),
+        Kind.MULTI_VALUED: ("said", *_OF_NUMBERS),
+    }
     for given in found:
-        if (number and given in ("values", "more")) or (not number and given in ("draw", "low", "high", "round", "by")):
+        if given in without[kind]:
             found[given].fail(f"has no meaning for a {kind} attribute; remove it")
     values = _values(found["values"], kind) if "values" in found else {}
     low = found["low"].number() if "low" in found else float("-inf")
@@ -172,7 +182,9 @@ def _attribute(name: str, entry: Entry) -> Attribute:
         high=high,
         round=found["round"].number(0) if "round" in found else 0.0,
         missing=found["missing"].number(0, 1) if "missing" in found else 0.0,
-        by=_by(found["by"]) if "by" in found else {},
+        only={n: e.texts() for n, e in found["only"].pairs().items()} if "only" in found else {},
+        by=_by(found["by"], tuple(values)) if "by" in found else {},
+        half_life=found["half_life"].number(1e-9) if "half_life" in found else 0.0,
         measure=measure,
         says=says,
     )
@@ -207,21 +219,29 @@ def _draw(entry: Entry) -> tuple[str, tuple[float, ...]]:
     return name, numbers
 
 
-def _by(entry: Entry) -> dict[tuple[str, str], float]:
+def _by(entry: Entry, values: tuple[str, ...]) -> dict[tuple[str, str], float | dict[str, float]]:
     return {
-        (attribute, value): factor.number(1e-6, 1e6)
-        for attribute, values in entry.pairs().items()
-        for value, factor in values.pairs().items()
+        (attribute, value): {n: e.number(0, 1e6) for n, e in factor.fields(values).items()}
+        if values
+        else factor.number(1e-6, 1e6)
+        for attribute, others in entry.pairs().items()
+        for value, factor in others.pairs().items()
     }
 
 
-def _check_by(attribute: Attribute, attributes: Mapping[str, Attribute], entry: Entry) -> None:
-    names = list(attributes)
-    for other, value in attribute.by:
-        above = names[: names.index(attribute.name)]
-        known = attributes[other].values if other in above and attributes[other].kind is not Kind.ORDINAL else {}
-        if value not in known:
-            entry.fail(f"by: there is no {other} {value!r}; it must be a value of a set attribute that stands above")
+def _check_above(attribute: Attribute, attributes: Mapping[str, Attribute], entry: Entry) -> None:
+    """Fails where an attribute hangs on one that does not stand above it, or on a value that it does not have."""
+    above = {n: attributes[n] for n in list(attributes)[: list(attributes).index(attribute.name)]}
+    found = entry.pairs()
+    for part in ("only", "by"):
+        for other, values in found[part].pairs().items() if part in found else ():
+            known = [n for n, a in above.items() if a.values]
+            if other not in known:
+                values.fail(unknown_name("attribute with values above this one", other, known))
+            named = values.pairs() if values.is_mapping else {e.text(): e for e in values.entries()}
+            for value, place in named.items():
+                if value not in above[other].values:
+                    place.fail(unknown_name(f"value of {other}", value, above[other].values))
 
 
 def _measure(name: str, entry: Entry, low: float, high: float) -> tuple[Measure, str]:
@@ -258,16 +278,9 @@ def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
     )
     if items.source == "data" and set(items.settings) != {"file"}:
         entry.fail("items of people's own data name their file: settings: {file: NAME.safetensors}")
-    known = {name: 1.0 if attribute.kind is Kind.NUMERIC else "a" for name, attribute in attributes.items()}
-    for name, slots in (("title", {}), ("text", {"title": "a"})):
-        try:
-            getattr(items, name).format(**known, **dict.fromkeys(pieces, "a"), number=1, **slots)
-        except (KeyError, IndexError) as problem:
-            found.get(name, entry).fail(
-                f"names {problem}, which is no attribute, no list of pieces and not number; known: {', '.join(known)}"
-            )
-        except ValueError as problem:
-            found.get(name, entry).fail(f"is no sound pattern ({problem}); write it as in '{{brand}} no. {{number}}'")
+    known = pattern_names(attributes, pieces)
+    for name, more in (("title", {}), ("text", {"title": ""})):
+        _said(found.get(name, entry), read_pattern, getattr(items, name), {**known, **more})
     return items
 
 
@@ -399,16 +412,49 @@ def _conditions(entry: Entry, levels: Levels) -> tuple[Predicate, ...]:
 # Words.
 
 
+def _check_words(whole: Entry, domain: Domain, language: str, levels: Levels) -> None:
+    """Fails where people ask for what this language has no words for."""
+    if domain.asks is None:
+        return
+    words = vocabulary_of(domain, language)
+    entries = whole.pairs()
+    asked = [
+        (entry, predicate)
+        for of in (entries["asks"].pairs()["parts"].pairs().values() if "parts" in entries["asks"].pairs() else ())
+        for part in of.entries()
+        for entry in (part.pairs()["of"].entries() if part.is_mapping and "of" in part.pairs() else [part])
+        for predicate in _conditions(entry, levels)
+    ]
+    rules = entries["rules"].pairs().values() if "rules" in entries else ()
+    for entry, rule in zip(rules, domain.rules, strict=bool(rules)):
+        asked += [(entry, predicate) for predicate, _ in rule.shares if predicate is not None]
+    for entry, predicate in asked:
+        if not can_say(words, predicate):
+            entry.fail(
+                f"{language} has no way to say {str(predicate)!r}; add it under languages: {language}: says:, "
+                "or say what its numbers are like with said: {as: ...} under its attribute"
+            )
+    first = domain.asks.about[0]
+    if any({"exclusion", "share"} & set(kind.parts) for kind in domain.asks.kinds):
+        for value in domain.attributes[first].values:
+            if not any(term.speech in PLAIN for term in words.sense_of_value(first, value).terms):
+                entries["languages"].pairs()[language].fail(
+                    f"{first} {value!r} has no word that stands before an item or is one, and people exclude it; "
+                    f"add a term of the sort {', '.join(PLAIN)}"
+                )
+
+
 def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
-    known = ("heads", "use", "values", "says", "units", "critiques", "templates")
+    known = ("heads", "use", "values", "says", "units", "numbers", "critiques", "templates", "also")
     found = entry.fields(known, ("heads",))
     values: dict[tuple[str, str], tuple[Term, ...]] = {}
+    taken: dict[tuple[str, ...], tuple[str, Entry]] = {}
     for name, of in found["values"].fields([n for n in attributes if levels[n]]).items() if "values" in found else ():
         for value, terms in of.fields(levels[name]).items():
-            values[name, value] = _terms(terms)
+            values[name, value] = _terms(terms, f"{name} {value}", taken)
     numbers = [name for name, attribute in attributes.items() if attribute.measure is not None]
     says = tuple(
-        (_said(terms, condition, text, levels), _terms(terms))
+        (_said(terms, condition, text, levels), _terms(terms, text, taken))
         for text, terms in (found["says"].pairs().items() if "says" in found else ())
     )
     return Words(
@@ -420,10 +466,47 @@ def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) ->
         critiques=tuple(_critique(n, e, attributes) for n, e in found["critiques"].pairs().items())
         if "critiques" in found
         else (),
-        templates={n: e.texts() for n, e in found["templates"].fields(_FAMILIES).items()}
-        if "templates" in found
+        templates=_sentences(found["templates"]) if "templates" in found else {},
+        also=_sentences(found["also"]) if "also" in found else {},
+        numbers={n: _number_phrases(e) for n, e in found["numbers"].fields(numbers).items()}
+        if "numbers" in found
         else {},
     )
+
+
+def _number_phrases(entry: Entry) -> tuple[Frame, ...]:
+    frames = []
+    for name, roles in entry.fields(_BOUNDS).items():
+        operator, known = _BOUNDS[name]
+        for role, phrases in roles.fields([str(role) for role in Role]).items():
+            for place in phrases.entries():
+                slots = SLOT.findall(place.text())
+                for slot in slots:
+                    if slot not in known:
+                        place.fail(unknown_name(f"number in a phrase for {name}", slot, known))
+                if not slots or (operator is Operator.BETWEEN and set(slots) not in ({"low", "high"}, {"exact"})):
+                    place.fail(f"says no number; write a phrase such as 'of {{{known[0]}}} <unit>'")
+                frames.append(Frame(place.text(), Role(role), operator))
+    return tuple(frames)
+
+
+def _sentences(entry: Entry) -> dict[str, tuple[str, ...]]:
+    families = entry.fields(_FAMILIES)
+    for family, of in families.items():
+        slots = _SLOTS.get(family, _SLOTS["opening"])
+        for place in of.entries():
+            named = SLOT.findall(place.text())
+            if place.text().count("{") != len(named) or place.text().count("}") != len(named):
+                place.fail("has a brace that is no slot; write slots as {one}")
+            for slot in named:
+                if slot not in slots:
+                    place.fail(unknown_name(f"slot of {family} sentences", slot, slots))
+            for needed in _NEEDED.get(family, ()):
+                if not set(needed) & set(named):
+                    place.fail(f"lacks {{{needed[0]}}}; a {family} sentence says it")
+            if family in ("opening", "vague", "restated") and not named:
+                place.fail("has no slot for what is asked; write one such as {one}")
+    return {family: of.texts() for family, of in families.items()}
 
 
 def _pair(entry: Entry) -> tuple[str, str]:
@@ -433,14 +516,25 @@ def _pair(entry: Entry) -> tuple[str, str]:
     return one.strip(), (many or one).strip()
 
 
-def _terms(entry: Entry) -> tuple[Term, ...]:
+def _terms(entry: Entry, meaning: str, taken: dict[tuple[str, ...], tuple[str, Entry]]) -> tuple[Term, ...]:
+    """Returns the terms of one meaning; ``taken`` says which words already mean what, and is added to."""
     terms: list[Term] = []
     for part in entry.entries():
         for speech, texts in part.fields([str(speech) for speech in Speech]).items():
-            if Speech(speech) is Speech.NOUN:
-                terms += [Term(one, Speech.NOUN, many) for one, many in map(_pair, texts.entries())]
-            else:
-                terms += [Term(text, Speech(speech)) for text in texts.texts()]
+            for place in texts.entries():
+                one, many = _pair(place) if Speech(speech) is Speech.NOUN else (place.text().strip(), "")
+                if not words_of(one):
+                    place.fail(f"{one!r} holds no word; write a word or a few")
+                if one in (term.text for term in terms):
+                    place.fail(f"{one!r} stands twice for {meaning}; keep one")
+                terms.append(Term(one, Speech(speech), many))
+                for text in terms[-1].texts:
+                    means, first = taken.setdefault(words_of(text), (meaning, place))
+                    if means != meaning:
+                        place.fail(
+                            f"{text!r} already means {means} (line {first.line}), and a word means one thing; "
+                            "give another word, or a few words"
+                        )
     if not terms:
         entry.fail("has no word; give at least one, such as adjective: [scary]")
     return tuple(terms)

@@ -31,9 +31,14 @@ class Entry:
         self._node, self._source, self.path = node, source, path
 
     @property
+    def line(self) -> int:
+        """Its line in the file, counted from 1."""
+        return int(self._node.start_mark.line) + 1
+
+    @property
     def where(self) -> str:
         """The file and the line."""
-        return f"{self._source}, line {self._node.start_mark.line + 1}"
+        return f"{self._source}, line {self.line}"
 
     def fail(self, problem: str) -> NoReturn:
         """Raises a ValueError that names file, line and entry."""
