@@ -213,3 +213,9 @@ class Domain:
     reward: str = "clicks"
     candidates: int = 0
     folder: Path = Path()
+
+    @property
+    def nouns(self) -> tuple[str, ...]:
+        """What people call an item, one and many, in English where they speak it."""
+        words = self.words.get("en") or next(iter(self.words.values()), None)
+        return tuple(dict.fromkeys(noun for pair in words.heads for noun in pair)) if words is not None else ()

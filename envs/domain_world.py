@@ -126,7 +126,7 @@ def _catalogue(domain: Domain, num_items: int | None, seed: int) -> Catalogue:
 
 @functools.lru_cache(maxsize=4)
 def _made(domain: Domain, size: int, seed: int) -> Catalogue:
-    return made_catalogue(domain, size, seed=seed)
+    return replace(made_catalogue(domain, size, seed=seed), nouns=domain.nouns)
 
 
 @functools.lru_cache(maxsize=8)

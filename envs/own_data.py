@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from instructrec.catalogue import Catalogue
@@ -24,7 +25,7 @@ class OwnData:
         Raises:
             RunError: If the file is missing or damaged.
         """
-        return _kept(domain)[0]
+        return replace(_kept(domain)[0], nouns=domain.nouns)
 
     def behaviour(self, given: Mapping[str, float]) -> Behaviour:
         """Returns the people's constants: the defaults, but for those given."""
