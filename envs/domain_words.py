@@ -44,6 +44,7 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
     templates = {**shapes.templates, **words.templates}
     return Vocabulary(
         name=f"{domain.domain}-{language}",
+        tongue=shapes.tongue,
         senses=tuple(senses),
         frames=tuple(frames),
         measures=tuple(a.measure for a in domain.attributes.values() if a.measure is not None),

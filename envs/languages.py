@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from instructrec.envs import english_sentences as english
+from instructrec.envs.english import English
+from instructrec.envs.tongue import Tongue
 from instructrec.envs.vocabulary import Frame, Portion
 
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """What a language brings to every domain, as data.
+    """What a language brings to every domain: how it works, and sentences as data.
 
     Attributes:
         code: Its ISO 639-1 code.
         name: What it is called in English.
+        tongue: How words are put together and taken apart.
         frames: Phrases for exclusions and clauses.
         measures: Phrases for numbers, by what they measure; fields are filled in by the domain.
         portions: Shares of a slate.
@@ -26,6 +29,7 @@ class Language:
 
     code: str
     name: str
+    tongue: Tongue = field(repr=False)
     frames: tuple[Frame, ...] = field(repr=False)
     measures: Mapping[str, tuple[Frame, ...]] = field(repr=False)
     portions: tuple[Portion, ...] = field(repr=False)
@@ -38,6 +42,7 @@ LANGUAGES = {
     "en": Language(
         code="en",
         name="English",
+        tongue=English(),
         frames=english.FRAMES,
         measures=english.MEASURES,
         portions=english.PORTIONS,
