@@ -154,6 +154,7 @@ class Words:
         units: What the numbers of an attribute count.
         critiques: Directions of critique.
         templates: Families of sentences that replace the language's.
+        text: A sentence about each item, as in `Items`; empty where the items' own is kept.
     """
 
     heads: tuple[tuple[str, str], ...]
@@ -163,6 +164,7 @@ class Words:
     units: Mapping[str, str]
     critiques: tuple[Comparative, ...]
     templates: Mapping[str, tuple[str, ...]] = field(repr=False)
+    text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
@@ -217,17 +217,25 @@ def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
         text=found["text"].text() if "text" in found else Items.text,
         pieces=pieces,
     )
-    known = {name: 1.0 if attribute.kind is Kind.NUMERIC else "a" for name, attribute in attributes.items()}
-    for name, slots in (("title", {}), ("text", {"title": "a"})):
-        try:
-            getattr(items, name).format(**known, **dict.fromkeys(pieces, "a"), number=1, **slots)
-        except (KeyError, IndexError) as problem:
-            found.get(name, entry).fail(
-                f"names {problem}, which is no attribute, no list of pieces and not number; known: {', '.join(known)}"
-            )
-        except ValueError as problem:
-            found.get(name, entry).fail(f"is no sound pattern ({problem}); write it as in '{{brand}} no. {{number}}'")
+    if "title" in found:
+        _pattern(found["title"], attributes, pieces)
+    if "text" in found:
+        _pattern(found["text"], attributes, pieces, title="a")
     return items
+
+
+def _pattern(entry: Entry, attributes: Mapping[str, Attribute], pieces: Collection[str] = (), **besides: str) -> str:
+    """Returns a pattern for titles or texts, after trying it."""
+    known = {name: 1.0 if attribute.kind is Kind.NUMERIC else "a" for name, attribute in attributes.items()}
+    try:
+        entry.text().format(**known, **dict.fromkeys(pieces, "a"), number=1, **besides)
+    except (KeyError, IndexError) as problem:
+        entry.fail(
+            f"names {problem}, which is no attribute, no list of pieces and not number; known: {', '.join(known)}"
+        )
+    except ValueError as problem:
+        entry.fail(f"is no sound pattern ({problem}); write it as in '{{brand}} no. {{number}}'")
+    return entry.text()
 
 
 def _people(entry: Entry, attributes: Mapping[str, Attribute]) -> People:
@@ -359,7 +367,7 @@ def _conditions(entry: Entry, levels: Levels) -> tuple[Predicate, ...]:
 
 
 def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
-    known = ("heads", "use", "values", "says", "units", "critiques", "templates")
+    known = ("heads", "use", "text", "values", "says", "units", "critiques", "templates")
     found = entry.fields(known, ("heads",))
     values: dict[tuple[str, str], tuple[Term, ...]] = {}
     for name, of in found["values"].fields([n for n in attributes if levels[n]]).items() if "values" in found else ():
@@ -382,6 +390,7 @@ def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) ->
         templates={n: e.texts() for n, e in found["templates"].fields(_FAMILIES).items()}
         if "templates" in found
         else {},
+        text=_pattern(found["text"], attributes, title="a") if "text" in found else "",
     )
 
 

@@ -46,7 +46,7 @@ def with_article(phrase: str) -> str:
     return f"{'an' if vowel else 'a'} {phrase}"
 
 
-def joined(parts: list[str]) -> str:
+def joined(parts: Sequence[str]) -> str:
     """Returns a list as people say it: "scary, popular and recent"."""
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
 
@@ -83,6 +83,7 @@ class English:
 
     comma = ", "
     question = "?"
+    unknown = "unknown"
     alternative = " or "
     please = "please"
     measures = False
@@ -110,9 +111,7 @@ class English:
     alternatives = _words("or nor")
     additions = _words("and")
     articles = _words("a an some any the")
-    openers = _words(
-        "it should be has to must have come came out that released made from in of the with a an only"
-    )
+    openers = _words("it should be has to must have come came out that released made from in of the with a an only")
     """In "it should be rated 4 or higher" the last four words are enough."""
     boundaries = frozenset(".,;:!?()")
     punctuation = frozenset(".,;:!?()[]{}-–—\"'`*/_…")
@@ -150,6 +149,10 @@ class English:
         """Returns both with a blank between them."""
         return f"{term.text} {head}"
 
+    def series(self, names: Sequence[str]) -> str:
+        """Returns "scary, popular and recent"; "none" for none."""
+        return joined(names) or "none"
+
     def listed(self, tags: Sequence[str], rng: np.random.Generator) -> str:
         """Returns fragments with commas between them."""
         return ", ".join(tags)
@@ -157,6 +160,10 @@ class English:
     def ordinal(self, position: int) -> str:
         """Returns "second", "11th"."""
         return ordinal(position)
+
+    def figure(self, position: int) -> str:
+        """Returns "2": templates put "number" before it."""
+        return str(position)
 
     def places(self, position: int) -> tuple[str, ...]:
         """Returns "second", "number 2"."""

@@ -219,9 +219,7 @@ def _rank(predicate: Predicate) -> int:
     return 2 if predicate.operator is Operator.INCLUDE else 1 if predicate.operator is not Operator.HIGHEST else 0
 
 
-def _place_in_phrase(
-    phrase: NounPhrase, words: Vocabulary, rng: np.random.Generator, predicate: Predicate
-) -> bool:
+def _place_in_phrase(phrase: NounPhrase, words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> bool:
     """Adds one predicate to the noun phrase; returns False where the vocabulary has no way to."""
     if predicate.operator is Operator.EXCLUDE and words.sense_of(predicate) is None:
         phrase.after.append(Piece(_exclusion(words, rng, predicate, Role.AFTER), 2, Speech.AFTER))
@@ -370,5 +368,9 @@ def criticise(
 ) -> str:
     """Says a critique of the item shown at ``position``, counted from 1: "newer than the second one"."""
     template = _pick(rng, words.templates["critique"])
-    said = {"more": _pick(rng, comparative.terms), "ordinal": words.tongue.ordinal(position), "number": str(position)}
+    said = {
+        "more": _pick(rng, comparative.terms),
+        "ordinal": words.tongue.ordinal(position),
+        "number": words.tongue.figure(position),
+    }
     return finish(_fill(template, said), words, rng, style)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from instructrec.envs import chinese_sentences as chinese
 from instructrec.envs import english_sentences as english
+from instructrec.envs.chinese import Chinese
 from instructrec.envs.english import English
 from instructrec.envs.tongue import Tongue
 from instructrec.envs.vocabulary import Frame, Portion
@@ -49,6 +51,17 @@ LANGUAGES = {
         templates=english.TEMPLATES,
         polite=english.POLITE,
         resets=english.RESETS,
-    )
+    ),
+    "zh": Language(
+        code="zh",
+        name="Chinese",
+        tongue=Chinese(),
+        frames=chinese.FRAMES,
+        measures=chinese.MEASURES,
+        portions=chinese.PORTIONS,
+        templates=chinese.TEMPLATES,
+        polite=chinese.POLITE,
+        resets=chinese.RESETS,
+    ),
 }
 """Every language, by code."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from instructrec.arrays import Floats
 from instructrec.catalogue import Catalogue, Column, Kind
 from instructrec.envs.domain import Attribute, Domain
+from instructrec.envs.item_texts import spoken
 
 POPULARITY = "popularity"
 """The attribute that says how often an item was consumed, where a domain has one."""
@@ -117,26 +117,6 @@ def _titles(
         titles.append(title)
         texts.append(" ".join(domain.items.text.format(number=item + 1, title=title, **filled).split()))
     return tuple(titles), tuple(texts)
-
-
-class _Missing(float):
-    """A number that is not known, whatever format is asked for."""
-
-    def __format__(self, _: str) -> str:
-        return "unknown"
-
-
-def spoken(column: Column) -> list[object]:
-    """Returns what a title or a text says of each item's attribute: names joined, or a number to be formatted."""
-    if column.kind is Kind.NUMERIC:
-        return [_Missing() if math.isnan(number) else number for number in column.numbers.tolist()]
-    if column.kind is Kind.ORDINAL:
-        return ["unknown" if math.isnan(rank) else column.values[int(rank)] for rank in column.numbers.tolist()]
-    phrases, none = {}, f"no {column.name.replace('_', ' ')}"
-    for mask in np.unique(column.masks).tolist():
-        names = [name for bit, name in enumerate(column.values) if mask >> bit & 1]
-        phrases[mask] = " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part) or none
-    return [phrases[mask] for mask in column.masks.tolist()]
 
 
 def standardised(numbers: Floats, *, counts: bool = False) -> npt.NDArray[np.float64]:

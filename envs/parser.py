@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from instructrec.envs.english import SHORTEST_MISSPELT, English
@@ -39,7 +39,7 @@ class Parse:
 class _Means:
     """What a phrase of the lexicon does.
 
-    ``brief`` negations end with the attribute that they stand in, ``denies`` is a negation of what was said just before,
+    ``brief`` negations end with the attribute that they stand in, ``denies`` is said of what stands just before it,
     and ``small`` a phrase that means nothing by itself.
     """
 
@@ -78,11 +78,15 @@ class _Lexicon:
         self.root = _Node()
         self.measures: tuple[Measure, ...] = vocabulary.measures
         self.heads = frozenset(word for pair in vocabulary.heads for word in pair)
+        self.articles = self.tongue.articles | {self.tongue.one("", word) for word in vocabulary.measure_words.values()}
         self.stop = self.tongue.function_words | self._small_words()
         for negation in self.tongue.negations:
             self._learn(self._words(negation), _Means(negates=True, brief=True))
         for frame in vocabulary.frames:
             self._learn_frame(frame)
+        for frame in vocabulary.frames:
+            if frame.operator is Operator.EXCLUDE and frame.text.startswith("{"):
+                self._learn(self._words(frame.text.partition("}")[2]), _Means(denies=True))
         for portion in vocabulary.portions:
             for text in portion.frames:
                 self._learn(self._words(text.split("{")[0]), _Means(share=portion.share))
@@ -116,7 +120,8 @@ class _Lexicon:
         texts += [*v.polite[0], *v.polite[1], *v.resets, *(word for pair in v.heads for word in pair)]
         if not self.tongue.phrasal:
             return frozenset(word for text in texts for word in self._words(SLOT.sub(" ", text)))
-        texts += v.measure_words.values()
+        texts += [*v.measure_words.values(), *self.articles]
+        texts += [*self.tongue.through, *self.tongue.alternatives, *self.tongue.additions]
         marks = re.compile(f"[{re.escape(''.join(self.tongue.punctuation))}]")
         pieces = (piece for text in texts for piece in marks.split(SLOT.sub(self.tongue.comma, text)))
         return frozenset(stripped for piece in pieces if (stripped := piece.strip()))
@@ -127,16 +132,14 @@ class _Lexicon:
             node = node.children.setdefault(word, _Node())
         if phrase and node.means is None:
             node.means = means
+        elif phrase and means.denies and node.means is not None and node.means.negates:
+            node.means = replace(node.means, denies=True)
 
     def _learn_frame(self, frame: Frame) -> None:
         if frame.operator is Operator.EXCLUDE:
             # Without its "but": "but nothing after 1995" is a bound, and the longer phrase would win.
-            first, _, last = frame.text.partition("{")
-            if first:
-                brief = frame.role is Role.AFTER
-                self._learn(self._words(first.removeprefix("but ")), _Means(negates=True, brief=brief))
-            else:
-                self._learn(self._words(last.partition("}")[2]), _Means(denies=True))
+            first = frame.text.partition("{")[0].removeprefix("but ")
+            self._learn(self._words(first), _Means(negates=True, brief=frame.role is Role.AFTER))
         elif frame.field:
             spoken = self._words(SLOT.sub(" xslotx ", frame.text))
             slots = iter("<span>" if slot in ("span", "decades") else f"<{frame.field}>" for slot in frame.slots)
@@ -261,7 +264,7 @@ class _Reader:
                 if means.small:
                     self._plain(Token(means.small, said), at)
                 else:
-                    self._phrase(means, numbers, said)
+                    self._phrase(means, numbers, said, ends=self._nothing_follows(end))
                 at = end
         if self.comparison is not None:
             more, said = self.comparison
@@ -283,12 +286,12 @@ class _Reader:
         # "no horror and an action movie": an article after "and" starts something that is wanted again.
         goes_on = not stop or word in tongue.through or (word in tongue.leading and not self.denied)
         closed = word == tongue.closing and self.brief and self.denied
-        if boundary or not goes_on or closed or (self.after_and and word in tongue.articles):
+        if boundary or not goes_on or closed or (self.after_and and word in self.lexicon.articles):
             self.negated = False
         self.after_and = word in tongue.additions
         if word in tongue.alternatives:
             self.joining = self.alternative >= 0
-        elif word not in tongue.articles:
+        elif word not in self.lexicon.articles:
             self.alternative, self.joining = -1, False
         if boundary:
             self.share = 0.0
@@ -307,13 +310,16 @@ class _Reader:
         else:
             self.found[-1] = opposite
 
-    def _phrase(self, means: _Means, numbers: list[float], said: str) -> None:
+    def _nothing_follows(self, at: int) -> bool:
+        return at == len(self.tokens) or self.tokens[at].text in self.tongue.boundaries
+
+    def _phrase(self, means: _Means, numbers: list[float], said: str, *, ends: bool) -> None:
         self.after_and = False
-        if means.negates:
+        if means.denies and (ends or not means.negates):
+            self._deny(said)
+        elif means.negates:
             self.negated, self.denied, self.alternative, self.joining = True, False, -1, False
             self.brief = means.brief
-        elif means.denies:
-            self._deny(said)
         elif means.share:
             self.share, self.negated, self.alternative = means.share, False, -1
         elif means.comparative is not None:

@@ -86,6 +86,7 @@ class Tongue(Protocol):
     Attributes:
         comma: Between a sentence and what is added to it.
         question: The mark at the end of a question.
+        unknown: What a missing number is called.
         alternative: What joins two values of which either will do.
         please: A text with this in it gets no second one.
         measures: Whether nouns are counted with measure words.
@@ -105,6 +106,7 @@ class Tongue(Protocol):
 
     comma: str
     question: str
+    unknown: str
     alternative: str
     please: str
     measures: bool
@@ -122,7 +124,7 @@ class Tongue(Protocol):
     punctuation: frozenset[str]
 
     def noun_phrase(self, phrase: NounPhrase, shape: str) -> str:
-        """Returns what stands in a template's slot: ``one``, ``a``, ``some``, ``any``, ``many``, ``those``, ``bare``."""
+        """Returns what stands in a template's slot, ``one``, ``a``, ``some``, ``any``, ``many``, ``those`` or ``bare``."""
         ...
 
     def one(self, phrase: str, measure: str) -> str:
@@ -133,12 +135,20 @@ class Tongue(Protocol):
         """Returns a term that stands before a head, and the head."""
         ...
 
+    def series(self, names: Sequence[str]) -> str:
+        """Returns names of things that all hold, and a word for none of them."""
+        ...
+
     def listed(self, tags: Sequence[str], rng: np.random.Generator) -> str:
         """Returns fragments as a list: "thriller, 90s, no horror"."""
         ...
 
     def ordinal(self, position: int) -> str:
         """Returns the word for a place counted from 1."""
+        ...
+
+    def figure(self, position: int) -> str:
+        """Returns a place counted from 1 in figures, as templates say it."""
         ...
 
     def places(self, position: int) -> tuple[str, ...]:

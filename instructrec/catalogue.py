@@ -135,6 +135,7 @@ class Catalogue:
         texts: A sentence per item, as read by language models.
         item_ids: The items' ids outside this project, unique.
         popularity: How often each item was consumed in the data agents may see, non-negative [num_items].
+        labels: What values are called in the language of the texts, by (column, value), where that is not their name.
 
     Raises:
         ValueError: If it is empty, columns differ in length, ids repeat, or popularity is negative or NaN.
@@ -145,6 +146,7 @@ class Catalogue:
     texts: tuple[str, ...]
     item_ids: tuple[str, ...]
     popularity: npt.NDArray[np.float32] = field(repr=False)
+    labels: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         size = len(self.titles)
@@ -202,4 +204,6 @@ class Catalogue:
             digest.update(np.where(np.isnan(column.numbers), np.float32(np.nan), column.numbers).tobytes())
         digest.update(repr((self.titles, self.texts, self.item_ids)).encode())
         digest.update(self.popularity.tobytes())
+        if self.labels:
+            digest.update(repr(sorted(self.labels.items())).encode())
         return digest.hexdigest()[:16]
