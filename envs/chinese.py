@@ -22,7 +22,7 @@ _NUMERAL = "".join((*_DIGITS, *_UNITS))
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_NUMERAL}]+|[{_HAN}]|\d+\.\d+|\d+|[^\W\d_{_HAN}]+|[^\w\s]|_|\s+")
 _SOUNDS_ALIKE = (
-    *("的得地", "在再载", "做作坐座", "像象相项向", "步布怖簿", "片骗偏", "喜洗", "剧据具聚句", "动懂洞冻"),
+    *("在再载", "做作坐座", "像象相项向", "步布怖簿", "片骗偏", "喜洗", "剧据具聚句", "动懂洞冻"),
     *("科棵颗", "幻换患"),
     *("恐孔", "战站占", "争征睁", "爱艾", "情晴", "惊京精经", "悚耸", "悬旋玄", "疑宜移", "推退", "力丽利"),
     *("侦真珍针", "探叹碳"),
@@ -157,14 +157,16 @@ class Chinese:
         if phrase.something and said:
             return said if said.endswith("的") else f"{said}的"
         *attributes, (head, _) = phrase.heads
-        return said + "".join(_without_kind(text) for text, _ in attributes) + head
+        for text, _ in attributes:
+            said = _beside(said, _without_kind(text))
+        return _beside(said, head)
 
     def _before(self, pieces: Sequence[Piece]) -> str:
         said = ""
         for place, piece in enumerate(pieces):
             following = pieces[place + 1].speech if place + 1 < len(pieces) else None
             if piece.speech is not Speech.ADJECTIVE:
-                said += piece.text
+                said = _beside(said, piece.text)
             else:
                 said += f"{piece.text}、" if following is Speech.ADJECTIVE else f"{piece.text}的"
         return said
@@ -175,7 +177,7 @@ class Chinese:
 
     def joined(self, term: Term, head: str) -> str:
         """Returns both, 的 between them where the term is an adjective."""
-        return f"{term.text}{'的' if term.speech is Speech.ADJECTIVE else ''}{head}"
+        return f"{term.text}的{head}" if term.speech is Speech.ADJECTIVE else _beside(term.text, head)
 
     def series(self, names: Sequence[str]) -> str:
         """Returns 动作、科幻; 无 for none."""
@@ -220,8 +222,9 @@ class Chinese:
         tokens: list[Token] = []
         for before, word, after in zip(["", *found], found, [*found[1:], ""], strict=False):
             if word.isspace():
-                # Beside figures a blank is only tidy.
-                if not before[-1:].isdigit() and not after[:1].isdigit():
+                # Beside figures and between Latin words a blank is only tidy.
+                latin = before[-1:].isascii() and after[:1].isascii()
+                if not latin and not before[-1:].isdigit() and not after[:1].isdigit():
                     tokens.append(Token(" ", " "))
             elif word[0] in _NUMERAL and len(word) > 1 and chinese_number(word) is None:
                 tokens += [Token(sign, sign, chinese_number(sign)) for sign in word]
@@ -241,3 +244,9 @@ class Chinese:
 
 def _without_kind(text: str) -> str:
     return text[:-1] if text.endswith("片") and len(text) > 2 else text
+
+
+def _beside(before: str, after: str) -> str:
+    """Returns two words, with a blank between them where both are Latin."""
+    latin = before[-1:].isalpha() and before[-1:].isascii() and after[:1].isalpha() and after[:1].isascii()
+    return f"{before} {after}" if latin else before + after

@@ -258,7 +258,7 @@ _OPENING = (
     "你知道什么{many}？", "你们有哪些{many}？", "有什么{many}可以<use>？", "哪里能找到{one}？", "来{one}怎么样？",
     "请问有{any}吗？", "想<use>{many}，有什么推荐？", "有{a}可以<use>吗？",
     # Fragments.
-    "{one}", "{bare}", "{many}", "{list}", "{list}之类的", "求{one}", "求推荐{many}", "想<use>{one}", "找{those}",
+    "{one}", "{bare}", "{many}", "{list}", "{list}，就这些", "求{one}", "求推荐{many}", "想<use>{one}", "找{those}",
     # What is not wanted, first.
     "{clauses}，就要{one}", "{clauses}，其他的就来{one}", "{clauses}，给我看看{some}", "{clauses}，不过想<use>{one}",
     "{clauses}。能找到{one}吗？", "{clauses}；给我{one}",

@@ -185,7 +185,7 @@ class _Lexicon:
         pending: list[tuple[int, _Node, list[float], bool]] = [(at, self.root, [], True)]
         while pending:
             place, node, numbers, as_said = pending.pop()
-            if node.means is not None and place > at + (not as_said):
+            if node.means is not None and place > at + (not as_said) and self._fits(node.means, tokens, place):
                 longer = best is None or place > best[0] or (place == best[0] and as_said and not exact)
                 if longer:
                     best, exact = (place, node.means, numbers), as_said
@@ -209,6 +209,14 @@ class _Lexicon:
                     if child is not None and measure.lowest <= token.number <= measure.highest:
                         pending.append((here + 1, child, [*numbers, token.number], as_said))
         return best
+
+    def _fits(self, means: _Means, tokens: Sequence[Token], end: int) -> bool:
+        """Returns whether a phrase may end there: what denies what was said before it has nothing after it."""
+        return not means.denies or means.negates or self.ends(tokens, end)
+
+    def ends(self, tokens: Sequence[Token], at: int) -> bool:
+        """Returns whether a text, or a part of it, ends before ``at``."""
+        return at == len(tokens) or tokens[at].text in self.tongue.boundaries
 
 
 def _shortened(word: str) -> Iterable[str]:
@@ -264,7 +272,7 @@ class _Reader:
                 if means.small:
                     self._plain(Token(means.small, said), at)
                 else:
-                    self._phrase(means, numbers, said, ends=self._nothing_follows(end))
+                    self._phrase(means, numbers, said, ends=self.lexicon.ends(self.tokens, end))
                 at = end
         if self.comparison is not None:
             more, said = self.comparison
@@ -309,9 +317,6 @@ class _Reader:
             self.unknown.append(said)
         else:
             self.found[-1] = opposite
-
-    def _nothing_follows(self, at: int) -> bool:
-        return at == len(self.tokens) or self.tokens[at].text in self.tongue.boundaries
 
     def _phrase(self, means: _Means, numbers: list[float], said: str, *, ends: bool) -> None:
         self.after_and = False

@@ -124,7 +124,7 @@ class Tongue(Protocol):
     punctuation: frozenset[str]
 
     def noun_phrase(self, phrase: NounPhrase, shape: str) -> str:
-        """Returns what stands in a template's slot, ``one``, ``a``, ``some``, ``any``, ``many``, ``those`` or ``bare``."""
+        """Returns what stands in a slot, ``one``, ``a``, ``some``, ``any``, ``many``, ``those`` or ``bare``."""
         ...
 
     def one(self, phrase: str, measure: str) -> str:
