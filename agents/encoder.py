@@ -1,7 +1,8 @@
 """Texts to vectors, each text encoded once: tokens, a frozen model, and a cache in memory and on disk.
 
-``load_encoder()`` gives the default language model, ``load_encoder("hashing")`` one without a language model, and
-``load_encoder("owner/name")`` or a local folder any other. Nothing heavy is imported before a text that no cache knows.
+``load_encoder()`` gives the default language model, which reads English, ``load_encoder("multilingual")`` one that
+reads Chinese too, ``load_encoder("hashing")`` one without a language model, and ``load_encoder("owner/name")`` or a
+local folder any other. Nothing heavy is imported before a text that no cache knows.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.agents.frozen_model import Head
 from instructrec.agents.hashed_words import HashedWords
-from instructrec.agents.language_model import Head, LanguageModel, hub_folder, minilm_folder
+from instructrec.agents.language_model import LanguageModel, hub_folder, minilm_folder
+from instructrec.agents.multilingual import INSTALL, Multilingual, multilingual_folder
 from instructrec.agents.row_cache import RowTable, ShardFolder, row_keys
 from instructrec.arrays import Floats, Ints
 from instructrec.names import unknown_name
@@ -34,6 +37,7 @@ class TokenModel(Protocol):
         pad_id: The token that fills rows up.
         vocabulary_size: Tokens are below it.
         fingerprint: A hash of all that decides tokens and vectors.
+        languages: What it reads, by ISO 639-1 code; None where any language is as good, or where it is not known.
         rows_per_call: How many rows to give at once, so that progress can be shown.
     """
 
@@ -43,6 +47,7 @@ class TokenModel(Protocol):
     pad_id: int
     vocabulary_size: int
     fingerprint: str
+    languages: tuple[str, ...] | None
     rows_per_call: int
 
     def tokenize(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
@@ -90,6 +95,10 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """A hash of the model, its tokenizer and how they are used."""
         return self._model.fingerprint
+
+    def reads(self, language: str) -> bool:
+        """Returns whether it reads a language, given by ISO 639-1 code, as far as is known."""
+        return self._model.languages is None or language in self._model.languages
 
     @property
     def width(self) -> int:
@@ -225,8 +234,9 @@ def load_encoder(
     """Returns the encoder of that name; the same arguments give the same object, so that its memory is shared.
 
     Args:
-        name: "minilm" (all-MiniLM-L6-v2, the default), "hashing" (no language model), a local folder in Hugging Face's
-            layout, or a Hugging Face name as owner/name, which is downloaded once.
+        name: "minilm" (all-MiniLM-L6-v2, the default: English), "multilingual" (an extra: Chinese too), "hashing" (no
+            language model), a local folder in Hugging Face's layout, or a Hugging Face name as owner/name, which is
+            downloaded once.
         cache_dir: Where encoded texts are kept between processes; see `cache_folder`.
         device: Where the language model runs, as PyTorch names it.
         token_length: Tokens per text; the rest is cut off.
@@ -243,18 +253,40 @@ def load_encoder(
 def _loaded(name: str, cache: Path | None, device: str, token_length: int) -> TextEncoder:
     if name == "hashing":
         return TextEncoder(HashedWords(token_length))
+    model: LanguageModel | Multilingual
+    languages = None
+    if name == "multilingual":
+        model = Multilingual(multilingual_folder(), token_length=token_length, device=device)
+        return TextEncoder(model, _kept(model, cache))
     if name == "minilm":
-        folder = minilm_folder()
+        folder, languages = minilm_folder(), ("en",)
     elif Path(name).is_dir():
         folder = Path(name)
     elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
         folder = hub_folder(name)
     else:
         raise ValueError(
-            unknown_name("encoder", name, ("hashing", "minilm"))
+            unknown_name("encoder", name, ("hashing", "minilm", "multilingual"))
             + "; or give a local folder that exists, or a Hugging Face name as owner/name"
         )
-    model = LanguageModel(folder, token_length=token_length, device=device)
+    model = LanguageModel(folder, token_length=token_length, device=device, languages=languages)
+    return TextEncoder(model, _kept(model, cache))
+
+
+def _kept(model: LanguageModel | Multilingual, cache: Path | None) -> Path | None:
     # What another processor or another version of PyTorch computes may differ in the last bit: it is kept apart.
-    kept = None if cache is None else cache / "encoders" / f"{model.fingerprint}-{model.numerics}"
-    return TextEncoder(model, kept)
+    return None if cache is None else cache / "encoders" / f"{model.fingerprint}-{model.numerics}"
+
+
+def check_reads(encoder: TextEncoder, name: str, language: str) -> None:
+    """Checks that an encoder reads what people speak.
+
+    Raises:
+        ValueError: If it is known not to; the message says which one does, and how to install it.
+    """
+    if not encoder.reads(language):
+        raise ValueError(
+            f"the language model {name!r} does not read what people speak here ({language}): everything they say would "
+            f"look alike to it. Install one that does with: {INSTALL} and choose it with encoder=multilingual; or go "
+            "on all the same with --any-language"
+        )

@@ -246,7 +246,11 @@ def world_features(
         return features
     asked = features.table[:, : features.blocks["numbers"].stop]
     own = prompts_of(
-        catalogue, min(prompts, enough_prompts(catalogue)), names=similar_words(catalogue, encoder), seed=seed
+        catalogue,
+        min(prompts, enough_prompts(catalogue)),
+        names=similar_words(catalogue, encoder),
+        language=world.language,
+        seed=seed,
     )
     return replace(features, wishes=fit_wishes(encoder, asked, own, seed=seed, progress=progress))
 

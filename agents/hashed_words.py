@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.agents.language_model import Head
+from instructrec.agents.frozen_model import Head
 from instructrec.arrays import Ints
 from instructrec.noise import mix
 
@@ -47,6 +47,7 @@ class HashedWords:
         self.pad_id = 0
         self.vocabulary_size = 65_536
         self.fingerprint = f"hashing-1-{token_length}-{width}"
+        self.languages: tuple[str, ...] | None = None
         self.rows_per_call = 4096
 
     def tokenize(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:

@@ -8,13 +8,14 @@ the catalogue; the instructions that people say, and what they mean by them, hav
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from instructrec.agents import wordings as say
+from instructrec.agents.prompt_maker import Prompt, PromptMaker, is_years
+from instructrec.agents.prompts_zh import ChinesePrompts
 from instructrec.agents.similar_words import Names
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue, Column
@@ -26,24 +27,8 @@ _DECADES = {"decade": 10, "two decades": 20, "three decades": 30, "four decades"
 _FEWEST = 20
 _WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
 _UNWANTED = (say.WITHOUT, say.WITHOUT, say.WITHOUT_TOO, say.REFUSING)
-_Option = TypeVar("_Option")
-_OTHER_WORD = 0.5
+_OTHER_WORD, _IN_UNITS = 0.5, 0.65
 _TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A text, and what it means.
-
-    Attributes:
-        text: What is said.
-        parts: The items that each thing it asks for is about, [num_items] each; none where it asks for nothing.
-        follows: Whether it goes on from what was said before, rather than saying all that is wanted.
-    """
-
-    text: str
-    parts: tuple[Bools, ...]
-    follows: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +41,12 @@ class _Part:
 
 
 def prompts_of(
-    catalogue: Catalogue, number: int = 24_000, *, names: Names | None = None, seed: int = 0
+    catalogue: Catalogue,
+    number: int = 24_000,
+    *,
+    names: Names | None = None,
+    language: str = "en",
+    seed: int = 0,
 ) -> list[Prompt]:
     """Returns prompts about the catalogue's attributes, three in ten of them going on from what was said before.
 
@@ -64,9 +54,10 @@ def prompts_of(
         catalogue: The items.
         number: How many; fewer where hardly any wording has items that meet it.
         names: Other words for the values of its set columns.
+        language: What people will speak; in languages that the agent has no wordings for it asks itself in English.
         seed: Of the wordings.
     """
-    words = _Words(catalogue, names or {}, np.random.default_rng(seed))
+    words = _MAKERS.get(language, EnglishPrompts)(catalogue, names or {}, np.random.default_rng(seed))
     if not words.has_something_to_name:
         return []
     prompts: list[Prompt] = []
@@ -86,29 +77,12 @@ def enough_prompts(catalogue: Catalogue) -> int:
     return 800 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
-class _Words:
-    """Puts prompts together."""
-
-    def __init__(self, catalogue: Catalogue, names: Names, rng: np.random.Generator) -> None:
-        self._rng, self._names = rng, names
-        self._nouns = (*catalogue.nouns, *say.PRONOUNS) if catalogue.nouns else say.NOUNS
-        self._sets = [column for column in catalogue.columns.values() if column.is_set and len(column.values)]
-        self._numbers = [
-            column for column in catalogue.columns.values() if not column.is_set and not np.isnan(column.numbers).all()
-        ]
-        self._known: dict[bytes, Bools] = {}
-        self._has = {column.name: column.indicators() > 0 for column in self._sets}
+class EnglishPrompts(PromptMaker):
+    """Prompts in English."""
 
     @property
-    def has_something_to_name(self) -> bool:
-        """Whether the catalogue has any attribute to ask for."""
-        return bool(self._sets or self._numbers)
-
-    def _pick(self, options: Sequence[_Option]) -> _Option:
-        return options[int(self._rng.integers(len(options)))]
-
-    def _chance(self, share: float) -> bool:
-        return bool(self._rng.random() < share)
+    def _nouns(self) -> tuple[str, ...]:
+        return (*self._called, *say.PRONOUNS) if self._called else say.NOUNS
 
     def prompt(self) -> Prompt:
         """Returns a prompt."""
@@ -125,11 +99,6 @@ class _Words:
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
         text = self._pick(say.CARRIERS).format(self._request(parts))
         return self._said(text, [part.items for part in parts], False)
-
-    def _said(self, text: str, parts: Sequence[Bools], follows: bool) -> Prompt:
-        """Returns a prompt; equal sets of items are one array, for there are many prompts and fewer sets."""
-        kept = tuple(self._known.setdefault(np.packbits(items).tobytes(), items) for items in parts)
-        return Prompt(self._styled(text), kept, follows)
 
     def _request(self, parts: Sequence[_Part]) -> str:
         order = self._rng.permutation(len(parts))
@@ -151,7 +120,7 @@ class _Words:
     def _critique(self) -> Prompt:
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
         numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
-        if _is_years(column):
+        if is_years(column):
             words = self._pick(say.NEWER if up else say.OLDER)
         elif column.name in say.CALLED and self._chance(_OTHER_WORD):
             more = self._chance(0.6)
@@ -170,7 +139,7 @@ class _Words:
         if self._sets and (not self._numbers or self._chance(0.6)):
             return self._of_set(self._sets[int(self._rng.integers(len(self._sets)))])
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
-        return self._of_years(column) if _is_years(column) else self._of_number(column)
+        return self._of_years(column) if is_years(column) else self._of_number(column)
 
     def _of_set(self, column: Column) -> _Part:
         places = self._rng.choice(len(column.values), 1 if self._chance(0.75) else 2) if len(column.values) > 1 else [0]
@@ -202,12 +171,28 @@ class _Words:
         return value.lower().replace("-", " ") if self._chance(0.15) else value.lower()
 
     def _of_number(self, column: Column) -> _Part:
+        if column.name in self._units and self._chance(_IN_UNITS):
+            return self._of_amount(column, self._units[column.name])
         numbers, much = column.numbers.astype(np.float64), self._chance(0.6)
         bound = float(np.nanquantile(numbers, _TOP if much else _BOTTOM))
         items = numbers >= bound if much else numbers <= bound
         if column.name in say.CALLED and self._chance(_OTHER_WORD):
             return _Part(self._pick(say.CALLED[column.name][not much]), True, items)
         return _Part(self._pick(say.HIGH if much else say.LOW).format(column.name), False, items)
+
+    def _of_amount(self, column: Column, unit: str) -> _Part:
+        """Returns a bound in units, "under 50 euros", spread evenly over the ranks of the items' numbers."""
+        numbers = column.numbers.astype(np.float64)
+        known = numbers[~np.isnan(numbers)]
+        low, high = sorted(_round(float(np.quantile(known, self._rng.uniform(0.03, 0.97)))) for _ in range(2))
+        said = self._pick((f" {unit}", f" {unit}", "", f" {column.name}"))
+        kind = self._rng.random()
+        if kind < 0.45:
+            return _Part(self._pick(say.AT_MOST).format(f"{high:g}{said}"), False, numbers <= high)
+        if kind < 0.8:
+            return _Part(self._pick(say.AT_LEAST).format(f"{low:g}{said}"), False, numbers >= low)
+        words = self._pick(say.FROM_TO).format(f"{low:g}", f"{high:g}{said}")
+        return _Part(words, False, (numbers >= low) & (numbers <= high))
 
     def _of_years(self, column: Column) -> _Part:
         years = column.numbers.astype(np.float64)
@@ -255,13 +240,6 @@ class _Words:
             return _Part(self._pick(("{}s", "{}'s")).format(said), True, items)
         return _Part(self._pick(say.DECADE).format(said), False, items)
 
-    def _year(self, years: Floats) -> int:
-        """Returns a year, half the time spread evenly over time and half as the items are."""
-        known = years[~np.isnan(years)]
-        if self._chance(0.5):
-            return int(self._rng.integers(int(np.quantile(known, 0.005)), int(known.max()) + 1))
-        return int(known[int(self._rng.integers(len(known)))])
-
     def _styled(self, text: str) -> str:
         """Tidies a text, and writes it as carelessly as people do: capitals, full stops, and a letter too few."""
         text = " ".join(text.split())
@@ -278,7 +256,12 @@ class _Words:
         return text + self._pick((".", "?", "!", " please")) if self._chance(0.3) else text
 
 
-def _is_years(column: Column) -> bool:
-    """Whether a column's numbers look like years."""
-    numbers = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
-    return bool(np.array_equal(numbers, numbers.round()) and np.quantile(numbers, 0.01) > 1000 and numbers.max() < 2200)
+def _round(number: float) -> float:
+    """Returns a number as people say it: two digits, the second often 0 or 5."""
+    if number == 0:
+        return 0.0
+    power = 10.0 ** np.floor(np.log10(abs(number)))
+    return float(np.round(number / power * 2) / 2 * power)
+
+
+_MAKERS: Mapping[str, type[PromptMaker]] = {"en": EnglishPrompts, "zh": ChinesePrompts}

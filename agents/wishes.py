@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instructrec.agents.encoder import Progress, TextEncoder
-from instructrec.agents.prompts import Prompt
+from instructrec.agents.prompt_maker import Prompt
 from instructrec.arrays import Bools, Floats, Ints
 
 _KEPT = 192

@@ -127,6 +127,20 @@ DECADE = (
     *("released in the {}s", "only the {}s"),
 )
 LAST = ("from the last {}", "of the past {}", "released in the last {}", "made in the past {}", "not older than {}")
+AT_MOST = (
+    *("under {}", "up to {}", "at most {}", "{} or less", "no more than {}", "less than {}", "below {}", "within {}"),
+    *("for {} or less", "not over {}", "nothing over {}", "nothing above {}", "not more than {}", "maximum {}"),
+    *("{} at most", "{} max", "my limit is {}", "for less than {}", "costing at most {}", "of at most {}", "{} tops"),
+    *("no longer than {}", "no older than {}", "from the last {}", "not farther than {}", "it can be {} at most"),
+    *("nothing longer than {}", "nothing older than {}", "shorter than {}", "with at most {}", "cheaper than {}"),
+)
+AT_LEAST = (
+    *("over {}", "at least {}", "{} or more", "more than {}", "above {}", "no less than {}", "from {} up", "{} and up"),
+    *("not under {}", "nothing under {}", "nothing below {}", "minimum {}", "with at least {}", "of at least {}"),
+    *("it should have {} or more", "not less than {}", "{} or better", "rated {} or higher", "with {} or more"),
+    *("nothing shorter than {}", "longer than {}", "it has to be {} or more", "{} at the least", "upwards of {}"),
+)
+FROM_TO = ("between {} and {}", "from {} to {}", "{} to {}", "{}-{}", "anywhere from {} to {}", "of {} to {}")
 RECENT = ("recent", "new", "newest", "latest", "modern", "most recent", "very new")
 NEWER = ("newer", "more recent", "later")
 OLD = ("old", "oldest", "early", "earliest", "very old", "long ago")

@@ -165,6 +165,7 @@ class Words:
         critiques: Directions of critique.
         templates: Families of sentences that replace the language's.
         also: Sentences that are said beside the language's, by family.
+        text: A sentence about each item, as in `Items`; empty where the items' own is kept.
     """
 
     heads: tuple[tuple[str, str], ...]
@@ -176,6 +177,7 @@ class Words:
     templates: Mapping[str, tuple[str, ...]] = field(repr=False)
     also: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
     numbers: Mapping[str, tuple[Frame, ...]] = field(repr=False, default_factory=dict)
+    text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -219,3 +221,9 @@ class Domain:
         """What people call an item, one and many, in English where they speak it."""
         words = self.words.get("en") or next(iter(self.words.values()), None)
         return tuple(dict.fromkeys(noun for pair in words.heads for noun in pair)) if words is not None else ()
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """What the numbers of attributes count, in English where people speak it."""
+        words = self.words.get("en") or next(iter(self.words.values()), None)
+        return words.units if words is not None else {}

@@ -18,6 +18,7 @@ from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.made_items import pattern_names
 from instructrec.envs.parser import words_of
 from instructrec.envs.patterns import read_pattern
+from instructrec.envs.tongue import Tongue
 from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Measure, Pool, RequestKind, Role, Speech, Term
 from instructrec.envs.yaml_reader import Entry, read_yaml
 from instructrec.goals import Operator, Predicate
@@ -118,7 +119,7 @@ def read_domain(path: Path, name: str = "") -> Domain:
     words: dict[str, Words] = {}
     if "languages" in top:
         for code, entry in top["languages"].fields(LANGUAGES).items():
-            words[code] = _words(entry, attributes, levels)
+            words[code] = _words(entry, attributes, levels, LANGUAGES[code].tongue)
     if asks is not None and not words:
         top["asks"].fail("people ask in words: add languages: with an entry such as en:")
     domain = Domain(
@@ -444,17 +445,23 @@ def _check_words(whole: Entry, domain: Domain, language: str, levels: Levels) ->
                 )
 
 
-def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
-    known = ("heads", "use", "values", "says", "units", "numbers", "critiques", "templates", "also")
+def _text(entry: Entry, attributes: Mapping[str, Attribute]) -> str:
+    """Returns a pattern for the items' texts in one language, after trying it."""
+    _said(entry, read_pattern, entry.text(), {**pattern_names(attributes, ()), "title": ""})
+    return entry.text()
+
+
+def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels, tongue: Tongue) -> Words:
+    known = ("heads", "use", "text", "values", "says", "units", "numbers", "critiques", "templates", "also")
     found = entry.fields(known, ("heads",))
     values: dict[tuple[str, str], tuple[Term, ...]] = {}
     taken: dict[tuple[str, ...], tuple[str, Entry]] = {}
     for name, of in found["values"].fields([n for n in attributes if levels[n]]).items() if "values" in found else ():
         for value, terms in of.fields(levels[name]).items():
-            values[name, value] = _terms(terms, f"{name} {value}", taken)
+            values[name, value] = _terms(terms, f"{name} {value}", taken, tongue)
     numbers = [name for name, attribute in attributes.items() if attribute.measure is not None]
     says = tuple(
-        (_said(terms, condition, text, levels), _terms(terms, text, taken))
+        (_said(terms, condition, text, levels), _terms(terms, text, taken, tongue))
         for text, terms in (found["says"].pairs().items() if "says" in found else ())
     )
     return Words(
@@ -471,6 +478,7 @@ def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) ->
         numbers={n: _number_phrases(e) for n, e in found["numbers"].fields(numbers).items()}
         if "numbers" in found
         else {},
+        text=_text(found["text"], attributes) if "text" in found else "",
     )
 
 
@@ -516,20 +524,23 @@ def _pair(entry: Entry) -> tuple[str, str]:
     return one.strip(), (many or one).strip()
 
 
-def _terms(entry: Entry, meaning: str, taken: dict[tuple[str, ...], tuple[str, Entry]]) -> tuple[Term, ...]:
+def _terms(
+    entry: Entry, meaning: str, taken: dict[tuple[str, ...], tuple[str, Entry]], tongue: Tongue
+) -> tuple[Term, ...]:
     """Returns the terms of one meaning; ``taken`` says which words already mean what, and is added to."""
     terms: list[Term] = []
     for part in entry.entries():
         for speech, texts in part.fields([str(speech) for speech in Speech]).items():
             for place in texts.entries():
                 one, many = _pair(place) if Speech(speech) is Speech.NOUN else (place.text().strip(), "")
-                if not words_of(one):
+                if not words_of(one, tongue):
                     place.fail(f"{one!r} holds no word; write a word or a few")
                 if one in (term.text for term in terms):
                     place.fail(f"{one!r} stands twice for {meaning}; keep one")
                 terms.append(Term(one, Speech(speech), many))
-                for text in terms[-1].texts:
-                    means, first = taken.setdefault(words_of(text), (meaning, place))
+                # What follows the stroke is a measure word where nouns have no plural.
+                for text in (one,) if tongue.measures else terms[-1].texts:
+                    means, first = taken.setdefault(words_of(text, tongue), (meaning, place))
                     if means != meaning:
                         place.fail(
                             f"{text!r} already means {means} (line {first.line}), and a word means one thing; "

@@ -41,7 +41,18 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
             terms = words.values.get((name, value), (Term(value, Speech.MASS),))
             senses.append(Sense(Predicate(field=name, operator=Operator.INCLUDE, values=(value,)), terms))
     senses += [Sense(predicate, terms) for predicate, terms in words.says]
-    frames = list(shapes.frames)
+    heads, measure_words = words.heads, {}
+    if shapes.tongue.measures:
+        nouns = [(term.text, term.plural) for sense in senses for term in sense.terms if term.plural]
+        measure_words = {noun: measure for noun, measure in (*nouns, *heads) if measure != noun}
+        heads = tuple((noun, noun) for noun, _ in heads)
+        senses = [replace(s, terms=tuple(replace(term, plural="") for term in s.terms)) for s in senses]
+
+    def filled(text: str) -> str:
+        measure = measure_words.get(heads[0][0], "")
+        return text.replace("<use>", words.use).replace("<measure>", measure)
+
+    frames = [replace(frame, text=filled(frame.text)) for frame in shapes.frames]
     for name, attribute in domain.attributes.items():
         if attribute.measure is not None:
             unit = words.units.get(name, name)
@@ -52,16 +63,15 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
     }
     return Vocabulary(
         name=f"{domain.domain}-{language}",
+        tongue=shapes.tongue,
         senses=tuple(senses),
         frames=tuple(frames),
         measures=tuple(a.measure for a in domain.attributes.values() if a.measure is not None),
-        portions=shapes.portions,
+        portions=tuple(replace(p, frames=tuple(map(filled, p.frames))) for p in shapes.portions),
         comparatives=words.critiques,
-        heads=words.heads,
-        templates={
-            family: tuple(dict.fromkeys(text.replace("<use>", words.use) for text in texts))
-            for family, texts in templates.items()
-        },
+        heads=heads,
+        measure_words=measure_words,
+        templates={family: tuple(dict.fromkeys(map(filled, texts))) for family, texts in templates.items()},
         polite=shapes.polite,
         resets=shapes.resets,
         pools={**asks.pools, **{rule.name: _rule_pools(rule.shares, rule.said) for rule in domain.rules}},

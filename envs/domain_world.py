@@ -17,6 +17,8 @@ from instructrec.envs.conversational import ConversationalPopulation, Tastes
 from instructrec.envs.domain import Domain
 from instructrec.envs.domain_file import MOST_ITEMS, domain_at
 from instructrec.envs.domain_words import vocabulary_of
+from instructrec.envs.item_texts import in_language
+from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.made_items import made_catalogue
 from instructrec.envs.made_people import made_people, person_rules
 from instructrec.envs.own_data import OwnData
@@ -73,6 +75,9 @@ def domain_world(
     slate_size = domain.slate_size if slate_size is None else slate_size
     turn_limit = domain.turn_limit if turn_limit is None else turn_limit
     catalogue = _catalogue(domain, num_items, items_seed)
+    if domain.asks is not None:
+        vocabulary_of(domain, language)  # Before anything is made: says which languages there are.
+        catalogue = _told(domain, num_items, items_seed, language)
     base = World(
         name=domain.name,
         catalogue=catalogue,
@@ -83,6 +88,7 @@ def domain_world(
         else candidates,
         slate_size=slate_size,
         turn_limit=turn_limit,
+        language=language if domain.asks is not None else World.language,
     )
     if domain.people.population != "conversational":
         return with_population(base, domain.people.population, dict(domain.people.settings), split=split)
@@ -125,8 +131,14 @@ def _catalogue(domain: Domain, num_items: int | None, seed: int) -> Catalogue:
 
 
 @functools.lru_cache(maxsize=4)
+def _told(domain: Domain, num_items: int | None, seed: int, language: str) -> Catalogue:
+    """Returns the items with texts in the language that people speak."""
+    return in_language(_catalogue(domain, num_items, seed), domain.words[language], LANGUAGES[language].tongue)
+
+
+@functools.lru_cache(maxsize=4)
 def _made(domain: Domain, size: int, seed: int) -> Catalogue:
-    return replace(made_catalogue(domain, size, seed=seed), nouns=domain.nouns)
+    return replace(made_catalogue(domain, size, seed=seed), nouns=domain.nouns, units=domain.units)
 
 
 @functools.lru_cache(maxsize=8)

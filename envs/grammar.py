@@ -1,7 +1,7 @@
-"""Predicates into English: template × synonym × politeness × order × noise.
+"""Predicates into text: template × synonym × politeness × order × noise.
 
-The words and sentence shapes are data (`Vocabulary`); here is only how English puts them together: what stands before
-and after the head, articles, plurals, joining. Every function is pure given its generator.
+The words and sentence shapes are data (`Vocabulary`), and how they are put together is the language's
+(`instructrec.envs.tongue`); here is what is chosen. Every function is pure given its generator.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from instructrec.envs.english import joined, misspell, ordinal, with_article
+from instructrec.envs.tongue import NounPhrase, Piece
 from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Measure, Role, Sense, Speech, Term, Vocabulary
 from instructrec.goals import Operator, Predicate
 
@@ -98,41 +98,6 @@ def _head(words: Vocabulary, rng: np.random.Generator) -> tuple[str, str]:
     return _pick(rng, words.heads[:2] + words.heads)
 
 
-class _Phrase:
-    """A noun phrase under construction."""
-
-    def __init__(self, words: Vocabulary, rng: np.random.Generator, something: bool) -> None:
-        self.words, self.rng, self.something = words, rng, something
-        self.before: list[tuple[int, str]] = []  # (rank, text): wishes, then times, then kinds, nearest the head last
-        self.after: list[tuple[int, str]] = []  # (rank, text): exclusions last, so that nothing after them is negated
-        self.superlative = ""
-        self.heads: list[tuple[str, str]] = []
-
-    def add(self, term: Term, rank: int) -> None:
-        """Puts one term where its sort of word stands."""
-        match term.speech:
-            case Speech.ADJECTIVE | Speech.PERIOD:
-                self.before.append((rank, term.text))
-            case Speech.MASS | Speech.KIND:
-                self.before.append((3, term.text))
-            case Speech.NOUN:
-                self.heads.append((term.text, term.plural))
-            case Speech.AFTER:
-                self.after.append((0, term.text))
-            case Speech.SUPERLATIVE:
-                self.superlative = term.text
-
-    def render(self, *, plural: bool) -> str:
-        """Returns the phrase without an article."""
-        before = [text for _, text in sorted(self.before, key=lambda pair: pair[0])]
-        after = [text for _, text in sorted(self.after, key=lambda pair: pair[0])]
-        if self.something:
-            return " ".join(part for part in ("something", joined(before), *after) if part)
-        *attributes, head = self.heads or [_head(self.words, self.rng)]
-        core = [self.superlative, *before, *(one for one, _ in attributes), head[plural]]
-        return " ".join(part for part in (*core, *after) if part)
-
-
 def _term_for(words: Vocabulary, rng: np.random.Generator, sense: Sense, speeches: Sequence[Speech]) -> Term | None:
     fitting = [term for term in sense.terms if term.speech in speeches]
     # The most ordinary word, which stands first, is said twice as often as another. Assumed.
@@ -143,33 +108,42 @@ _ANY_SPEECH = tuple(Speech)
 _AFTER_SOMETHING = (Speech.ADJECTIVE, Speech.AFTER)
 
 
+def _value_term(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, value: str) -> Term:
+    term = _term_for(words, rng, words.sense_of_value(predicate.field, value), PLAIN)
+    if term is None:
+        raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
+    return term
+
+
 def _stuff(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
     """Returns what an exclusion or a share speaks of: "horror", "scary movies or westerns"."""
     parts = []
     for value in predicate.values:
-        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), PLAIN)
-        if term is None:
-            raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
+        term = _value_term(words, rng, predicate, value)
         if term.speech is Speech.NOUN:
-            parts.append(term.plural)
+            parts.append(term.plural or term.text)
         elif term.speech is Speech.MASS and rng.random() < 0.5:
             parts.append(term.text)
         else:
-            parts.append(f"{term.text} {_head(words, rng)[1]}")
-    return " or ".join(parts)
+            parts.append(words.tongue.joined(term, _head(words, rng)[1]))
+    return words.tongue.alternative.join(parts)
 
 
-def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> tuple[str, str]:
-    """Returns the head that offers several values, (singular, plural): "comedy or scary movie"."""
+def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> tuple[str, str, str]:
+    """Returns the head that offers several values, (singular, plural, measure word): "comedy or scary movie"."""
     units: list[tuple[str, str]] = []
+    measure = ""
     for value in predicate.values:
-        term = _term_for(words, rng, words.sense_of_value(predicate.field, value), PLAIN)
-        if term is None:
-            raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
-        one, many = (term.text, term.plural) if term.speech is Speech.NOUN else _head(words, rng)
-        prefix = "" if term.speech is Speech.NOUN else f"{term.text} "
-        units.append((prefix + one, prefix + many))
-    return " or ".join(one for one, _ in units), " or ".join(many for _, many in units)
+        term = _value_term(words, rng, predicate, value)
+        if term.speech is Speech.NOUN:
+            head = (term.text, term.plural or term.text)
+            units.append(head)
+        else:
+            head = _head(words, rng)
+            units.append((words.tongue.joined(term, head[0]), words.tongue.joined(term, head[1])))
+        measure = measure or words.measure_word(head[0])
+    either = words.tongue.alternative
+    return either.join(one for one, _ in units), either.join(many for _, many in units), measure
 
 
 def _number_frames(
@@ -224,7 +198,8 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     numbers = _number_frames(words, predicate, (Role.CLAUSE,))
     if sense is None and len(predicate.values) > 1:
         frame = _pick(rng, _frames(words, None, Role.CLAUSE, "one"))
-        return _fill(frame.text, {"one": with_article(_either(words, rng, predicate)[0])})
+        either, _, measure = _either(words, rng, predicate)
+        return _fill(frame.text, {"one": words.tongue.one(either, measure)})
     if numbers and (sense is None or rng.random() < 0.2):
         frame, said = _pick(rng, numbers)
         return _fill(frame.text, said)
@@ -239,8 +214,9 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     }.get(term.speech, "one")
     said = {slot: term.text}
     if slot == "one":
-        one = term.text if term.speech is Speech.NOUN else f"{term.text} {_head(words, rng)[0]}"
-        said = {"one": with_article(one)}
+        noun = term.text if term.speech is Speech.NOUN else _head(words, rng)[0]
+        one = noun if term.speech is Speech.NOUN else words.tongue.joined(term, noun)
+        said = {"one": words.tongue.one(one, words.measure_word(noun))}
     return _fill(_pick(rng, _frames(words, None, Role.CLAUSE, slot)).text, said)
 
 
@@ -260,14 +236,14 @@ def _rank(predicate: Predicate) -> int:
     return 2 if predicate.operator is Operator.INCLUDE else 1 if predicate.operator is not Operator.HIGHEST else 0
 
 
-def _place_in_phrase(phrase: _Phrase, predicate: Predicate) -> bool:
+def _place_in_phrase(phrase: NounPhrase, words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> bool:
     """Adds one predicate to the noun phrase; returns False where the vocabulary has no way to."""
-    words, rng = phrase.words, phrase.rng
     if predicate.operator is Operator.EXCLUDE and words.sense_of(predicate) is None:
-        phrase.after.append((2, _exclusion(words, rng, predicate, Role.AFTER)))
+        phrase.after.append(Piece(_exclusion(words, rng, predicate, Role.AFTER), 2, Speech.AFTER))
         return True
     if predicate.operator is Operator.INCLUDE and len(predicate.values) > 1:
-        phrase.heads.append(_either(words, rng, predicate))
+        one, many, phrase.measure = _either(words, rng, predicate)
+        phrase.heads.append((one, many))
         return True
     roles = (Role.AFTER,) if phrase.something else (Role.BEFORE, Role.AFTER)
     numbers = _number_frames(words, predicate, roles)
@@ -276,9 +252,9 @@ def _place_in_phrase(phrase: _Phrase, predicate: Predicate) -> bool:
         frame, said = _pick(rng, numbers)
         text = _fill(frame.text, said)
         if frame.role is Role.BEFORE:
-            phrase.before.append((1, text))
+            phrase.before.append(Piece(text, 1, Speech.ADJECTIVE))
         else:
-            phrase.after.append((1, text))
+            phrase.after.append(Piece(text, 1, Speech.AFTER))
         return True
     allowed = (*_AFTER_SOMETHING, Speech.PERIOD) if phrase.something else _ANY_SPEECH
     term = _term_for(words, rng, sense, allowed) if sense is not None else None
@@ -286,7 +262,7 @@ def _place_in_phrase(phrase: _Phrase, predicate: Predicate) -> bool:
         return False
     if term.speech is Speech.PERIOD and (phrase.something or rng.random() < 0.5):
         frame = _pick(rng, _frames(words, None, Role.AFTER, "period"))
-        phrase.after.append((1, _fill(frame.text, {"period": term.text})))
+        phrase.after.append(Piece(_fill(frame.text, {"period": term.text}), 1, Speech.AFTER))
     else:
         phrase.add(term, _rank(predicate))
     return True
@@ -306,7 +282,7 @@ def _tags(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[Pred
             tags.append(term.text)
         else:
             tags.append(clause(words, rng, predicate))
-    return ", ".join(tags[int(place)] for place in rng.permutation(len(tags)))
+    return words.tongue.listed([tags[int(place)] for place in rng.permutation(len(tags))], rng)
 
 
 def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[Predicate], template: str) -> str:
@@ -315,7 +291,7 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
     if "list" in slots:
         return _fill(template, {"list": _tags(words, rng, predicates)})
     shape = next((slot for slot in slots if slot not in ("clauses", "clause")), "")
-    phrase = _Phrase(words, rng, something=shape in ("one", "a") and rng.random() < _SOMETHING)
+    phrase = NounPhrase(something=shape in ("one", "a") and rng.random() < _SOMETHING)
     if any(p.operator is Operator.INCLUDE and len(p.values) > 1 for p in predicates):
         phrase.something = False
     apart: list[Predicate] = []
@@ -328,49 +304,34 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
             excluded = True
         elif predicate.operator is not Operator.INCLUDE:
             alone = rng.random() < _AS_CLAUSE
-        if alone or not _place_in_phrase(phrase, predicate):
+        if alone or not _place_in_phrase(phrase, words, rng, predicate):
             apart.append(predicate)
     if ("clauses" in slots and not apart) or (phrase.superlative and shape in ("many", "a")):
         return ""
-    clauses = ", ".join(clause(words, rng, predicate) for predicate in apart)
-    filled = _fill(template, _noun_phrases(phrase, shape) | {"clauses": clauses})
+    tongue = words.tongue
+    clauses = tongue.comma.join(clause(words, rng, predicate) for predicate in apart)
+    if not phrase.heads:
+        phrase.heads = [words.heads[0] if phrase.something else _head(words, rng)]
+    phrase.measure = phrase.measure or words.measure_word(phrase.heads[-1][0])
+    filled = _fill(template, {shape: tongue.noun_phrase(phrase, shape), "clauses": clauses})
     if not clauses or "clauses" in slots:
         return filled
-    stem = filled.rstrip("?")
-    return f"{stem}, {clauses}{filled[len(stem) :]}"
-
-
-def _noun_phrases(phrase: _Phrase, shape: str) -> dict[str, str]:
-    many = shape in _PLURALS
-    text = phrase.render(plural=many)
-    definite = f"the {text}" if phrase.superlative else ""
-    match shape:
-        case "one" | "a":
-            return {shape: text if phrase.something else definite or with_article(text)}
-        case "some":
-            return {"some": definite or f"some {text}"}
-        case "those":
-            return {"those": definite or text}
-        case "any":
-            return {"any": f"any of {definite}" if definite else f"any {text}"}
-        case _:
-            return {shape: text}
+    stem = filled.rstrip(tongue.question)
+    return f"{stem}{tongue.comma}{clauses}{filled[len(stem) :]}"
 
 
 def finish(text: str, words: Vocabulary, rng: np.random.Generator, style: Style) -> str:
     """Adds courtesies, capitals, a final mark and typos to a sentence, as ``style`` says."""
     before, after = words.polite
+    tongue = words.tongue
     if rng.random() < style.polite:
-        mark = "?" if text.endswith("?") else ""
-        if rng.random() < 0.5 or "please" in text:
-            text = _pick(rng, before if "please" not in text else before[1:]) + text
+        mark = tongue.question if text.endswith(tongue.question) else ""
+        if rng.random() < 0.5 or tongue.please in text:
+            text = _pick(rng, before if tongue.please not in text else before[1:]) + text
         else:
-            text = text.removesuffix("?") + _pick(rng, after) + mark
-    if rng.random() < style.casual:
-        text = text.lower().removesuffix("?" if rng.random() < 0.5 else "")
-    else:
-        text = text[:1].upper() + text[1:] + ("" if text.endswith("?") or rng.random() < 0.4 else ".")
-    return misspell(text, rng) if rng.random() < style.typos else text
+            text = text.removesuffix(tongue.question) + _pick(rng, after) + mark
+    text = tongue.written(text, rng, style.casual)
+    return tongue.misspell(text, rng) if rng.random() < style.typos else text
 
 
 def realise(
@@ -424,5 +385,9 @@ def criticise(
 ) -> str:
     """Says a critique of the item shown at ``position``, counted from 1: "newer than the second one"."""
     template = _pick(rng, words.templates["critique"])
-    said = {"more": _pick(rng, comparative.terms), "ordinal": ordinal(position), "number": str(position)}
+    said = {
+        "more": _pick(rng, comparative.terms),
+        "ordinal": words.tongue.ordinal(position),
+        "number": words.tongue.figure(position),
+    }
     return finish(_fill(template, said), words, rng, style)

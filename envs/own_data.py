@@ -25,7 +25,7 @@ class OwnData:
         Raises:
             RunError: If the file is missing or damaged.
         """
-        return replace(_kept(domain)[0], nouns=domain.nouns)
+        return replace(_kept(domain)[0], nouns=domain.nouns, units=domain.units)
 
     def behaviour(self, given: Mapping[str, float]) -> Behaviour:
         """Returns the people's constants: the defaults, but for those given."""

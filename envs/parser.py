@@ -1,35 +1,22 @@
 """Text into predicates: the grammar's words read backwards.
 
-It knows the words of every split, forgives one misspelt letter in a long word, follows negation to where it ends, and
-says which words it did not understand. It is a baseline and serves display; no learner reads it.
+It knows the words of every split, forgives one slip in a long word or phrase, follows negation to where it ends, and
+says which words it did not understand. It is a baseline and serves display; no learner reads it. What differs from
+language to language is the vocabulary's `instructrec.envs.tongue.Tongue`.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from instructrec.envs.english import (
-    ALTERNATIVES,
-    ARTICLES,
-    FUNCTION_WORDS,
-    LEADING,
-    NEGATIONS,
-    NUMBERS,
-    OPENERS,
-    SHORTEST_MISSPELT,
-    THROUGH,
-    ordinal,
-)
-from instructrec.envs.vocabulary import SLOT, Comparative, Frame, Measure, Speech, Vocabulary, key_of
+from instructrec.envs.english import SHORTEST_MISSPELT, English
+from instructrec.envs.tongue import Token, Tongue
+from instructrec.envs.vocabulary import SLOT, Comparative, Frame, Measure, Role, Speech, Vocabulary, key_of
 from instructrec.goals import Operator, Predicate
 
-_TOKEN = re.compile(r"\d+\.\d+|[^\W_]+|[^\w\s]|_")
-_PUNCTUATION = frozenset(".,;:!?()[]{}-–—\"'`*/_…")
-_BOUNDARIES = frozenset(".,;:!?()")
 _LONGEST_FORGIVEN = 24
 _MOST_ORDINALS = 50
 _LONGEST_SPAN = 150
@@ -50,7 +37,11 @@ class Parse:
 
 @dataclass(frozen=True)
 class _Means:
-    """What a phrase of the lexicon does."""
+    """What a phrase of the lexicon does.
+
+    ``brief`` negations end with the attribute that they stand in, ``denies`` is said of what stands just before it,
+    and ``small`` a phrase that means nothing by itself.
+    """
 
     predicate: Predicate | None = None
     frame: Frame | None = None
@@ -58,6 +49,9 @@ class _Means:
     share: float = 0.0
     position: int = 0
     negates: bool = False
+    brief: bool = False
+    denies: bool = False
+    small: str = ""
     after: bool = False
 
 
@@ -69,33 +63,10 @@ class _Node:
     means: _Means | None = None
 
 
-@dataclass(frozen=True)
-class _Token:
-    text: str
-    written: str
-    number: float | None
-
-    @property
-    def boundary(self) -> bool:
-        return self.text in _BOUNDARIES
-
-
-def _tokens(text: str) -> list[_Token]:
-    # Apostrophes vanish inside words, so that "don't", "dont" and "don’t" are one word and "90's" is "90s".
-    plain = re.sub(r"(?<=\w)['’ʼ](?=\w)", "", unicodedata.normalize("NFKC", text))
-    # Speech recognisers write "1990 s".
-    plain = re.sub(r"(?<!\w)(\d\d|\d{4}) [sS](?!\w)", r"\1s", plain)
-    found = []
-    for match in _TOKEN.finditer(plain):
-        word = match[0]
-        number = float(word) if word[0].isdigit() and word.isascii() and word.replace(".", "", 1).isdigit() else None
-        found.append(_Token(word.lower(), word, NUMBERS.get(word.lower(), number)))
-    return found
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Returns the lower-case words of a text, as the parser compares them."""
-    return tuple(token.text for token in _tokens(text) if token.text not in _PUNCTUATION)
+def words_of(text: str, tongue: Tongue | None = None) -> tuple[str, ...]:
+    """Returns the words of a text, as the parser compares them; English ones if no tongue is given."""
+    tongue = tongue or English()
+    return tuple(token.text for token in tongue.tokens(text) if token.text not in tongue.punctuation)
 
 
 class _Lexicon:
@@ -103,36 +74,57 @@ class _Lexicon:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.tongue = vocabulary.tongue
         self.root = _Node()
         self.measures: tuple[Measure, ...] = vocabulary.measures
         self.heads = frozenset(word for pair in vocabulary.heads for word in pair)
-        self.stop = FUNCTION_WORDS | self._sentence_words()
-        for negation in NEGATIONS:
-            self._learn((negation,), _Means(negates=True))
+        self.articles = self.tongue.articles | {self.tongue.one("", word) for word in vocabulary.measure_words.values()}
+        self.stop = self.tongue.function_words | self._small_words()
+        for negation in self.tongue.negations:
+            self._learn(self._words(negation), _Means(negates=True, brief=True))
         for frame in vocabulary.frames:
             self._learn_frame(frame)
+        for frame in vocabulary.frames:
+            if frame.operator is Operator.EXCLUDE and frame.text.startswith("{"):
+                self._learn(self._words(frame.text.partition("}")[2]), _Means(denies=True))
         for portion in vocabulary.portions:
             for text in portion.frames:
-                self._learn(words_of(text.split("{")[0]), _Means(share=portion.share))
+                self._learn(self._words(text.split("{")[0]), _Means(share=portion.share))
         for position in range(1, _MOST_ORDINALS + 1):
-            self._learn((ordinal(position),), _Means(position=position))
-            self._learn(("number", str(position)), _Means(position=position))
+            for place in self.tongue.places(position):
+                self._learn(self._words(place), _Means(position=position))
         for more in vocabulary.comparatives:
             for comparison in more.terms:
-                self._learn(words_of(comparison), _Means(comparative=more))
-        for sense in vocabulary.senses:
-            for term in sense.terms:
-                for text in term.texts:
-                    self._learn(words_of(text), _Means(predicate=sense.predicate, after=term.speech is Speech.AFTER))
+                self._learn(self._words(comparison), _Means(comparative=more))
+        terms = [(sense.predicate, term) for sense in vocabulary.senses for term in sense.terms]
+        for predicate, term in terms:
+            for text in term.texts:
+                self._learn(self._words(text), _Means(predicate=predicate, after=term.speech is Speech.AFTER))
+        for predicate, term in terms:
+            for form in self.tongue.forms(term.text)[1:]:
+                self._learn(self._words(form), _Means(predicate=predicate))
+        if self.tongue.phrasal:
+            for small in sorted(self.stop):
+                self._learn(self._words(small), _Means(small=small))
         self.known = self._known()
         self._near = self._misspellings()
 
-    def _sentence_words(self) -> frozenset[str]:
+    def _words(self, text: str) -> tuple[str, ...]:
+        return words_of(text, self.tongue)
+
+    def _small_words(self) -> frozenset[str]:
+        """Returns what stands in sentences beside their slots: words, or whole phrases where words have no blanks."""
         v = self.vocabulary
         texts: list[str] = [text for family in v.templates.values() for text in family]
         texts += [frame.text for frame in v.frames] + [text for portion in v.portions for text in portion.frames]
         texts += [*v.polite[0], *v.polite[1], *v.resets, *(word for pair in v.heads for word in pair)]
-        return frozenset(word for text in texts for word in words_of(SLOT.sub(" ", text)))
+        if not self.tongue.phrasal:
+            return frozenset(word for text in texts for word in self._words(SLOT.sub(" ", text)))
+        texts += [*v.measure_words.values(), *self.articles]
+        texts += [*self.tongue.through, *self.tongue.alternatives, *self.tongue.additions]
+        marks = re.compile(f"[{re.escape(''.join(self.tongue.punctuation))}]")
+        pieces = (piece for text in texts for piece in marks.split(SLOT.sub(self.tongue.comma, text)))
+        return frozenset(stripped for piece in pieces if (stripped := piece.strip()))
 
     def _learn(self, phrase: Sequence[str], means: _Means) -> None:
         node = self.root
@@ -140,18 +132,21 @@ class _Lexicon:
             node = node.children.setdefault(word, _Node())
         if phrase and node.means is None:
             node.means = means
+        elif phrase and means.denies and node.means is not None and node.means.negates:
+            node.means = replace(node.means, denies=True)
 
     def _learn_frame(self, frame: Frame) -> None:
         if frame.operator is Operator.EXCLUDE:
             # Without its "but": "but nothing after 1995" is a bound, and the longer phrase would win.
-            self._learn(words_of(frame.text.split("{")[0].removeprefix("but ")), _Means(negates=True))
+            first = frame.text.partition("{")[0].removeprefix("but ")
+            self._learn(self._words(first), _Means(negates=True, brief=frame.role is Role.AFTER))
         elif frame.field:
-            spoken = words_of(SLOT.sub(" xslotx ", frame.text))
+            spoken = self._words(SLOT.sub(" xslotx ", frame.text))
             slots = iter("<span>" if slot in ("span", "decades") else f"<{frame.field}>" for slot in frame.slots)
             phrase = [next(slots) if word == "xslotx" else word for word in spoken]
             self._learn(phrase, _Means(frame=frame))
             # "it should be rated 4 or higher" is understood without its first words too.
-            while phrase[0] in OPENERS and phrase[1] in self.stop:
+            while phrase[0] in self.tongue.openers and phrase[1] in self.stop:
                 phrase = phrase[1:]
                 self._learn(phrase, _Means(frame=frame))
 
@@ -179,15 +174,21 @@ class _Lexicon:
         fitting = sorted(near for near in candidates if near[0] == word[0] and _one_apart(word, near))
         return fitting[0] if fitting else word
 
-    def longest(self, tokens: Sequence[_Token], at: int) -> tuple[int, _Means, list[float]] | None:
-        """Returns (end, meaning, numbers) of the longest phrase that starts at ``at``."""
+    def longest(self, tokens: Sequence[Token], at: int) -> tuple[int, _Means, list[float]] | None:
+        """Returns (end, meaning, numbers) of the longest phrase that starts at ``at``.
+
+        A phrase with a sign that only sounds alike counts where none without is as long.
+        """
         best: tuple[int, _Means, list[float]] | None = None
+        exact = False
         # A number can be a word ("2 decades") or stand for itself, so a few branches are followed.
-        pending: list[tuple[int, _Node, list[float]]] = [(at, self.root, [])]
+        pending: list[tuple[int, _Node, list[float], bool]] = [(at, self.root, [], True)]
         while pending:
-            place, node, numbers = pending.pop()
-            if node.means is not None and place > at and (best is None or place > best[0]):
-                best = (place, node.means, numbers)
+            place, node, numbers, as_said = pending.pop()
+            if node.means is not None and place > at + (not as_said) and self._fits(node.means, tokens, place):
+                longer = best is None or place > best[0] or (place == best[0] and as_said and not exact)
+                if longer:
+                    best, exact = (place, node.means, numbers), as_said
             here = place
             while place > at and here < len(tokens) and tokens[here].text in ("-", "–", "'", "’"):
                 here += 1
@@ -195,15 +196,27 @@ class _Lexicon:
                 continue
             token = tokens[here]
             if token.text in node.children:
-                pending.append((here + 1, node.children[token.text], numbers))
+                pending.append((here + 1, node.children[token.text], numbers, as_said))
+            if as_said:
+                for sign in self.tongue.alike(token.text):
+                    if sign in node.children:
+                        pending.append((here + 1, node.children[sign], numbers, False))
             if token.number is not None:
                 if "<span>" in node.children and 1 <= token.number <= _LONGEST_SPAN:
-                    pending.append((here + 1, node.children["<span>"], [*numbers, token.number]))
+                    pending.append((here + 1, node.children["<span>"], [*numbers, token.number], as_said))
                 for measure in self.measures:
                     child = node.children.get(f"<{measure.field}>")
                     if child is not None and measure.lowest <= token.number <= measure.highest:
-                        pending.append((here + 1, child, [*numbers, token.number]))
+                        pending.append((here + 1, child, [*numbers, token.number], as_said))
         return best
+
+    def _fits(self, means: _Means, tokens: Sequence[Token], end: int) -> bool:
+        """Returns whether a phrase may end there: what denies what was said before it has nothing after it."""
+        return not means.denies or means.negates or self.ends(tokens, end)
+
+    def ends(self, tokens: Sequence[Token], at: int) -> bool:
+        """Returns whether a text, or a part of it, ends before ``at``."""
+        return at == len(tokens) or tokens[at].text in self.tongue.boundaries
 
 
 def _shortened(word: str) -> Iterable[str]:
@@ -230,12 +243,14 @@ def _lexicon(vocabulary: Vocabulary) -> _Lexicon:
 class _Reader:
     """Reads one text from left to right."""
 
-    def __init__(self, lexicon: _Lexicon, tokens: list[_Token]) -> None:
-        self.lexicon, self.tokens = lexicon, tokens
+    def __init__(self, lexicon: _Lexicon, tokens: list[Token]) -> None:
+        self.lexicon, self.tokens, self.tongue = lexicon, tokens, lexicon.tongue
         self.found: list[Predicate] = []
         self.unknown: list[str] = []
         self.negated = False
         self.denied = False  # Whether the negation has met what it negates.
+        self.brief = False  # Whether it ends with the attribute that it stands in.
+        self.last_unknown = -1  # Where the last word that was not understood stood.
         self.share = 0.0
         self.alternative = -1  # The place in `found` that an "or" just after would widen.
         self.joining = False
@@ -249,11 +264,15 @@ class _Reader:
         while at < len(self.tokens):
             match = self.lexicon.longest(self.tokens, at)
             if match is None:
-                self._plain(self.tokens[at])
+                self._plain(self.tokens[at], at)
                 at += 1
             else:
                 end, means, numbers = match
-                self._phrase(means, numbers, " ".join(token.written for token in self.tokens[at:end]))
+                said = ("" if self.tongue.phrasal else " ").join(token.written for token in self.tokens[at:end])
+                if means.small:
+                    self._plain(Token(means.small, said), at)
+                else:
+                    self._phrase(means, numbers, said, ends=self.lexicon.ends(self.tokens, end))
                 at = end
         if self.comparison is not None:
             more, said = self.comparison
@@ -265,30 +284,47 @@ class _Reader:
                 self.unknown.append(said)
         return Parse(tuple(self.found), tuple(dict.fromkeys(self.unknown)))
 
-    def _plain(self, token: _Token) -> None:
-        """Reads a word that starts no phrase."""
-        word = token.text
-        if word in self.lexicon.heads or (word in _PUNCTUATION and not token.boundary):
+    def _plain(self, token: Token, at: int) -> None:
+        """Reads a word, or a small phrase, that starts nothing."""
+        word, tongue = token.text, self.tongue
+        boundary = word in tongue.boundaries
+        if word in self.lexicon.heads or (word in tongue.punctuation and not boundary):
             return
         stop = word in self.lexicon.stop
         # "no horror and an action movie": an article after "and" starts something that is wanted again.
-        goes_on = not stop or word in THROUGH or (word in LEADING and not self.denied)
-        if token.boundary or not goes_on or (self.after_and and word in ARTICLES):
+        goes_on = not stop or word in tongue.through or (word in tongue.leading and not self.denied)
+        closed = word == tongue.closing and self.brief and self.denied
+        if boundary or not goes_on or closed or (self.after_and and word in self.lexicon.articles):
             self.negated = False
-        self.after_and = word == "and"
-        if word in ALTERNATIVES:
+        self.after_and = word in tongue.additions
+        if word in tongue.alternatives:
             self.joining = self.alternative >= 0
-        elif word not in ARTICLES:
+        elif word not in self.lexicon.articles:
             self.alternative, self.joining = -1, False
-        if token.boundary:
+        if boundary:
             self.share = 0.0
         elif not stop:
-            self.unknown.append(token.written)
+            if self.tongue.phrasal and self.last_unknown == at - 1 >= 0:
+                self.unknown[-1] += token.written
+            else:
+                self.unknown.append(token.written)
+            self.last_unknown = at
 
-    def _phrase(self, means: _Means, numbers: list[float], said: str) -> None:
+    def _deny(self, said: str) -> None:
+        """Turns round what was said just before: "horror, no thanks"."""
+        opposite = _opposite(self.found[-1], self.lexicon.vocabulary) if self.found else None
+        if opposite is None:
+            self.unknown.append(said)
+        else:
+            self.found[-1] = opposite
+
+    def _phrase(self, means: _Means, numbers: list[float], said: str, *, ends: bool) -> None:
         self.after_and = False
-        if means.negates:
+        if means.denies and (ends or not means.negates):
+            self._deny(said)
+        elif means.negates:
             self.negated, self.denied, self.alternative, self.joining = True, False, -1, False
+            self.brief = means.brief
         elif means.share:
             self.share, self.negated, self.alternative = means.share, False, -1
         elif means.comparative is not None:
@@ -388,7 +424,7 @@ def parse(text: str, vocabulary: Vocabulary) -> Parse:
     """
     lexicon = _lexicon(vocabulary)
     tokens = [
-        _Token(lexicon.forgive(token.text), token.written, None) if token.number is None else token
-        for token in _tokens(text)
+        Token(lexicon.forgive(token.text), token.written, None) if token.number is None else token
+        for token in vocabulary.tongue.tokens(text)
     ]
     return _Reader(lexicon, tokens).read()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from instructrec.arrays import Bools
 from instructrec.catalogue import Column, Kind
+from instructrec.envs.english import joined
 
 _BRACKETS = re.compile(r"\[\[|\]\]|\[|\]")
 
@@ -120,20 +121,35 @@ class Cells:
         return [texts[place] for place in self.place]
 
     @classmethod
-    def of_column(cls, column: Column) -> Cells:
-        """Returns what is said of an attribute: names joined, or a number to be formatted."""
+    def of_column(
+        cls,
+        column: Column,
+        names: Sequence[str] | None = None,
+        *,
+        series: Callable[[Sequence[str]], str] | None = None,
+        unknown: str = "unknown",
+    ) -> Cells:
+        """Returns what is said of an attribute: names joined, or a number to be formatted.
+
+        Args:
+            column: The attribute.
+            names: What its values or levels are called; their own names if omitted.
+            series: Joins names, and has a word for none; English if omitted.
+            unknown: What a missing number or level is called.
+        """
+        called = column.values if names is None else names
         if column.kind in (Kind.NUMERIC, Kind.ORDINAL):
             numbers, place = np.unique(column.numbers, return_inverse=True)
-            ranked, unknown = column.kind is Kind.ORDINAL, Missing("unknown")
+            ranked, missing = column.kind is Kind.ORDINAL, Missing(unknown)
             values = [
-                unknown if math.isnan(number) else column.values[int(number)] if ranked else number
+                missing if math.isnan(number) else called[int(number)] if ranked else number
                 for number in numbers.tolist()
             ]
             return cls(values, place.tolist(), ~np.isnan(column.numbers))
         masks, place = np.unique(column.masks, return_inverse=True)
         none = Missing(f"no {column.name.replace('_', ' ')}")
-        names = [[name for bit, name in enumerate(column.values) if mask >> bit & 1] for mask in masks.tolist()]
-        phrases = [" and ".join(part for part in (", ".join(of[:-1]), *of[-1:]) if part) or none for of in names]
+        said = [[name for bit, name in enumerate(called) if mask >> bit & 1] for mask in masks.tolist()]
+        phrases = [series(of) if series is not None else joined(of) or none for of in said]
         return cls(phrases, place.tolist(), column.masks != 0)
 
     @classmethod

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from instructrec.arrays import Bools, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.cassettes import MODES, Cassette
-from instructrec.envs.english import NEGATIONS
+from instructrec.envs.english import English
 from instructrec.envs.generators import Generator, generator_of
 from instructrec.envs.imagined_users import ImaginedPopulation, drawn_persona
 from instructrec.envs.parser import parse, words_of
@@ -236,7 +236,7 @@ def meaning_in(catalogue: Catalogue, spoken: Vocabulary | None = None) -> Callab
     def named(text: str) -> frozenset[Predicate | str]:
         words = {word.lower().replace("'", "") for word in words_of(text)}
         told = {word for word in words if word in values or any(sign.isdigit() for sign in word)}
-        return frozenset(told | ({"not"} if words & NEGATIONS else set()))
+        return frozenset(told | ({"not"} if words & English.negations else set()))
 
     return read if vocabulary.senses else named
 

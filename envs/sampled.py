@@ -40,7 +40,11 @@ def sample_of(catalogue: Catalogue) -> Sample:
         name: replace(column, masks=column.masks[items], numbers=column.numbers[items])
         for name, column in catalogue.columns.items()
     }
-    names = ("titles", "texts", "item_ids")
-    said = {name: tuple(getattr(catalogue, name)[item] for item in items.tolist()) for name in names}
-    sampled = Catalogue(columns=columns, popularity=catalogue.popularity[items], **said)
+    titles, texts, ids = (
+        tuple(cells[item] for item in items.tolist())
+        for cells in (catalogue.titles, catalogue.texts, catalogue.item_ids)
+    )
+    sampled = replace(
+        catalogue, columns=columns, titles=titles, texts=texts, item_ids=ids, popularity=catalogue.popularity[items]
+    )
     return Sample(sampled, items, size / SAMPLE)

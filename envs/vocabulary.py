@@ -12,10 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from instructrec.catalogue import Catalogue
 from instructrec.goals import Operator, Predicate
 from instructrec.splits import Split, split_group
+
+if TYPE_CHECKING:
+    from instructrec.envs.tongue import Tongue
 
 _LARGE_GROUP = 5
 SLOT = re.compile(r"\{(\w+)\}")
@@ -172,12 +176,14 @@ class Vocabulary:
 
     Attributes:
         name: Its name.
+        tongue: How the language puts words together.
         senses: Meanings with their terms.
         frames: Phrases for bounds, exclusions and clauses.
         measures: The number attributes.
         portions: Shares of a slate.
         comparatives: Directions of critique.
         heads: Words for an item itself, (singular, plural).
+        measure_words: What nouns are counted with, by noun, in languages that have such words.
         templates: Sentences by family: opening, vague, implicit, restated, reveal, critique, more.
         polite: (before, after) courtesies.
         resets: Cues that a new request starts.
@@ -187,6 +193,7 @@ class Vocabulary:
     """
 
     name: str
+    tongue: Tongue
     senses: tuple[Sense, ...]
     frames: tuple[Frame, ...]
     measures: tuple[Measure, ...]
@@ -199,11 +206,16 @@ class Vocabulary:
     pools: Mapping[str, tuple[Pool, ...]] = field(repr=False)
     requests: tuple[RequestKind, ...] = field(repr=False)
     rules: tuple[str, ...] = ()
+    measure_words: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_key(self) -> Mapping[tuple[object, ...], Sense]:
         """The senses by what they mean."""
         return {key_of(sense.predicate): sense for sense in self.senses}
+
+    def measure_word(self, noun: str) -> str:
+        """Returns what a noun is counted with; the first head's measure word if it has none of its own."""
+        return self.measure_words.get(noun, self.measure_words.get(self.heads[0][0], ""))
 
     @cached_property
     def measure_of(self) -> Mapping[str, Measure]:

@@ -22,6 +22,7 @@ def write_catalogue(run: str | os.PathLike[str], catalogue: Catalogue) -> None:
         "titles": catalogue.titles,
         "texts": catalogue.texts,
         "item_ids": catalogue.item_ids,
+        "labels": [[*of, label] for of, label in catalogue.labels.items()],
     }
     runs.write_arrays(
         Path(run) / NUMBERS,
@@ -53,7 +54,12 @@ def read_catalogue(run: str | os.PathLike[str], fingerprint: str = "") -> Catalo
             for place, entry in enumerate(words["columns"])
         }
         catalogue = Catalogue(
-            columns, tuple(words["titles"]), tuple(words["texts"]), tuple(words["item_ids"]), arrays["popularity"]
+            columns,
+            tuple(words["titles"]),
+            tuple(words["texts"]),
+            tuple(words["item_ids"]),
+            arrays["popularity"],
+            labels={(column, value): label for column, value, label in words.get("labels", ())},
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise RunError(f"the catalogue in {run} is damaged: {error}; train again into another folder") from error

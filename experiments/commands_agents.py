@@ -13,6 +13,7 @@ from instructrec.experiments.commands import (
     Answer,
     Command,
     Settings,
+    UserError,
     allow_imports,
     at_least,
     comparison,
@@ -75,6 +76,8 @@ class Train(Command):
     """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
     population_set: Settings = ()
     """Settings of the population."""
+    any_language: bool = False
+    """Train even where the language model does not read what people speak."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Trains."""
@@ -87,6 +90,7 @@ class Train(Command):
             agent_settings=settings(self.set),
             seed=at_least(0, "seed", self.seed),
             steps=at_least(1, "steps", self.steps),
+            any_language=self.any_language,
         )
         summary = train(plan, self.out, resume=self.resume, narrator=narrator)
         lines = [f"{self.agent} trained for {summary['steps']:,} user-steps; it lies in {self.out}."]
@@ -109,6 +113,8 @@ class Evaluate(Command):
     """Read the test people and phrasings; without it, the validation ones."""
     population: str = ""
     """The run's population, where it is code of yours (package.module:Name): no run folder may choose what is run."""
+    world_set: Settings = ()
+    """What the people met speak, as language=zh: the rest of the world is what it was trained in."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Evaluates."""
@@ -116,6 +122,9 @@ class Evaluate(Command):
 
         allow_imports(self.population)
         count = at_least(1, "people", self.people)
+        others = settings(self.world_set)
+        if set(others) - {"language"}:
+            raise UserError("evaluate sets nothing of the world but language=CODE: the rest is what was trained in")
         return comparison(
             evaluate_run(
                 self.folder,
@@ -123,6 +132,7 @@ class Evaluate(Command):
                 seed=at_least(0, "seed", self.seed),
                 final=self.final,
                 population=self.population,
+                language=str(others.get("language", "")),
                 narrator=narrator,
             )
         )
@@ -141,7 +151,7 @@ class Compare(Command):
     steps: int = 50_000
     """User-steps of training, the same for each agent that learns."""
     encoder: str = "minilm"
-    """The language model: minilm, hashing (none), a folder, or a Hugging Face name."""
+    """The language model: minilm (English), multilingual, hashing (none), a folder, or a Hugging Face name."""
     people: int = 500
     """How many people to meet, one session each; real tastes may come more than once."""
     seed: int = 1
@@ -154,6 +164,8 @@ class Compare(Command):
     """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
     population_set: Settings = ()
     """Settings of the population."""
+    any_language: bool = False
+    """Compare even where the language model does not read what people speak."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Compares."""
@@ -169,6 +181,7 @@ class Compare(Command):
             sessions=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
+            any_language=self.any_language,
             narrator=narrator,
         )
         return comparison(results)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from instructrec import runs
-from instructrec.agents.encoder import load_encoder
+from instructrec.agents.encoder import check_reads, load_encoder
+from instructrec.catalogue import Catalogue
 from instructrec.experiments.competitors import (
     check_names,
     references,
@@ -31,6 +32,8 @@ from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig, RunError
 from instructrec.sessions import Sessions, World
 
+_READERS = {FLAGSHIP, f"{FLAGSHIP}_blank", "ppo", "supervised", "cosine"}
+"""Agents that read what people say with the language model."""
 SAMPLES = 4
 """How many people's conversations stand in a report."""
 
@@ -102,6 +105,7 @@ def compare(
     sessions: int = 500,
     seed: int = 1,
     final: bool = False,
+    any_language: bool = False,
     narrator: Narrator,
 ) -> dict[str, Any]:
     """Compares agents, and writes results and report into a folder.
@@ -116,10 +120,12 @@ def compare(
         sessions: How many sessions each plays.
         seed: The sessions' seed.
         final: Whether to read the test split.
+        any_language: Whether to use a language model that does not read what people speak.
         narrator: Is told what is happening.
 
     Raises:
-        ValueError: If a name is unknown, or a run was trained on another catalogue.
+        ValueError: If a name is unknown, the language model does not read what people speak, or a run was trained on
+            another catalogue.
     """
     if not names:
         raise ValueError("nobody to compare: name at least one agent, such as --agents random,popularity")
@@ -128,10 +134,17 @@ def compare(
     plain = [name for name in names if "=" not in name]
     check_names([*plain, *trained])
     world = world_of(world_id, settings, split_name(final))
+    if not any_language and set(plain) & _READERS:
+        check_reads(load_encoder(encoder), encoder, world.language)
     training_world = functools.cache(lambda: world_of(world_id, settings, "train"))
     if FLAGSHIP not in trained and {FLAGSHIP, f"{FLAGSHIP}_blank"} & set(plain):
         plan = TrainPlan(
-            world=world_id, world_settings=settings, steps=steps, seed=seed, agent_settings={"encoder": encoder}
+            world=world_id,
+            world_settings=settings,
+            steps=steps,
+            seed=seed,
+            agent_settings={"encoder": encoder},
+            any_language=any_language,
         )
         folder = Path(out) / FLAGSHIP
         train(plan, folder, resume=True, narrator=narrator)
@@ -169,14 +182,19 @@ def compare(
     return results
 
 
-def trained_ranker(folder: str, world: World) -> tuple[Ranker, RunConfig]:
+def trained_ranker(folder: str, world: World, items: Catalogue | None = None) -> tuple[Ranker, RunConfig]:
     """Returns what a run learned, and how it was recorded.
+
+    Args:
+        folder: The run.
+        world: Where it is to play.
+        items: The items it was trained on, where their texts are in another language.
 
     Raises:
         RunError: If it is not a run, or it was trained on another catalogue than the world's.
     """
     config = RunConfig.read(folder)
-    if config.catalogue and config.catalogue != world.catalogue.fingerprint:
+    if config.catalogue and config.catalogue != (items or world.catalogue).fingerprint:
         raise RunError(
             f"{folder} was trained on another catalogue ({config.world}, {config.catalogue}) than {world.name} has "
             f"({world.catalogue.fingerprint}); compare it where it was trained"
@@ -192,6 +210,7 @@ def evaluate_run(
     final: bool,
     narrator: Narrator,
     population: str = "",
+    language: str = "",
 ) -> dict[str, Any]:
     """Measures a trained run beside random, its own blank text and the references.
 
@@ -202,6 +221,7 @@ def evaluate_run(
         final: Whether to read the test split.
         narrator: Is told what is happening.
         population: The place of the run's population, where it has one: code is imported only where the caller says so.
+        language: What the people met speak, if not what those spoke that it was trained with.
 
     Raises:
         RunError: If it is not a run, its world's catalogue is no longer what it was trained on, or its population is
@@ -217,10 +237,17 @@ def evaluate_run(
             f"the people of {folder} are code at {who!r}, which a run folder may not have imported by itself: if it is "
             f"yours, add --population {who}"
         )
+    items = None
+    if language and language != settings.get("language", World.language):
+        items = world_of(config.world, settings, "train").catalogue
+        narrator.say(
+            f"Trained with people who speak {settings.get('language', World.language)}; these speak {language}."
+        )
+        settings |= {"language": language}
     world = world_of(config.world, settings, split_name(final))
-    if config.fingerprint not in ("", world_of(config.world, settings, "train").fingerprint):
+    if items is None and config.fingerprint not in ("", world_of(config.world, settings, "train").fingerprint):
         narrator.say(f"The people or rules of {config.world} are no longer those that {folder} was trained in.")
-    ranker, _ = trained_ranker(os.fspath(folder), world)
+    ranker, _ = trained_ranker(os.fspath(folder), world, items)
     agents: dict[str, Competitor] = {config.agent: ranker, f"{config.agent}_blank": Blank(ranker)}
     agents |= untrained(["random"], world)
     known = ["informed", "goal_oracle", "oracle"]

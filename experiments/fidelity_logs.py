@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.catalogue import Catalogue
-from instructrec.envs.english import NEGATIONS
+from instructrec.envs.english import English
 from instructrec.envs.movielens import Ratings, load_movielens
 from instructrec.envs.parser import words_of
 from instructrec.envs.tables import has_table, read_table
@@ -171,7 +171,7 @@ def _queries(file: Path, name: str) -> QueryLog:
         kinds.append(kind_of(named))
         mix.append(kind_of(named - {OTHER}))
         covered.append(bool(tags & set(NAMED)) and TITLE not in tags)
-        excludes.append(bool(set(said) & NEGATIONS))
+        excludes.append(bool(set(said) & English.negations))
     if not length:
         raise ValueError(f"{file} holds no query")
     return QueryLog(name, np.array(length), np.array(kinds), np.array(mix), np.array(covered), np.array(excludes))

@@ -15,7 +15,7 @@ import numpy as np
 
 from instructrec.catalogue import Catalogue
 from instructrec.envs.bank import Bank
-from instructrec.envs.english import NEGATIONS
+from instructrec.envs.english import English
 from instructrec.envs.held_out import HeldOut, Setting, held_out
 from instructrec.envs.movielens import shipped_people
 from instructrec.envs.parser import words_of
@@ -242,7 +242,7 @@ def _most(names: Units) -> str:
 
 
 def _exclusions(log: QueryLog, simulated: Simulated) -> Finding:
-    excludes = np.array([bool(set(words_of(text)) & NEGATIONS) for text in simulated.texts])
+    excludes = np.array([bool(set(words_of(text)) & English.negations) for text in simulated.texts])
     sides = [np.stack([holds, np.ones_like(holds)], axis=1).astype(np.int64) for holds in (log.excludes, excludes)]
     return _shares("exclusions", log.source, sides[0], sides[1], "counted by words such as no and without")
 

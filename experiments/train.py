@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instructrec import runs
-from instructrec.agents.encoder import load_encoder
+from instructrec.agents.encoder import check_reads, load_encoder
 from instructrec.agents.slate_ppo import SlatePPOConfig
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary
@@ -46,6 +46,7 @@ class TrainPlan:
         steps: User-steps.
         checkups: How many checkups to make on the way.
         checkpoint_seconds: Least time between checkpoints; 0 makes one after every iteration.
+        any_language: Whether to train with a language model that does not read what people speak.
     """
 
     world: str
@@ -56,6 +57,7 @@ class TrainPlan:
     steps: int = 200_000
     checkups: int = 8
     checkpoint_seconds: float = 30.0
+    any_language: bool = False
 
 
 def train(
@@ -75,7 +77,7 @@ def train(
 
     Raises:
         RunError: If the folder holds a run and ``resume`` is off, or that run is another one.
-        ValueError: If a name or a setting is unknown.
+        ValueError: If a name or a setting is unknown, or the language model does not read what people speak.
     """
     if plan.agent not in RESUMABLE:
         raise ValueError(unknown_name("agent to train", plan.agent, RESUMABLE))
@@ -96,6 +98,8 @@ def train(
     )
     # Before the folder is made: a model that is missing should not leave a run behind.
     encoder = load_encoder(encoder_name)
+    if not plan.any_language:
+        check_reads(encoder, encoder_name, world.language)
     with runs.locked(out):
         _begin(out, config, world, resume=resume)
         found = runs.latest_checkpoint(out)

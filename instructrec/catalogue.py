@@ -141,6 +141,8 @@ class Catalogue:
         item_ids: The items' ids outside this project, unique.
         popularity: How often each item was consumed in the data agents may see, non-negative [num_items].
         nouns: What people call an item, one and many: "article", "articles". No part of the fingerprint.
+        units: What the numbers of an attribute count: price in "euros". No part of the fingerprint.
+        labels: What values are called in the language of the texts, by (column, value), where that is not their name.
 
     Raises:
         ValueError: If it is empty, columns differ in length, ids repeat, or popularity is negative or NaN.
@@ -152,6 +154,8 @@ class Catalogue:
     item_ids: tuple[str, ...]
     popularity: npt.NDArray[np.float32] = field(repr=False)
     nouns: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict, repr=False)
+    labels: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         size = len(self.titles)
@@ -209,4 +213,6 @@ class Catalogue:
             digest.update(np.where(np.isnan(column.numbers), np.float32(np.nan), column.numbers).tobytes())
         digest.update(repr((self.titles, self.texts, self.item_ids)).encode())
         digest.update(self.popularity.tobytes())
+        if self.labels:
+            digest.update(repr(sorted(self.labels.items())).encode())
         return digest.hexdigest()[:16]

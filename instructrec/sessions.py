@@ -218,6 +218,7 @@ class World:
         candidates: Which items may be ranked each turn; None means all of them.
         slate_size: Items per slate, at least 1 and at most the number of items.
         turn_limit: Slates per session at most, at least 1.
+        language: What people speak, by ISO 639-1 code; agents may know it.
     """
 
     name: str
@@ -227,6 +228,7 @@ class World:
     candidates: CandidateSource | None = None
     slate_size: int = 10
     turn_limit: int = 10
+    language: str = "en"
 
     def __post_init__(self) -> None:
         if not 1 <= self.slate_size <= self.catalogue.num_items:
