@@ -7,15 +7,16 @@ Nothing in a file is ever executed: the text is parsed into nodes, and words sta
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import yaml
 
 from instructrec.names import unknown_name
 
 _LARGEST = 4_000_000
+T = TypeVar("T")
 
 
 class Entry:
@@ -44,6 +45,17 @@ class Entry:
         """Raises a ValueError that names file, line and entry."""
         name = f"{self.path}: " if self.path else ""
         raise ValueError(f"{self.where}: {name}{problem}")
+
+    def made(self, make: Callable[..., T], *given: object) -> T:
+        """Returns what a function makes of it.
+
+        Raises:
+            ValueError: If the function raises one; with the entry's place before it.
+        """
+        try:
+            return make(*given)
+        except ValueError as problem:
+            self.fail(str(problem))
 
     def pairs(self) -> dict[str, Entry]:
         """Returns a mapping's entries by name, in their order.
