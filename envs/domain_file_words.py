@@ -35,6 +35,7 @@ _NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "critique": (("more",), ("ordinal", "number")),
 }
 """Of which slots each sentence of a family has at least one."""
+_FEWEST_TO_SPLIT = 3
 
 
 def read_words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
@@ -66,7 +67,7 @@ def read_words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels
         critiques=tuple(_critique(n, e, attributes) for n, e in found["critiques"].pairs().items())
         if "critiques" in found
         else (),
-        templates=_sentences(found["templates"]) if "templates" in found else {},
+        templates=_sentences(found["templates"], _FEWEST_TO_SPLIT) if "templates" in found else {},
         also=_sentences(found["also"]) if "also" in found else {},
         numbers={n: _number_phrases(e) for n, e in found["numbers"].fields(numbers).items()}
         if "numbers" in found
@@ -90,12 +91,12 @@ def _number_phrases(entry: Entry) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
-def _sentences(entry: Entry) -> dict[str, tuple[str, ...]]:
+def _sentences(entry: Entry, fewest: int = 1) -> dict[str, tuple[str, ...]]:
     families = entry.fields(_FAMILIES)
     for family, of in families.items():
         slots = _SLOTS.get(family, _SLOTS["opening"])
-        if not of.entries():
-            of.fail("has no sentence; give at least one, or remove the family")
+        if len(of.entries()) < fewest:
+            of.fail(f"has {len(of.entries())} sentences; give {fewest} or more, so that every split has its own")
         for place in of.entries():
             named = SLOT.findall(place.text())
             if place.text().count("{") != len(named) or place.text().count("}") != len(named):
