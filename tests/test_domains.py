@@ -305,3 +305,16 @@ def test_risk_and_return_go_together() -> None:
 )
 def test_movies_are_what_published_figures_were_measured_on(split: str, fingerprint: str) -> None:
     assert make_world("instructrec/Movies-v0", split=split).fingerprint == fingerprint
+
+
+def test_people_may_ask_for_what_keeps_their_rule_anyway() -> None:
+    people = people_of(whole("Finance-v0"))
+    catalogue, limits = people.catalogue, {"risk ≤ 1", "risk ≤ 2", "risk ≤ 3"}
+    idle = 0
+    for predicates in people.bank.predicates:
+        asked = [predicate for predicate in predicates if str(predicate) not in limits]
+        if len(asked) < len(predicates):
+            goals = compile_goals([predicates, asked], catalogue)
+            both = allowed(goals, catalogue, np.arange(catalogue.num_items)).sum(axis=1)
+            idle += bool(both[0] == both[1])
+    assert idle > 0
