@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from instructrec.envs.yaml_reader import Entry
 from instructrec.goals import Operator, Predicate
 from instructrec.names import unknown_name
 
@@ -121,6 +122,18 @@ def series(text: str, numbers: str, attributes: Levels) -> tuple[Predicate, ...]
     return tuple(found)
 
 
+def conditions_of(entry: Entry, attributes: Levels) -> tuple[Predicate, ...]:
+    """Returns what an entry of a domain file states: a condition, or series of them by their conditions.
+
+    Raises:
+        ValueError: As `condition` and `series`, with the entry's place.
+    """
+    if entry.is_mapping:
+        found = (span.made(series, text, span.text(), attributes) for text, span in entry.pairs().items())
+        return tuple(predicate for predicates in found for predicate in predicates)
+    return (entry.made(condition, entry.text(), attributes),)
+
+
 def _number(text: str, said: str, levels: Sequence[str]) -> float:
     said = said.strip()
     if said in levels:
@@ -129,6 +142,8 @@ def _number(text: str, said: str, levels: Sequence[str]) -> float:
         return _exact(said)
     except ValueError:
         known = f"a number or one of {', '.join(levels)}" if levels else "a number"
+        if ":" in said:
+            known += " (a series such as `price <= n: 10..50 by 5` stands without quotes)"
         raise ValueError(f"in {text!r}: expected {known}, got {said!r}") from None
 
 

@@ -126,6 +126,8 @@ class ConversationalPopulation:
         self._turn_limit = turn_limit
         self._texts = Texts(bank.texts)
         settings = asdict(self.behaviour)
+        if not bank.critiques:
+            settings["critique"] = 0.0
         self._constants = Constants(**{name: float(settings[name]) for name in Constants._fields})
         self._items = _items(catalogue, tastes, self._topics.masks)
         self._speech = _speech(bank)

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
 
 from instructrec.catalogue import MAX_VALUES, Kind
 from instructrec.envs.behaviour import Behaviour
-from instructrec.envs.conditions import Levels, Ranked, condition, series
+from instructrec.envs.conditions import Levels, Ranked, condition, conditions_of
 from instructrec.envs.domain import DRAWS, Asks, Attribute, Domain, Items, People, Rule, Words
-from instructrec.envs.domain_words import vocabulary_of
-from instructrec.envs.grammar import can_say
+from instructrec.envs.domain_file_words import check_words, read_words
 from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.made_items import pattern_names
-from instructrec.envs.parser import words_of
 from instructrec.envs.patterns import read_pattern
-from instructrec.envs.tongue import Tongue
-from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Measure, Pool, RequestKind, Role, Speech, Term
+from instructrec.envs.vocabulary import Measure, Pool, RequestKind
 from instructrec.envs.yaml_reader import Entry, read_yaml
-from instructrec.goals import Operator, Predicate
+from instructrec.goals import Predicate
 from instructrec.names import unknown_name
 
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
-_FAMILIES = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
-_SLOTS: Mapping[str, tuple[str, ...]] = {
-    "opening": ("one", "some", "any", "many", "those", "a", "bare", "list", "clauses"),
-    "implicit": (),
-    "more": (),
-    "reveal": ("clause",),
-    "critique": ("more", "ordinal", "number"),
-}
-"""The slots that each family of sentences may have; vague and restated ones those of openings."""
-_BOUNDS: Mapping[str, tuple[Operator, tuple[str, ...]]] = {
-    "at_least": (Operator.AT_LEAST, ("low", "beyond", "span", "decades")),
-    "at_most": (Operator.AT_MOST, ("high", "before")),
-    "between": (Operator.BETWEEN, ("low", "high", "exact")),
-}
-"""What phrases for numbers may say, and the numbers that stand in them."""
-_NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "reveal": (("clause",),),
-    "critique": (("more",), ("ordinal", "number")),
-}
-"""Of which slots each sentence of a family has at least one."""
 _OF_NUMBERS = ("draw", "low", "high", "round", "half_life")
-T = TypeVar("T")
-
 
 FOLDER = Path(__file__).parent / "domains"
 """The domain files that come with the package; ``Movies-v0.yaml`` is ``instructrec/Movies-v0``."""
@@ -114,12 +88,13 @@ def read_domain(path: Path, name: str = "") -> Domain:
             if attribute.kind is not Kind.NUMERIC and not attribute.values:
                 entry.fail(f"a {attribute.kind} attribute has values; add a line such as values: [one, another]")
     people = _people(top["people"], attributes) if "people" in top else People()
-    rules = tuple(_rule(n, e, levels) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
     asks = _asks(top["asks"], attributes, levels) if "asks" in top else None
+    taken = (*attributes, *_SPECIAL, *(asks.pools if asks is not None else ()))
+    rules = tuple(_rule(n, e, levels, taken) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
     words: dict[str, Words] = {}
     if "languages" in top:
         for code, entry in top["languages"].fields(LANGUAGES).items():
-            words[code] = _words(entry, attributes, levels, LANGUAGES[code].tongue)
+            words[code] = read_words(entry, attributes, levels, LANGUAGES[code].tongue)
     if asks is not None and not words:
         top["asks"].fail("people ask in words: add languages: with an entry such as en:")
     domain = Domain(
@@ -139,16 +114,8 @@ def read_domain(path: Path, name: str = "") -> Domain:
         candidates=top["candidates"].whole(0, MOST_ITEMS) if "candidates" in top else 0,
     )
     for language in words:
-        _check_words(whole, domain, language, levels)
+        check_words(whole, domain, language, levels)
     return domain
-
-
-def _said(entry: Entry, make: Callable[..., T], *given: object) -> T:
-    """Returns what a function makes of an entry, its error told with the entry's place."""
-    try:
-        return make(*given)
-    except ValueError as problem:
-        entry.fail(str(problem))
 
 
 # Attributes.
@@ -157,8 +124,8 @@ def _said(entry: Entry, make: Callable[..., T], *given: object) -> T:
 def _attribute(name: str, entry: Entry) -> Attribute:
     known = ("kind", "values", "more", "draw", "low", "high", "round", "missing", "only", "by", "half_life", "said")
     found = entry.fields(known, ("kind",))
-    if not name.isidentifier():
-        entry.fail("an attribute is named by letters, digits and underscores")
+    if not name.isidentifier() or name in ("number", "title"):
+        entry.fail("an attribute is named by letters, digits and underscores, and not number or title")
     kind = Kind(found["kind"].one_of([str(kind) for kind in Kind], "kind of attribute"))
     without = {
         Kind.NUMERIC: ("values", "more"),
@@ -266,7 +233,13 @@ def _measure(name: str, entry: Entry, low: float, high: float) -> tuple[Measure,
 
 def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
     found = entry.fields(("source", "settings", "count", "title", "text", "pieces"))
-    pieces = {n: e.texts() for n, e in found["pieces"].pairs().items()} if "pieces" in found else {}
+    lists = found["pieces"].pairs() if "pieces" in found else {}
+    pieces = {n: e.texts() for n, e in lists.items()}
+    for name, entry_of in lists.items():
+        if not pieces[name]:
+            entry_of.fail("is an empty list; give it a word, or remove it")
+        if name in attributes or name in ("number", "title"):
+            entry_of.fail(f"{name} already means something in titles; rename the list")
     items = Items(
         source=found["source"].one_of(("made", "movielens", "data"), "source of items")
         if "source" in found
@@ -281,7 +254,7 @@ def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
         entry.fail("items of people's own data name their file: settings: {file: NAME.safetensors}")
     known = pattern_names(attributes, pieces)
     for name, more in (("title", {}), ("text", {"title": ""})):
-        _said(found.get(name, entry), read_pattern, getattr(items, name), {**known, **more})
+        found.get(name, entry).made(read_pattern, getattr(items, name), {**known, **more})
     return items
 
 
@@ -289,7 +262,7 @@ def _people(entry: Entry, attributes: Mapping[str, Attribute]) -> People:
     known = ("population", "settings", "count", "tastes", "quality", "luck", "allure", "past", "topic", "behaviour")
     found = entry.fields(known)
     numbers = [name for name, attribute in attributes.items() if not attribute.values or attribute.kind is Kind.ORDINAL]
-    sets = [name for name in attributes if name not in numbers or attributes[name].values]
+    sets = [name for name in attributes if name not in numbers]
 
     def weights(name: str, names: list[str]) -> dict[str, float]:
         return {n: e.number(-10, 10) for n, e in found[name].fields(names).items()} if name in found else {}
@@ -301,7 +274,7 @@ def _people(entry: Entry, attributes: Mapping[str, Attribute]) -> People:
     behaviour = {}
     if "behaviour" in found:
         behaviour = {n: e.number() for n, e in found["behaviour"].fields(constants).items()}
-        _said(found["behaviour"], lambda: Behaviour(**behaviour))
+        found["behaviour"].made(lambda: Behaviour(**behaviour))
     return People(
         population=found["population"].text() if "population" in found else "conversational",
         settings={n: _scalar(e) for n, e in found["settings"].pairs().items()} if "settings" in found else {},
@@ -333,11 +306,15 @@ def _taste(entry: Entry) -> tuple[float, float]:
     return found["mean"].number(-10, 10) if "mean" in found else 0.0, found["spread"].number(0, 10)
 
 
-def _rule(name: str, entry: Entry, levels: Levels) -> Rule:
+def _rule(name: str, entry: Entry, levels: Levels, taken: Collection[str]) -> Rule:
     found = entry.fields(("people", "said", "penalty"), ("people",))
+    if name in taken:
+        entry.fail(f"people already ask for what is called {name}; rename the rule")
     shares: list[tuple[Predicate | None, float]] = []
     for said, share in found["people"].pairs().items():
-        stated = None if said == "anything" else _said(share, condition, said, levels)
+        stated = None if said == "anything" else share.made(condition, said, levels)
+        if stated is not None and not stated.hard:
+            share.fail("a rule is no wish; remove ', wish'")
         shares.append((stated, share.number(0, 1)))
     if abs(sum(share for _, share in shares) - 1) > 1e-6:
         found["people"].fail(f"the shares of people must sum to 1, got {sum(share for _, share in shares):g}")
@@ -357,6 +334,11 @@ def _asks(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> 
     found = entry.fields(known, ("about", "named"))
     sets = [name for name, attribute in attributes.items() if attribute.kind in (Kind.CATEGORICAL, Kind.MULTI_VALUED)]
     about = tuple(part.one_of(sets, "set attribute") for part in found["about"].entries())
+    if not about:
+        found["about"].fail(f"names nothing; give at least one of {', '.join(sets)}")
+    for part, name in zip(found["about"].entries(), about, strict=True):
+        if len(attributes[name].values) == 1:
+            part.fail(f"{name} has a single value; people name what has two or more")
     pools = {n: _pools(e, levels) for n, e in found["parts"].pairs().items()} if "parts" in found else {}
     for name in pools:
         if name in sets or name in ("exclusion", "share"):
@@ -396,166 +378,9 @@ def _pools(entry: Entry, levels: Levels) -> tuple[Pool, ...]:
     pools = []
     for part in entry.entries():
         if not part.is_mapping:
-            pools.append(Pool(1.0, _conditions(part, levels)))
+            pools.append(Pool(1.0, conditions_of(part, levels)))
             continue
         found = part.fields(("share", "of"), ("of",))
         share = found["share"].number(1e-9) if "share" in found else 1.0
-        pools.append(Pool(share, tuple(p for e in found["of"].entries() for p in _conditions(e, levels))))
+        pools.append(Pool(share, tuple(p for e in found["of"].entries() for p in conditions_of(e, levels))))
     return tuple(pools)
-
-
-def _conditions(entry: Entry, levels: Levels) -> tuple[Predicate, ...]:
-    if entry.is_mapping:
-        return tuple(p for text, span in entry.pairs().items() for p in _said(span, series, text, span.text(), levels))
-    return (_said(entry, condition, entry.text(), levels),)
-
-
-# Words.
-
-
-def _check_words(whole: Entry, domain: Domain, language: str, levels: Levels) -> None:
-    """Fails where people ask for what this language has no words for."""
-    if domain.asks is None:
-        return
-    words = vocabulary_of(domain, language)
-    entries = whole.pairs()
-    asked = [
-        (entry, predicate)
-        for of in (entries["asks"].pairs()["parts"].pairs().values() if "parts" in entries["asks"].pairs() else ())
-        for part in of.entries()
-        for entry in (part.pairs()["of"].entries() if part.is_mapping and "of" in part.pairs() else [part])
-        for predicate in _conditions(entry, levels)
-    ]
-    rules = entries["rules"].pairs().values() if "rules" in entries else ()
-    for entry, rule in zip(rules, domain.rules, strict=bool(rules)):
-        asked += [(entry, predicate) for predicate, _ in rule.shares if predicate is not None]
-    for entry, predicate in asked:
-        if not can_say(words, predicate):
-            entry.fail(
-                f"{language} has no way to say {str(predicate)!r}; add it under languages: {language}: says:, "
-                "or say what its numbers are like with said: {as: ...} under its attribute"
-            )
-    first = domain.asks.about[0]
-    if any({"exclusion", "share"} & set(kind.parts) for kind in domain.asks.kinds):
-        for value in domain.attributes[first].values:
-            if not any(term.speech in PLAIN for term in words.sense_of_value(first, value).terms):
-                entries["languages"].pairs()[language].fail(
-                    f"{first} {value!r} has no word that stands before an item or is one, and people exclude it; "
-                    f"add a term of the sort {', '.join(PLAIN)}"
-                )
-
-
-def _text(entry: Entry, attributes: Mapping[str, Attribute]) -> str:
-    """Returns a pattern for the items' texts in one language, after trying it."""
-    _said(entry, read_pattern, entry.text(), {**pattern_names(attributes, ()), "title": ""})
-    return entry.text()
-
-
-def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels, tongue: Tongue) -> Words:
-    known = ("heads", "use", "text", "values", "says", "units", "numbers", "critiques", "templates", "also")
-    found = entry.fields(known, ("heads",))
-    values: dict[tuple[str, str], tuple[Term, ...]] = {}
-    taken: dict[tuple[str, ...], tuple[str, Entry]] = {}
-    for name, of in found["values"].fields([n for n in attributes if levels[n]]).items() if "values" in found else ():
-        for value, terms in of.fields(levels[name]).items():
-            values[name, value] = _terms(terms, f"{name} {value}", taken, tongue)
-    numbers = [name for name, attribute in attributes.items() if attribute.measure is not None]
-    says = tuple(
-        (_said(terms, condition, text, levels), _terms(terms, text, taken, tongue))
-        for text, terms in (found["says"].pairs().items() if "says" in found else ())
-    )
-    return Words(
-        heads=tuple(_pair(head) for head in found["heads"].entries()),
-        use=found["use"].text() if "use" in found else "choose",
-        values=values,
-        says=says,
-        units={n: e.text() for n, e in found["units"].fields(numbers).items()} if "units" in found else {},
-        critiques=tuple(_critique(n, e, attributes) for n, e in found["critiques"].pairs().items())
-        if "critiques" in found
-        else (),
-        templates=_sentences(found["templates"]) if "templates" in found else {},
-        also=_sentences(found["also"]) if "also" in found else {},
-        numbers={n: _number_phrases(e) for n, e in found["numbers"].fields(numbers).items()}
-        if "numbers" in found
-        else {},
-        text=_text(found["text"], attributes) if "text" in found else "",
-    )
-
-
-def _number_phrases(entry: Entry) -> tuple[Frame, ...]:
-    frames = []
-    for name, roles in entry.fields(_BOUNDS).items():
-        operator, known = _BOUNDS[name]
-        for role, phrases in roles.fields([str(role) for role in Role]).items():
-            for place in phrases.entries():
-                slots = SLOT.findall(place.text())
-                for slot in slots:
-                    if slot not in known:
-                        place.fail(unknown_name(f"number in a phrase for {name}", slot, known))
-                if not slots or (operator is Operator.BETWEEN and set(slots) not in ({"low", "high"}, {"exact"})):
-                    place.fail(f"says no number; write a phrase such as 'of {{{known[0]}}} <unit>'")
-                frames.append(Frame(place.text(), Role(role), operator))
-    return tuple(frames)
-
-
-def _sentences(entry: Entry) -> dict[str, tuple[str, ...]]:
-    families = entry.fields(_FAMILIES)
-    for family, of in families.items():
-        slots = _SLOTS.get(family, _SLOTS["opening"])
-        for place in of.entries():
-            named = SLOT.findall(place.text())
-            if place.text().count("{") != len(named) or place.text().count("}") != len(named):
-                place.fail("has a brace that is no slot; write slots as {one}")
-            for slot in named:
-                if slot not in slots:
-                    place.fail(unknown_name(f"slot of {family} sentences", slot, slots))
-            for needed in _NEEDED.get(family, ()):
-                if not set(needed) & set(named):
-                    place.fail(f"lacks {{{needed[0]}}}; a {family} sentence says it")
-            if family in ("opening", "vague", "restated") and not named:
-                place.fail("has no slot for what is asked; write one such as {one}")
-    return {family: of.texts() for family, of in families.items()}
-
-
-def _pair(entry: Entry) -> tuple[str, str]:
-    one, slash, many = entry.text().partition("/")
-    if not one.strip() or (slash and not many.strip()):
-        entry.fail("a noun is written as ONE/MANY, such as comedy/comedies")
-    return one.strip(), (many or one).strip()
-
-
-def _terms(
-    entry: Entry, meaning: str, taken: dict[tuple[str, ...], tuple[str, Entry]], tongue: Tongue
-) -> tuple[Term, ...]:
-    """Returns the terms of one meaning; ``taken`` says which words already mean what, and is added to."""
-    terms: list[Term] = []
-    for part in entry.entries():
-        for speech, texts in part.fields([str(speech) for speech in Speech]).items():
-            for place in texts.entries():
-                one, many = _pair(place) if Speech(speech) is Speech.NOUN else (place.text().strip(), "")
-                if not words_of(one, tongue):
-                    place.fail(f"{one!r} holds no word; write a word or a few")
-                if one in (term.text for term in terms):
-                    place.fail(f"{one!r} stands twice for {meaning}; keep one")
-                terms.append(Term(one, Speech(speech), many))
-                # What follows the stroke is a measure word where nouns have no plural.
-                for text in (one,) if tongue.measures else terms[-1].texts:
-                    means, first = taken.setdefault(words_of(text, tongue), (meaning, place))
-                    if means != meaning:
-                        place.fail(
-                            f"{text!r} already means {means} (line {first.line}), and a word means one thing; "
-                            "give another word, or a few words"
-                        )
-    if not terms:
-        entry.fail("has no word; give at least one, such as adjective: [scary]")
-    return tuple(terms)
-
-
-def _critique(name: str, entry: Entry, attributes: Mapping[str, Attribute]) -> Comparative:
-    found = entry.fields(("more", "less", "words"), ("words",))
-    if ("more" in found) == ("less" in found):
-        entry.fail("says either more: ATTRIBUTE or less: ATTRIBUTE")
-    side = "more" if "more" in found else "less"
-    numbers = [n for n, attribute in attributes.items() if attribute.kind in (Kind.NUMERIC, Kind.ORDINAL)]
-    field = found[side].one_of(numbers, "number attribute")
-    return Comparative(name, field, 1 if side == "more" else -1, found["words"].texts())
