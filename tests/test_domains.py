@@ -21,6 +21,7 @@ from instructrec.envs.worlds import make_world
 from instructrec.experiments.evaluation import evaluate
 from instructrec.goals import Operator, Predicate, Reveal, allowed, compile_goals
 from instructrec.sessions import Observation, Sessions, SessionState, World, observe, start, step
+from instructrec.splits import Splits
 from instructrec.testing import check_world
 
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -160,6 +161,15 @@ def test_held_out_worlds_have_other_people_and_other_sentences(name: str) -> Non
     assert len({world.fingerprint for world in worlds}) == 3
     for one in (1, 2):
         assert len(said[0] & said[one]) <= 0.15 * len(said[one])
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_everything_can_be_said_in_words_never_heard(name: str) -> None:
+    splits = Splits(users=("test",), templates=("test",), synonyms=("test",), combinations=("test",))
+    held_out = make_world(f"instructrec/{name}", num_items=400, bank_size=420, splits=splits)
+    heard, unheard = people_of(small(name, "test")).bank, people_of(held_out).bank
+    assert unheard.num_goals > 40
+    assert len(set(heard.texts) & set(unheard.texts)) < 0.3 * len(unheard.texts)
 
 
 @pytest.mark.parametrize(("name", "language"), SPOKEN)
