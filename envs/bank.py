@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
@@ -75,6 +75,56 @@ class Critique:
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """A way in which items are like or unlike a shown one.
+
+    Attributes:
+        field: The attribute that is compared.
+        column: Its place in the catalogue.
+        is_set: Whether it holds values rather than numbers.
+        unlike: Whether people ask for what is unlike.
+    """
+
+    field: str
+    column: int
+    is_set: bool
+    unlike: bool
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What may become of goals: another goal of the bank, which differs from it in one place.
+
+    Attributes:
+        first: Goal g's changes are ``first[g]`` to ``first[g + 1] - 1``, int32 [num_goals + 1].
+        place: Where the goals differ, int8 [num_changes].
+        target: The goal that it becomes, int32 [num_changes].
+        relaxes: Whether a condition is given up rather than replaced, [num_changes].
+        phrases: Group per change: says what is new; of a condition given up, what remains.
+    """
+
+    first: Ints
+    place: Ints
+    target: Ints
+    relaxes: Bools
+    phrases: Phrases
+
+    @property
+    def num(self) -> int:
+        """How many changes there are."""
+        return len(self.place)
+
+    @classmethod
+    def none(cls) -> Changes:
+        """Returns no change of any goal."""
+        return cls(np.zeros(1, np.int32), np.zeros(0, np.int8), np.zeros(0, np.int32), np.zeros(0, np.bool_), NOTHING)
+
+
+NOTHING = Phrases.of([])
+"""No group at all."""
+
+
+@dataclass(frozen=True)
 class Bank:
     """Everything that can be said in a world, and what it means.
 
@@ -94,6 +144,10 @@ class Bank:
         critique: Group kind × slate_size + position - 1.
         critiques: The kinds of critique.
         more: One group: asks for more and says nothing new.
+        likenesses: In which ways people ask for what is like or unlike a shown item.
+        like: Group likeness × slate_size + position - 1.
+        reset: Group per goal: an opening that says that what came before counts no longer; no group where nobody does.
+        changes: What may become of goals.
     """
 
     texts: tuple[str, ...]
@@ -110,6 +164,15 @@ class Bank:
     critique: Phrases
     critiques: tuple[Critique, ...]
     more: Phrases
+    likenesses: tuple[Likeness, ...] = ()
+    like: Phrases = NOTHING
+    reset: Phrases = NOTHING
+    changes: Changes = field(default_factory=Changes.none)
+
+    @property
+    def infeasible(self) -> Bools:
+        """Which goals nothing meets, on purpose, [num_goals]."""
+        return np.asarray(~self.goals.feasible.all(axis=1))
 
     @property
     def num_goals(self) -> int:
@@ -122,20 +185,43 @@ class Bank:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of everything in the bank, hex; equal exactly when the content is."""
+        """A hash of everything in the bank, hex; equal exactly when the content is.
+
+        What came later and is not used leaves no trace in it: see `instructrec.names.added`.
+        """
         digest = hashlib.sha256()
         for part in (self.texts, self.predicates, self.kinds, self.intention, self.critiques):
             digest.update(repr(part).encode(errors="surrogatepass"))
-        for name in (field.name for field in fields(self)):
+        for name in (each.name for each in fields(self)):
             value = getattr(self, name)
             for label, array in [(name, value)] if isinstance(value, np.ndarray) else _arrays(name, value):
                 digest.update(label.encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
+        if self.likenesses:
+            digest.update(repr(self.likenesses).encode())
         return digest.hexdigest()[:16]
 
 
+_LATER = ("least", "most", "given_column", "given_mask", "given_low", "given_high", "feasible")
+"""Arrays of goals that older banks lack."""
+
+
 def _arrays(name: str, value: object) -> list[tuple[str, np.ndarray]]:
-    return list(arrays_of(value, f"{name}.")) if isinstance(value, Goals | Phrases) else []
+    if isinstance(value, Goals):
+        unused = Goals.empty(*value.check.shape)
+        found = list(arrays_of(value))
+        return [
+            (f"{name}.{label}", array)
+            for label, array in found
+            if label not in _LATER or not np.array_equal(array, getattr(unused, label))
+        ]
+    if isinstance(value, Phrases | Changes) and not (name in ("like", "reset", "changes") and _is_nothing(value)):
+        return list(arrays_of(value, f"{name}."))
+    return []
+
+
+def _is_nothing(value: Phrases | Changes) -> bool:
+    return value.num == 0 if isinstance(value, Changes) else value.num_groups == 0
 
 
 class _Writer:

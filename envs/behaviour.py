@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from instructrec.names import added, written
+
 _SHARES = frozenset(
     {
         "satiation_memory",
@@ -21,6 +23,12 @@ _SHARES = frozenset(
         "new_goal",
         "critique",
         "restate",
+        "like",
+        "unlike",
+        "override",
+        "reset",
+        "relax",
+        "drift",
         "allure_from_popularity",
     }
 )
@@ -62,6 +70,18 @@ class Behaviour:
         restate: Otherwise, probability of saying it all again rather than asking for more. Assumed.
         taste_in_goals: How strongly people ask for what they like: weight of standardised affinity. Assumed.
         allure_from_popularity: Correlation of allure with popularity beyond quality, 0 to 1. Assumed.
+        reveal_turn: From this turn on, counted from 1, held-back conditions are said one a turn whether anything breaks
+            them or not; 0 for never. With ``reveal`` it sets the schedule: on violation (0), by turn (3, say), or never
+            (``reveal`` 0). Assumed.
+        like: Probability of asking for something like an item just clicked. This and what follows happen only where
+            the world's people have words for it: what a domain file lists under ``asks.replies``. Assumed.
+        unlike: Probability of asking for something unlike an item just passed over. Assumed.
+        override: Probability of replacing one condition by another, of a goal for which the bank knows one. Assumed.
+        reset: Share of new goals that are announced: "forget what I said". Assumed.
+        relax: Probability of giving up, after a slate, the condition without which a request can be met, where nothing
+            meets the whole. Assumed.
+        drift: Probability that one condition changes unsaid; it is said once a shown item breaks it. Assumed.
+        weight_drift: Standard deviation, per turn, of the logarithm of each weight of a goal. Assumed.
     """
 
     click_bias: float = -3.7
@@ -94,6 +114,17 @@ class Behaviour:
     restate: float = 0.6
     taste_in_goals: float = 1.0
     allure_from_popularity: float = 0.7
+    reveal_turn: float = added(0.0)
+    like: float = added(0.0)
+    unlike: float = added(0.0)
+    override: float = added(0.0)
+    reset: float = added(0.0)
+    relax: float = added(0.0)
+    drift: float = added(0.0)
+    weight_drift: float = added(0.0)
+
+    def __repr__(self) -> str:
+        return written(self)
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -106,3 +137,12 @@ class Behaviour:
             raise ValueError(
                 f"new_goal + critique must not exceed 1, got {self.new_goal} + {self.critique}: they exclude each other"
             )
+        replies = self.new_goal + self.critique + self.like + self.unlike + self.override
+        if replies > 1:
+            raise ValueError(
+                f"new_goal + critique + like + unlike + override must not exceed 1, got {replies:g}: they exclude each "
+                "other"
+            )
+        for name in ("reveal_turn", "weight_drift"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"behaviour {name} must be 0 or more, got {getattr(self, name)}")

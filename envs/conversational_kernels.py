@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from instructrec.goals import Check
+from instructrec.goals import ALIKE, Check
 from instructrec.noise import Purpose
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -21,10 +21,17 @@ _S12, _S27, _S30, _S31, _S32 = (np.uint64(bits) for bits in (12, 27, 30, 31, 32)
 _ONE = np.uint64(1)
 
 _SET, _RANGE, _SHARE, _NOTHING = int(Check.SET), int(Check.RANGE), int(Check.SHARE), int(Check.NOTHING)
+_COUNT, _GIVEN = int(Check.COUNT), int(Check.GIVEN)
+_NO_BITS = np.uint64(0)
+_MINUS, _PLUS = np.float32(-np.inf), np.float32(np.inf)
+_TO_GIVEN = 2**30
+"""Where the luck of perceiving what a condition depends on begins: beyond 16 for each of a million items."""
+_SPREAD = np.sqrt(12.0)
+"""What makes the standard deviation of a uniform draw 1."""
 _PERSON, _GOAL, _PHRASING = np.uint64(Purpose.PERSON), np.uint64(Purpose.GOAL), np.uint64(Purpose.PHRASING)
 _PERCEPTION, _EXAMINATION = np.uint64(Purpose.PERCEPTION), np.uint64(Purpose.EXAMINATION)
 _CLICK, _CONSUMPTION = np.uint64(Purpose.CLICK), np.uint64(Purpose.CONSUMPTION)
-_LEAVING, _CRITIQUE = np.uint64(Purpose.LEAVING), np.uint64(Purpose.CRITIQUE)
+_LEAVING, _CRITIQUE, _DRIFT = np.uint64(Purpose.LEAVING), np.uint64(Purpose.CRITIQUE), np.uint64(Purpose.DRIFT)
 
 
 class Constants(NamedTuple):
@@ -58,6 +65,14 @@ class Constants(NamedTuple):
     new_goal: float
     critique: float
     restate: float
+    reveal_turn: float
+    like: float
+    unlike: float
+    override: float
+    reset: float
+    relax: float
+    drift: float
+    weight_drift: float
 
 
 class Items(NamedTuple):
@@ -71,6 +86,7 @@ class Items(NamedTuple):
     topics: Any  # uint64 [num_items], the set attribute that satiates
     sorted_numbers: Any  # float32 [num_columns, num_items], ascending, NaN last
     present: Any  # int32 [num_columns], how many numbers are not missing
+    value_counts: Any  # int32 [num_columns, 64], how many items have each value
 
 
 class GoalArrays(NamedTuple):
@@ -86,6 +102,13 @@ class GoalArrays(NamedTuple):
     hard: Any
     weight: Any
     said: Any
+    least: Any
+    most: Any
+    given_column: Any
+    given_mask: Any
+    given_low: Any
+    given_high: Any
+    feasible: Any
 
 
 class Speech(NamedTuple):
@@ -102,6 +125,19 @@ class Speech(NamedTuple):
     critique_column: Any  # int8 [num_kinds]
     critique_direction: Any  # int8 [num_kinds], +1 or -1
     more_ids: Any
+    like_start: Any
+    like_ids: Any
+    like_column: Any  # int8 [num_likenesses]
+    like_is_set: Any  # bool [num_likenesses], whether it compares values rather than numbers
+    like_unlike: Any  # bool [num_likenesses]
+    reset_start: Any
+    reset_ids: Any
+    change_first: Any  # int32 [num_goals + 1], the changes of goal g are change_first[g] to change_first[g + 1] - 1
+    change_place: Any  # int8 [num_changes], where the goals differ
+    change_target: Any  # int32 [num_changes], the goal that it becomes
+    change_relaxes: Any  # bool [num_changes], whether a condition is given up rather than replaced
+    change_start: Any
+    change_ids: Any
 
 
 @njit(cache=True)
@@ -192,7 +228,8 @@ def _seen_before(item: Any, past: Any, consumed: Any, num_consumed: Any) -> Any:
     return False
 
 
-@njit(cache=True)
+# Inlined, or every call would count the references of all the arrays in its arguments: that halves the speed.
+@njit(cache=True, inline="always")
 def _meets(item: Any, place: Any, n: Any, key: Any, goals: GoalArrays, items: Items, constants: Constants) -> Any:
     """Whether the user perceives that an item meets the predicate at ``place``; numbers are perceived exactly."""
     where = goals.column[n, place]
@@ -206,6 +243,43 @@ def _meets(item: Any, place: Any, n: Any, key: Any, goals: GoalArrays, items: It
     else:
         has = luck < constants.perceived_false_alarm
     return has != goals.negate[n, place]
+
+
+@njit(cache=True)
+def _passes(item: Any, place: Any, n: Any, key: Any, goals: GoalArrays, items: Items, constants: Constants) -> Any:
+    """The same for counts and for conditions that depend on another, which few goals hold."""
+    if goals.check[n, place] == _GIVEN:
+        where, mask = goals.given_column[n, place], goals.given_mask[n, place]
+        number = items.numbers[item, where]
+        asked = number >= goals.given_low[n, place] and number <= goals.given_high[n, place]
+        if mask != _NO_BITS:
+            luck = _uniform(key, _PERCEPTION, _TO_GIVEN + item * 16 + place)
+            asked = _perceived(items.masks[item, where], mask, luck, constants)
+        if not asked:
+            return True
+    where, mask = goals.column[n, place], goals.mask[n, place]
+    if mask == _NO_BITS:
+        number = items.numbers[item, where]
+        return number >= goals.low[n, place] and number <= goals.high[n, place]
+    luck = _uniform(key, _PERCEPTION, item * 16 + place)
+    return _perceived(items.masks[item, where], mask, luck, constants) != goals.negate[n, place]
+
+
+@njit(cache=True)
+def _perceived(mask: Any, wanted: Any, luck: Any, constants: Constants) -> Any:
+    if _has(mask, wanted):
+        return luck >= constants.perceived_miss
+    return luck < constants.perceived_false_alarm
+
+
+@njit(cache=True)
+def _counts(item: Any, place: Any, n: Any, goals: GoalArrays, items: Items) -> Any:
+    """Whether an item counts towards the count at ``place``, by the catalogue."""
+    where = goals.column[n, place]
+    if goals.mask[n, place] == _NO_BITS:
+        number = items.numbers[item, where]
+        return number >= goals.low[n, place] and number <= goals.high[n, place]
+    return _has(items.masks[item, where], goals.mask[n, place]) != goals.negate[n, place]
 
 
 @njit(cache=True)
@@ -231,6 +305,138 @@ def _can_critique(column: Any, direction: Any, number: Any, items: Items) -> Any
 
 
 @njit(cache=True)
+def _adopt(goals: GoalArrays, n: Any, place: Any, bank_goals: GoalArrays, goal: Any) -> None:
+    """Puts what a goal of the bank holds at ``place`` in that place of user n's goal."""
+    goals.check[n, place] = bank_goals.check[goal, place]
+    goals.column[n, place] = bank_goals.column[goal, place]
+    goals.mask[n, place] = bank_goals.mask[goal, place]
+    goals.low[n, place] = bank_goals.low[goal, place]
+    goals.high[n, place] = bank_goals.high[goal, place]
+    goals.negate[n, place] = bank_goals.negate[goal, place]
+    goals.share[n, place] = bank_goals.share[goal, place]
+    goals.hard[n, place] = bank_goals.hard[goal, place]
+    goals.weight[n, place] = bank_goals.weight[goal, place]
+    goals.said[n, place] = bank_goals.said[goal, place]
+    goals.least[n, place] = bank_goals.least[goal, place]
+    goals.most[n, place] = bank_goals.most[goal, place]
+    goals.given_column[n, place] = bank_goals.given_column[goal, place]
+    goals.given_mask[n, place] = bank_goals.given_mask[goal, place]
+    goals.given_low[n, place] = bank_goals.given_low[goal, place]
+    goals.given_high[n, place] = bank_goals.given_high[goal, place]
+    goals.feasible[n, place] = bank_goals.feasible[goal, place]
+
+
+@njit(cache=True)
+def _compare(
+    goals: GoalArrays, n: Any, check: Any, column: Any, mask: Any, low: Any, high: Any, negate: Any, feasible: Any
+) -> None:
+    """Puts what was said relative to a shown item in the last place of user n's goal."""
+    last = goals.check.shape[1] - 1
+    goals.check[n, last] = check
+    goals.column[n, last] = column
+    goals.mask[n, last] = mask
+    goals.low[n, last] = low
+    goals.high[n, last] = high
+    goals.negate[n, last] = negate
+    goals.hard[n, last] = True
+    goals.weight[n, last] = 1.0
+    goals.said[n, last] = True
+    goals.feasible[n, last] = feasible
+
+
+@njit(cache=True)
+def _liken(item: Any, kind: Any, n: Any, goals: GoalArrays, items: Items, speech: Speech, slate_size: Any) -> Any:
+    """Asks for what is like, or unlike, a shown item (`instructrec.goals.resolved`); returns whether that is possible.
+
+    It is where the item has a value that the goal does not name, or a number that the goal does not bound, and enough
+    is left: two slates of items that share the commonest of its values, or, going by the items that have each, a tenth
+    of the catalogue that shares none.
+    """
+    column, last = speech.like_column[kind], goals.check.shape[1] - 1
+    if not speech.like_is_set[kind]:
+        number = items.numbers[item, column]
+        if np.isnan(number):
+            return False
+        for place in range(last):
+            if goals.check[n, place] == _RANGE and goals.column[n, place] == column:
+                return False
+        count = items.present[column]
+        row = items.sorted_numbers[column, :count]
+        reach = np.int64(ALIKE * count)
+        low = row[max(np.searchsorted(row, number, side="left") - reach, 0)]
+        high = row[min(np.searchsorted(row, number, side="right") - 1 + reach, count - 1)]
+        _compare(goals, n, _RANGE, column, _NO_BITS, low, high, False, goals.feasible[n, 0])
+        return True
+    mask = items.masks[item, column]
+    for place in range(last):
+        if goals.check[n, place] != _NOTHING and goals.column[n, place] == column:
+            mask &= ~goals.mask[n, place]
+    commonest, together = 0, 0
+    for value in range(items.value_counts.shape[1]):
+        if (mask >> np.uint64(value)) & _ONE:
+            commonest = max(commonest, items.value_counts[column, value])
+            together += items.value_counts[column, value]
+    everything = items.sorted_numbers.shape[1]
+    if speech.like_unlike[kind]:
+        possible = together > 0 and everything - together >= 0.1 * everything
+    else:
+        possible = commonest >= 2 * slate_size
+    if possible:
+        unlike = speech.like_unlike[kind]
+        _compare(goals, n, _SET, column, mask, _MINUS, _PLUS, unlike, goals.feasible[n, 0])
+    return possible
+
+
+@njit(cache=True)
+def _nth(holds: Any, count: Any) -> Any:
+    """The place of the ``count``-th True, counted from 0."""
+    for place in range(len(holds)):
+        if holds[place]:
+            if count == 0:
+                return place
+            count -= 1
+    return -1
+
+
+@njit(cache=True)
+def _change_of(goal: Any, relaxes: Any, luck: Any, speech: Speech) -> Any:
+    """One of the changes that a goal may undergo, -1 where there is none."""
+    first, after = speech.change_first[goal], speech.change_first[goal + 1]
+    count = 0
+    for change in range(first, after):
+        if speech.change_relaxes[change] == relaxes:
+            count += 1
+    chosen = np.int64(luck * count)
+    for change in range(first, after):
+        if speech.change_relaxes[change] == relaxes:
+            if chosen == 0:
+                return change
+            chosen -= 1
+    return -1
+
+
+@njit(cache=True)
+def _undergo(
+    change: Any, aloud: Any, n: Any, goal: Any, pending: Any, goals: GoalArrays, bank_goals: GoalArrays, speech: Speech
+) -> None:
+    """Turns a user's goal into the one that a change leads to; other conditions stay as said as they were."""
+    target, place, last = speech.change_target[change], speech.change_place[change], goals.check.shape[1] - 1
+    goal[n] = target
+    _adopt(goals, n, place, bank_goals, target)
+    goals.said[n, place] = aloud and goals.check[n, place] != _NOTHING
+    for other in range(last + 1):
+        goals.feasible[n, other] = bank_goals.feasible[target, other]
+    # What was said of a shown item yields where both speak of the same attribute.
+    if goals.check[n, last] != _NOTHING and goals.column[n, last] == goals.column[n, place]:
+        goals.check[n, last] = _NOTHING
+        goals.weight[n, last] = 0.0
+    if not aloud:
+        pending[n] = change
+    elif pending[n] >= 0 and speech.change_place[pending[n]] == place:
+        pending[n] = -1
+
+
+@njit(cache=True)
 def react(
     keys: Any,
     turn: Any,
@@ -247,6 +453,7 @@ def react(
     person: Any,
     goal: Any,
     num_goals: Any,
+    pending: Any,
     satiation: Any,
     satisfaction: Any,
     trust: Any,
@@ -268,7 +475,9 @@ def react(
     slate_size = slates.shape[1]
     places = goals.check.shape[1]
     rank = person_factors.shape[1]
+    passed = np.zeros(places, np.int64)
     for n in range(len(keys)):
+        passed[:] = 0
         key = keys[n]
         now = _turn_key(key, turn[n])
         who = person[n]
@@ -288,8 +497,18 @@ def react(
             for place in range(places):
                 if goals.check[n, place] == _NOTHING:
                     continue
-                met = _meets(item, place, n, key, goals, items, constants)
-                if goals.hard[n, place] and goals.check[n, place] != _SHARE:
+                if goals.check[n, place] <= _SHARE:
+                    met = _meets(item, place, n, key, goals, items, constants)
+                else:
+                    met = _passes(item, place, n, key, goals, items, constants)
+                if goals.check[n, place] == _COUNT:
+                    # Those that count are welcome until there are most of them, others once there are enough.
+                    if met:
+                        passed[place] += 1
+                        met = goals.most[n, place] == 0 or passed[place] <= goals.most[n, place]
+                    else:
+                        met = passed[place] >= goals.least[n, place]
+                if goals.hard[n, place] and goals.check[n, place] != _SHARE and goals.check[n, place] != _COUNT:
                     if not met:
                         violations += np.float64(goals.weight[n, place])
                 else:
@@ -331,6 +550,14 @@ def react(
                         counted += 1
                 if counted < np.float64(goals.share[n, place]) * slate_size - 1e-6:
                     broken += 1.0
+            elif goals.check[n, place] == _COUNT and goals.said[n, place]:
+                counted = 0
+                for position in range(slate_size):
+                    if _counts(slates[n, position], place, n, goals, items):
+                        counted += 1
+                most = goals.most[n, place]
+                if counted < goals.least[n, place] or (most > 0 and counted > most):
+                    broken += 1.0
 
         for topic in range(satiation.shape[1]):
             satiation[n, topic] = constants.satiation_memory * np.float64(satiation[n, topic])
@@ -365,39 +592,64 @@ def react(
 
         # What they say next. Goals come from a sequence of their own, whatever was shown.
         phrasing = _uniform(now, _PHRASING, 1)
+        if constants.weight_drift > 0:
+            for place in range(places):
+                step = constants.weight_drift * _SPREAD * (_uniform(now, _DRIFT, 2 + place) - 0.5)
+                goals.weight[n, place] = np.float64(goals.weight[n, place]) * np.exp(step)
+        if constants.drift > 0 and _uniform(now, _DRIFT, 0) < constants.drift and pending[n] < 0:
+            change = _change_of(goal[n], False, _uniform(now, _DRIFT, 1), speech)
+            if change >= 0:
+                _undergo(change, False, n, goal, pending, goals, bank_goals, speech)
         spoken = False
+        in_time = 0 < constants.reveal_turn <= turn[n] + 1.0
         for place in range(places):
-            if spoken or goals.said[n, place] or goals.check[n, place] == _NOTHING or goals.check[n, place] == _SHARE:
+            check = goals.check[n, place]
+            if spoken or goals.said[n, place] or check == _NOTHING or check == _SHARE or check == _COUNT:
                 continue
-            hurt = False
+            hurt = in_time
             for position in range(slate_size):
-                if examined[n, position] and not _meets(slates[n, position], place, n, key, goals, items, constants):
+                if not examined[n, position]:
+                    continue
+                if check == _GIVEN:
+                    met = _passes(slates[n, position], place, n, key, goals, items, constants)
+                else:
+                    met = _meets(slates[n, position], place, n, key, goals, items, constants)
+                if not met:
                     hurt = True
             group = goal[n] * places + place
-            speakable = speech.reveal_start[group + 1] > speech.reveal_start[group]
+            drifted = pending[n] >= 0 and speech.change_place[pending[n]] == place
+            speakable = drifted or speech.reveal_start[group + 1] > speech.reveal_start[group]
             if hurt and speakable and _uniform(now, _CRITIQUE, 0) < constants.reveal:
                 goals.said[n, place] = True
-                texts[n] = _phrase(speech.reveal_start, speech.reveal_ids, group, phrasing)
+                if drifted:
+                    texts[n] = _phrase(speech.change_start, speech.change_ids, pending[n], phrasing)
+                    pending[n] = -1
+                else:
+                    texts[n] = _phrase(speech.reveal_start, speech.reveal_ids, group, phrasing)
                 spoken = True
         if spoken:
             continue
+        if constants.relax > 0 and _uniform(now, _CRITIQUE, 5) < constants.relax:
+            change = _change_of(goal[n], True, _uniform(now, _CRITIQUE, 6), speech)
+            if change >= 0:
+                _undergo(change, True, n, goal, pending, goals, bank_goals, speech)
+                # They say all that they still want: an earlier comparison is let go.
+                goals.check[n, places - 1] = _NOTHING
+                goals.weight[n, places - 1] = 0.0
+                texts[n] = _phrase(speech.change_start, speech.change_ids, change, phrasing)
+                continue
         choice = _uniform(now, _CRITIQUE, 1)
         if choice < constants.new_goal:
             want = _draw(goal_chances[who], _uniform(key, _GOAL, num_goals[n]))
             num_goals[n] += 1
             goal[n] = want
+            pending[n] = -1
             for place in range(places):
-                goals.check[n, place] = bank_goals.check[want, place]
-                goals.column[n, place] = bank_goals.column[want, place]
-                goals.mask[n, place] = bank_goals.mask[want, place]
-                goals.low[n, place] = bank_goals.low[want, place]
-                goals.high[n, place] = bank_goals.high[want, place]
-                goals.negate[n, place] = bank_goals.negate[want, place]
-                goals.share[n, place] = bank_goals.share[want, place]
-                goals.hard[n, place] = bank_goals.hard[want, place]
-                goals.weight[n, place] = bank_goals.weight[want, place]
-                goals.said[n, place] = bank_goals.said[want, place]
-            texts[n] = _phrase(speech.opening_start, speech.opening_ids, want, phrasing)
+                _adopt(goals, n, place, bank_goals, want)
+            if len(speech.reset_start) > 1 and _uniform(now, _CRITIQUE, 7) < constants.reset:
+                texts[n] = _phrase(speech.reset_start, speech.reset_ids, want, phrasing)
+            else:
+                texts[n] = _phrase(speech.opening_start, speech.opening_ids, want, phrasing)
             continue
         if choice < constants.new_goal + constants.critique:
             kind = np.int64(_uniform(now, _CRITIQUE, 2) * len(speech.critique_column))
@@ -410,15 +662,31 @@ def react(
                 if goals.check[n, place] == _RANGE and goals.column[n, place] == where:
                     possible = False
             if possible:
-                goals.check[n, last] = _RANGE
-                goals.column[n, last] = where
-                goals.low[n, last] = np.nextafter(number, np.float32(np.inf)) if direction > 0 else np.float32(-np.inf)
-                goals.high[n, last] = np.float32(np.inf) if direction > 0 else np.nextafter(number, np.float32(-np.inf))
-                goals.hard[n, last] = True
-                goals.weight[n, last] = 1.0
-                goals.said[n, last] = True
-                goals.negate[n, last] = False
+                low = np.nextafter(number, _PLUS) if direction > 0 else _MINUS
+                high = _PLUS if direction > 0 else np.nextafter(number, _MINUS)
+                _compare(goals, n, _RANGE, where, _NO_BITS, low, high, False, goals.feasible[n, 0])
                 texts[n] = _phrase(speech.critique_start, speech.critique_ids, kind * slate_size + about, phrasing)
+                continue
+        choice -= constants.new_goal + constants.critique
+        if 0 <= choice < constants.like + constants.unlike:
+            unlike = choice >= constants.like
+            kinds, fitting = 0, 0
+            for kind in range(len(speech.like_column)):
+                kinds += speech.like_unlike[kind] == unlike
+            for position in range(slate_size):
+                fitting += examined[n, position] and clicked[n, position] != unlike
+            if kinds > 0 and fitting > 0:
+                kind = _nth(speech.like_unlike == unlike, np.int64(_uniform(now, _CRITIQUE, 8) * kinds))
+                about = _nth(examined[n] & (clicked[n] != unlike), np.int64(_uniform(now, _CRITIQUE, 9) * fitting))
+                if _liken(slates[n, about], kind, n, goals, items, speech, slate_size):
+                    texts[n] = _phrase(speech.like_start, speech.like_ids, kind * slate_size + about, phrasing)
+                    continue
+        choice -= constants.like + constants.unlike
+        if 0 <= choice < constants.override:
+            change = _change_of(goal[n], False, _uniform(now, _CRITIQUE, 10), speech)
+            if change >= 0:
+                _undergo(change, True, n, goal, pending, goals, bank_goals, speech)
+                texts[n] = _phrase(speech.change_start, speech.change_ids, change, phrasing)
                 continue
         if _uniform(now, _CRITIQUE, 4) < constants.restate:
             # Saying it all again is saying what holds now: an earlier critique is let go.
@@ -430,6 +698,10 @@ def react(
                     unsaid = True
             if unsaid:
                 texts[n] = _phrase(speech.opening_start, speech.opening_ids, goal[n], phrasing)
+                # What changed unsaid is said now, with all that the goal volunteers.
+                if pending[n] >= 0:
+                    goals.said[n, speech.change_place[pending[n]]] = True
+                    pending[n] = -1
             else:
                 texts[n] = _phrase(speech.restated_start, speech.restated_ids, goal[n], phrasing)
         else:
