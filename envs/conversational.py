@@ -25,6 +25,7 @@ from instructrec.envs.bank import Bank
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conversational_kernels import Constants, GoalArrays, Items, Speech, arrive, react
 from instructrec.envs.rules import Rules, may_want, unsuitable_items
+from instructrec.envs.speaking_kernels import speak
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Check, Goals, allowed, satisfied
 from instructrec.noise import Noise
@@ -193,26 +194,37 @@ class ConversationalPopulation:
             slates,
             self._constants,
             self._items,
-            self._speech,
             self.tastes.person_factors,
             self.tastes.past,
-            self._chances,
-            self._bank_goals,
             self._turn_limit,
             after.person,
-            after.goal,
-            after.num_goals,
-            after.pending,
+            _goal_arrays(goals),
             after.satiation,
             after.satisfaction,
             after.trust,
             after.consumed,
             after.num_consumed,
-            _goal_arrays(goals),
             examined,
             clicked,
             consumed,
             left,
+        )
+        speak(
+            noise.keys,
+            noise.turn,
+            slates,
+            self._constants,
+            self._items,
+            self._speech,
+            self._chances,
+            self._bank_goals,
+            examined,
+            clicked,
+            after.person,
+            after.goal,
+            after.num_goals,
+            after.pending,
+            _goal_arrays(goals),
             texts,
         )
         reactions = Reactions(
@@ -287,7 +299,6 @@ class ConversationalPopulation:
             before[rows, seen[rows, places]] = True
             odds -= np.where(before, behaviour.seen, 0)
         return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
-
 
     def _chance_given(self, goals: Goals, place: int) -> npt.NDArray[np.float32]:
         """Returns how likely each item is perceived to meet the condition at ``place``, or not to be asked by it."""
