@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
 
 from instructrec.arrays import Bools, Floats, Ints, arrays_of
 from instructrec.catalogue import Catalogue
-from instructrec.envs.grammar import Style, criticise, realise
-from instructrec.envs.requests import Asking, Request, choose_requests, count_hard
+from instructrec.envs.grammar import Style, compare, criticise, realise
+from instructrec.envs.requests import Asking, Change, Request, choose_requests, count_hard
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Goals, Predicate, Reveal, compile_goals
 from instructrec.splits import Splits
@@ -140,7 +140,8 @@ class Bank:
             [num_goals].
         opening: Group per goal: says what is volunteered.
         restated: Group per goal: says what is volunteered and what is revealed on a violation.
-        reveal: Group goal × num_predicates + place: says that one held-back predicate; empty elsewhere.
+        reveal: Group goal × num_predicates + place: says that one held-back predicate, or corrects what was believed in
+            its stead; empty elsewhere.
         critique: Group kind × slate_size + position - 1.
         critiques: The kinds of critique.
         more: One group: asks for more and says nothing new.
@@ -187,7 +188,7 @@ class Bank:
     def fingerprint(self) -> str:
         """A hash of everything in the bank, hex; equal exactly when the content is.
 
-        What came later and is not used leaves no trace in it: see `instructrec.names.added`.
+        What came later and is not used leaves no trace in it: see `instructrec.names.ADDED`.
         """
         digest = hashlib.sha256()
         for part in (self.texts, self.predicates, self.kinds, self.intention, self.critiques):
@@ -248,6 +249,7 @@ class _Group:
     opening: list[int]
     restated: list[int]
     reveal: dict[int, list[int]]
+    reset: list[int]
 
 
 def compile_bank(
@@ -296,18 +298,40 @@ def compile_bank(
     ]
     critique = [sorted({writer.add(text) for text in texts}) for texts in said]
     more = sorted({writer.add(realise((), words, rng, family="more", style=style)) for _ in range(4 * variants)})
+    likenesses = _likenesses(catalogue, words)
+    like = [
+        sorted(
+            {
+                writer.add(compare(each.field, position, words, rng, unlike=each.unlike, style=style))
+                for _ in range(variants)
+            }
+        )
+        for each in likenesses
+        for position in range(1, slate_size + 1)
+    ]
     if writer.left < 8:
         raise ValueError(
             f"a bank of {size} texts has no room for goals beside {len(writer.ids)} critiques and continuations; "
             f"give size >= {len(writer.ids) + 8}"
         )
-    wanted = max(1, int(writer.left / (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL)))
+    per_goal = (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL) + ("reset" in words.templates)
+    wanted = max(1, int(writer.left / per_goal))
     asking = Asking(catalogue, words, tuple(about))
-    requests = choose_requests(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
-    groups = _write(requests, words, rng, style, writer)
+    requests, changes = choose_requests(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
+    groups, spoken = _write(requests, changes, words, rng, style, writer)
     requests = requests[: len(groups)]
-    return _assemble(
+    bank = _assemble(
         requests, groups, catalogue, asking, writer, critique, critiques, more, slate_size * turn_limit, num_predicates
+    )
+    if not (likenesses or spoken or "reset" in words.templates or any(r.kind.name == "infeasible" for r in requests)):
+        return bank
+    return replace(
+        bank,
+        goals=_tagged(bank.goals, requests),
+        likenesses=likenesses,
+        like=Phrases.of(like),
+        reset=Phrases.of(group.reset for group in groups) if "reset" in words.templates else NOTHING,
+        changes=_changes(requests, spoken),
     )
 
 
@@ -323,26 +347,40 @@ def _family(request: Request, predicates: Sequence[Predicate]) -> str:
 
 
 def _write(
-    requests: Sequence[Request], words: Vocabulary, rng: np.random.Generator, style: Style, writer: _Writer
-) -> list[_Group]:
-    """Writes what every goal needs once, then more openings in turn until the bank is full."""
+    requests: Sequence[Request],
+    changes: Sequence[Change],
+    words: Vocabulary,
+    rng: np.random.Generator,
+    style: Style,
+    writer: _Writer,
+) -> tuple[list[_Group], list[tuple[Change, list[int]]]]:
+    """Writes what every goal and change needs once, then more openings in turn until the bank is full."""
     groups: list[_Group] = []
-    volunteered = [tuple(p for p in r.predicates if p.reveal is Reveal.VOLUNTEERED) for r in requests]
+    volunteered = [_at_first(request.predicates) for request in requests]
+    of_changes = Counter(change.origin for change in changes)
+    kept_free = 0
     for request, said in zip(requests, volunteered, strict=True):
         held = [place for place, p in enumerate(request.predicates) if p.reveal is Reveal.ON_VIOLATION]
-        if writer.left < 3 + 2 * len(held):
+        needed = 3 + 2 * len(held) + 2 * of_changes[request] + ("reset" in words.templates)
+        if writer.left - kept_free < needed:
             break
+        kept_free += 2 * of_changes[request]
         revealed = [p for p in request.predicates if p.reveal is not Reveal.NEVER]
-        group = _Group([], [], {place: [] for place in held})
+        group = _Group([], [], {place: [] for place in held}, [])
         _extend(group.opening, writer, said, words, rng, _family(request, said), style)
         if revealed:
             _extend(group.restated, writer, revealed, words, rng, "restated", style)
         else:
             group.restated += group.opening
         for place in held:
+            of_place = request.predicates[place : place + 1]
+            family = "reveal" if of_place[0].believed is None else "correction"
             for _ in range(2):
-                _extend(group.reveal[place], writer, request.predicates[place : place + 1], words, rng, "reveal", style)
+                _extend(group.reveal[place], writer, of_place, words, rng, family, style)
+        if "reset" in words.templates:
+            _extend(group.reset, writer, said, words, rng, "reset" if said else "implicit", style)
         groups.append(group)
+    spoken = _write_changes(requests[: len(groups)], changes, words, rng, style, writer)
     # A request that very many make, such as "surprise me", needs more phrasings than one among hundreds of its kind.
     common = [max(1, min(_MOST_OPENINGS, round(chance * writer.size / 10))) for chance in _frequencies(requests)]
     idle = 0
@@ -353,7 +391,68 @@ def _write(
                 if writer.left:
                     _extend(group.opening, writer, said, words, rng, _family(request, said), style)
         idle = idle + 1 if writer.left == before else 0
-    return groups
+    return groups, spoken
+
+
+def _at_first(predicates: Sequence[Predicate]) -> tuple[Predicate, ...]:
+    """Returns what is said in an opening: what is volunteered, and what a mistaken user believes."""
+    said = (p if p.reveal is Reveal.VOLUNTEERED else p.believed for p in predicates)
+    return tuple(p for p in said if p is not None)
+
+
+def _write_changes(
+    requests: Sequence[Request],
+    changes: Sequence[Change],
+    words: Vocabulary,
+    rng: np.random.Generator,
+    style: Style,
+    writer: _Writer,
+) -> list[tuple[Change, list[int]]]:
+    """Writes what is said when a request becomes another; of changes both ends of which are in the bank."""
+    known = set(requests)
+    spoken: list[tuple[Change, list[int]]] = []
+    for change in changes:
+        if change.origin not in known or change.target not in known:
+            continue
+        ids: list[int] = []
+        new = change.target.predicates
+        said = _at_first(new) if change.relaxes else new[change.place : change.place + 1]
+        for _ in range(2):
+            _extend(ids, writer, said, words, rng, "relax" if change.relaxes else "override", style)
+        spoken.append((change, ids))
+    return spoken
+
+
+def _likenesses(catalogue: Catalogue, words: Vocabulary) -> tuple[Likeness, ...]:
+    """Returns in which ways these people, in this language, compare with a shown item."""
+    alike, replies, templates = words.extras.alike, words.extras.replies, words.templates
+    found = []
+    for field_ in alike:
+        family = "like" if field_ == alike[0] else "same"
+        if "like" in replies and templates.get(family):
+            found.append(Likeness(field_, catalogue.place(field_), catalogue.column(field_).is_set, unlike=False))
+    if alike and "unlike" in replies and templates.get("unlike") and catalogue.column(alike[0]).is_set:
+        found.append(Likeness(alike[0], catalogue.place(alike[0]), True, unlike=True))
+    return tuple(found)
+
+
+def _tagged(goals: Goals, requests: Sequence[Request]) -> Goals:
+    """Returns the goals with those tagged that nothing meets on purpose."""
+    nothing_meets = np.array([request.kind.name == "infeasible" for request in requests], np.bool_)
+    return replace(goals, feasible=np.repeat(~nothing_meets[:, None], goals.num_predicates, axis=1))
+
+
+def _changes(requests: Sequence[Request], spoken: Sequence[tuple[Change, list[int]]]) -> Changes:
+    rows = {request: row for row, request in enumerate(requests)}
+    ordered = sorted(spoken, key=lambda each: rows[each[0].origin])
+    origins = [rows[change.origin] for change, _ in ordered]
+    return Changes(
+        first=np.searchsorted(origins, np.arange(len(requests) + 1)).astype(np.int32),
+        place=np.array([change.place for change, _ in ordered], np.int8),
+        target=np.array([rows[change.target] for change, _ in ordered], np.int32),
+        relaxes=np.array([change.relaxes for change, _ in ordered], np.bool_),
+        phrases=Phrases.of(ids for _, ids in ordered),
+    )
 
 
 def _extend(

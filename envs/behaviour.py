@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from instructrec.names import added, written
+from instructrec.names import ADDED, written
 
 _SHARES = frozenset(
     {
@@ -114,25 +114,25 @@ class Behaviour:
     restate: float = 0.6
     taste_in_goals: float = 1.0
     allure_from_popularity: float = 0.7
-    reveal_turn: float = added(0.0)
-    like: float = added(0.0)
-    unlike: float = added(0.0)
-    override: float = added(0.0)
-    reset: float = added(0.0)
-    relax: float = added(0.0)
-    drift: float = added(0.0)
-    weight_drift: float = added(0.0)
+    reveal_turn: float = field(default=0.0, metadata=ADDED)
+    like: float = field(default=0.0, metadata=ADDED)
+    unlike: float = field(default=0.0, metadata=ADDED)
+    override: float = field(default=0.0, metadata=ADDED)
+    reset: float = field(default=0.0, metadata=ADDED)
+    relax: float = field(default=0.0, metadata=ADDED)
+    drift: float = field(default=0.0, metadata=ADDED)
+    weight_drift: float = field(default=0.0, metadata=ADDED)
 
     def __repr__(self) -> str:
         return written(self)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for constant in fields(self):
+            value = getattr(self, constant.name)
             if not np.isfinite(value):
-                raise ValueError(f"behaviour {field.name} must be a finite number, got {value}")
-            if field.name in _SHARES and not 0 <= value <= 1:
-                raise ValueError(f"behaviour {field.name} is a probability or share from 0 to 1, got {value}")
+                raise ValueError(f"behaviour {constant.name} must be a finite number, got {value}")
+            if constant.name in _SHARES and not 0 <= value <= 1:
+                raise ValueError(f"behaviour {constant.name} is a probability or share from 0 to 1, got {value}")
         if self.new_goal + self.critique > 1:
             raise ValueError(
                 f"new_goal + critique must not exceed 1, got {self.new_goal} + {self.critique}: they exclude each other"

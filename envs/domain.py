@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from instructrec.catalogue import Kind
-from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Term
+from instructrec.envs.vocabulary import NO_EXTRAS, Comparative, Extras, Measure, Pool, RequestKind, Term
 from instructrec.goals import Predicate
 
 DRAWS = {
@@ -135,11 +135,13 @@ class Asks:
         about: The set attributes that people name, the first most.
         pools: Where the predicates of each part of a request come from, besides set attributes' own values.
         kinds: The kinds of request.
+        extras: What requests may hold, and people reply, besides.
     """
 
     about: tuple[str, ...]
     pools: Mapping[str, tuple[Pool, ...]]
     kinds: tuple[RequestKind, ...]
+    extras: Extras = NO_EXTRAS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +156,8 @@ class Words:
         units: What the numbers of an attribute count.
         critiques: Directions of critique.
         templates: Families of sentences that replace the language's.
+        contexts: Terms for the contexts that people name.
+        names: What attributes are called; their own names where none is given.
     """
 
     heads: tuple[tuple[str, str], ...]
@@ -163,6 +167,8 @@ class Words:
     units: Mapping[str, str]
     critiques: tuple[Comparative, ...]
     templates: Mapping[str, tuple[str, ...]] = field(repr=False)
+    contexts: Mapping[str, tuple[Term, ...]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

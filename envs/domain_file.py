@@ -12,14 +12,21 @@ from instructrec.catalogue import MAX_VALUES, Kind
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conditions import Levels, condition, series
 from instructrec.envs.domain import DRAWS, Asks, Attribute, Domain, Items, People, Rule, Words
+from instructrec.envs.domain_words import OF_EVERYBODY, OF_PARTS, OF_REPLIES
 from instructrec.envs.languages import LANGUAGES
-from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Speech, Term
+from instructrec.envs.vocabulary import Comparative, Extras, Measure, Pool, RequestKind, Speech, Term
 from instructrec.envs.yaml_reader import Entry, read_yaml
 from instructrec.goals import Predicate
 
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
-_FAMILIES = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
+_EXTRA = ("context", "count", "conditional", "misinformed", "infeasible")
+_DATA_OF = {"context": "contexts", "count": "counts"}
+_REPLIES = ("like", "unlike", "override", "reset", "relax", "drift", "weight_drift")
+_MOST_IN_CONTEXT, _MOST_COUNTED = 3, 100
+_FAMILIES = tuple(
+    dict.fromkeys([*OF_EVERYBODY, *(f for of in (OF_PARTS, OF_REPLIES) for names in of.values() for f in names)])
+)
 _SLOTS_OF_ALL = ("number",)
 T = TypeVar("T")
 
@@ -76,10 +83,12 @@ def read_domain(path: Path, name: str = "") -> Domain:
     people = _people(top["people"], attributes) if "people" in top else People()
     rules = tuple(_rule(n, e, levels) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
     asks = _asks(top["asks"], attributes, levels) if "asks" in top else None
+    if asks is not None and asks.extras.replies:
+        _said(top["asks"].pairs()["replies"], lambda: Behaviour(**{**asks.extras.replies, **people.behaviour}))
     words: dict[str, Words] = {}
     if "languages" in top:
         for code, entry in top["languages"].fields(LANGUAGES).items():
-            words[code] = _words(entry, attributes, levels)
+            words[code] = _words(entry, attributes, levels, asks.extras.contexts if asks is not None else {})
     if asks is not None and not words:
         top["asks"].fail("people ask in words: add languages: with an entry such as en:")
     return Domain(
@@ -298,15 +307,16 @@ def _rule(name: str, entry: Entry, levels: Levels) -> Rule:
 
 
 def _asks(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Asks:
-    known = ("about", "parts", "named", "specific", "excluding", "others")
-    found = entry.fields(known, ("about", "named"))
+    known = ("about", "parts", "named", "specific", "excluding", "others", "contexts", "counts", "conditional")
+    found = entry.fields((*known, "misinformed", "infeasible", "alike", "replies"), ("about", "named"))
     sets = [name for name, attribute in attributes.items() if attribute.kind in (Kind.CATEGORICAL, Kind.MULTI_VALUED)]
     about = tuple(part.one_of(sets, "set attribute") for part in found["about"].entries())
     pools = {n: _pools(e, levels) for n, e in found["parts"].pairs().items()} if "parts" in found else {}
     for name in pools:
-        if name in sets or name in ("exclusion", "share"):
+        if name in sets or name in ("exclusion", "share", *_EXTRA):
             found["parts"].pairs()[name].fail("is asked for by itself and needs no part; rename the part")
-    parts = [*about, *pools, *_SPECIAL]
+    extras = _extras(found, attributes, levels, [*about, *pools])
+    parts = [*about, *pools, *_SPECIAL, *_EXTRA]
     specific = found["specific"].number(0, 1) if "specific" in found else 0.8
     excluding = found["excluding"].number(0, 1) if "excluding" in found else 0.25
     named = {_parts(n, e, parts): e.number(0) for n, e in found["named"].pairs().items()}
@@ -325,8 +335,63 @@ def _asks(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> 
         of = _parts(name, share, parts)
         if "vague" in of and "vague" not in pools:
             share.fail("people ask vaguely for what `parts` calls vague; add parts: vague: ...")
+        for part in _EXTRA:
+            if part in of and _DATA_OF.get(part, part) not in found:
+                data = _DATA_OF.get(part, part)
+                share.fail(f"says how often people ask so, and nothing what they ask; add asks: {data}: ...")
+        if "infeasible" in of and len(of) > 1:
+            share.fail("what nothing meets is a kind by itself: write infeasible, and its parts under asks: infeasible")
         kinds.append(RequestKind(name, share.number(0), of, "vague" if "vague" in of else "specific"))
-    return Asks(about=about, pools=pools, kinds=tuple(kinds))
+    return Asks(about=about, pools=pools, kinds=tuple(kinds), extras=extras)
+
+
+def _extras(
+    found: Mapping[str, Entry], attributes: Mapping[str, Attribute], levels: Levels, parts: list[str]
+) -> Extras:
+    """Reads the data of the operators."""
+
+    def named(name: str) -> tuple[str, ...]:
+        return tuple(part.one_of(parts, "part") for part in found[name].entries()) if name in found else ()
+
+    contexts = {n: _context(e, levels) for n, e in found["contexts"].pairs().items()} if "contexts" in found else {}
+    counts = found["counts"].fields(("of", "at_least", "exactly")) if "counts" in found else {}
+    if counts and not {"at_least", "exactly"} & set(counts):
+        found["counts"].fail("counts nothing; add at_least: [3] or exactly: [2]")
+    replies = found["replies"].fields(_REPLIES) if "replies" in found else {}
+    return Extras(
+        contexts=contexts,
+        counted=tuple(e.one_of(parts, "part") for e in counts["of"].entries()) if "of" in counts else (parts[0],),
+        at_least=_counts(counts.get("at_least")),
+        exactly=_counts(counts.get("exactly")),
+        conditional=named("conditional"),
+        misinformed=named("misinformed"),
+        infeasible=_infeasible(found["infeasible"], parts) if "infeasible" in found else (),
+        alike=tuple(e.one_of(attributes, "attribute") for e in found["alike"].entries())
+        if "alike" in found
+        else (parts[0],)
+        if {"like", "unlike"} & set(replies)
+        else (),
+        replies={n: e.number(0, 10 if n == "weight_drift" else 1) for n, e in replies.items()},
+    )
+
+
+def _context(entry: Entry, levels: Levels) -> tuple[Predicate, ...]:
+    parts = tuple(_said(part, condition, part.text(), levels) for part in entry.entries())
+    if not 1 <= len(parts) <= _MOST_IN_CONTEXT:
+        entry.fail(f"means {len(parts)} conditions; a context means 1 to {_MOST_IN_CONTEXT}")
+    return parts
+
+
+def _counts(entry: Entry | None) -> tuple[int, ...]:
+    return tuple(part.whole(1, _MOST_COUNTED) for part in entry.entries()) if entry is not None else ()
+
+
+def _infeasible(entry: Entry, known: list[str]) -> tuple[tuple[str, ...], ...]:
+    found = tuple(_parts(part.text(), part, known) for part in entry.entries())
+    for part, of in zip(entry.entries(), found, strict=True):
+        if len(of) < 2:
+            part.fail("one condition alone can be met; join two or more with +, such as genre+year")
+    return found
 
 
 def _parts(name: str, entry: Entry, known: list[str]) -> tuple[str, ...]:
@@ -358,17 +423,17 @@ def _conditions(entry: Entry, levels: Levels) -> tuple[Predicate, ...]:
 # Words.
 
 
-def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
-    known = ("heads", "use", "values", "says", "units", "critiques", "templates")
+def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels, contexts: Mapping[str, object]) -> Words:
+    known = ("heads", "use", "values", "says", "units", "names", "critiques", "templates")
     found = entry.fields(known, ("heads",))
     values: dict[tuple[str, str], tuple[Term, ...]] = {}
     for name, of in found["values"].fields([n for n in attributes if levels[n]]).items() if "values" in found else ():
         for value, terms in of.fields(levels[name]).items():
             values[name, value] = _terms(terms)
     numbers = [name for name, attribute in attributes.items() if attribute.measure is not None]
+    said = found["says"].pairs() if "says" in found else {}
     says = tuple(
-        (_said(terms, condition, text, levels), _terms(terms))
-        for text, terms in (found["says"].pairs().items() if "says" in found else ())
+        (_said(terms, condition, text, levels), _terms(terms)) for text, terms in said.items() if text not in contexts
     )
     return Words(
         heads=tuple(_pair(head) for head in found["heads"].entries()),
@@ -382,6 +447,8 @@ def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) ->
         templates={n: e.texts() for n, e in found["templates"].fields(_FAMILIES).items()}
         if "templates" in found
         else {},
+        contexts={name: _terms(terms) for name, terms in said.items() if name in contexts},
+        names={n: e.text() for n, e in found["names"].fields(attributes).items()} if "names" in found else {},
     )
 
 

@@ -169,9 +169,11 @@ def _reward(domain: Domain) -> Reward:
 
 
 def _behaviour(domain: Domain) -> Behaviour:
+    replies = domain.asks.extras.replies if domain.asks is not None else {}
+    given = {**replies, **domain.people.behaviour}
     if domain.items.source == "made":
-        return Behaviour(**domain.people.behaviour)
-    return _SOURCES[domain.items.source].behaviour(domain.people.behaviour)
+        return Behaviour(**given)
+    return _SOURCES[domain.items.source].behaviour(given)
 
 
 def _check_columns(domain: Domain, catalogue: Catalogue) -> None:

@@ -55,6 +55,11 @@ def ordinal(position: int) -> str:
     return f"{position}{last}"
 
 
+def number_word(number: int) -> str:
+    """Returns a whole number as people write it: "three", "11"."""
+    return next((word for word, value in NUMBERS.items() if value == number and number <= len(_ORDINALS)), str(number))
+
+
 def with_article(phrase: str) -> str:
     """Returns ``phrase`` with "a" or "an" before it, by sound: "an 80s movie", "a 1980s movie"."""
     first = phrase.lower()

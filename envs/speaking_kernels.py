@@ -290,16 +290,12 @@ def speak(
         choice -= constants.new_goal + constants.critique
         if 0 <= choice < constants.like + constants.unlike:
             unlike = choice >= constants.like
-            kinds, fitting = 0, 0
-            for kind in range(len(speech.like_column)):
-                kinds += speech.like_unlike[kind] == unlike
-            for position in range(slate_size):
-                fitting += examined[n, position] and clicked[n, position] != unlike
-            if kinds > 0 and fitting > 0:
-                kind = _nth(speech.like_unlike == unlike, np.int64(_uniform(now, _CRITIQUE, 8) * kinds))
-                about = _nth(examined[n] & (clicked[n] != unlike), np.int64(_uniform(now, _CRITIQUE, 9) * fitting))
-                if _liken(slates[n, about], kind, n, goals, items, speech, slate_size):
-                    texts[n] = _phrase(speech.like_start, speech.like_ids, kind * slate_size + about, phrasing)
+            ways, fitting = speech.like_unlike == unlike, examined[n] & (clicked[n] != unlike)
+            way = _nth(ways, np.int64(_uniform(now, _CRITIQUE, 8) * np.sum(ways)))
+            about = _nth(fitting, np.int64(_uniform(now, _CRITIQUE, 9) * np.sum(fitting)))
+            if way >= 0 and about >= 0:
+                if _liken(slates[n, about], way, n, goals, items, speech, slate_size):
+                    texts[n] = _phrase(speech.like_start, speech.like_ids, way * slate_size + about, phrasing)
                     continue
         choice -= constants.like + constants.unlike
         if 0 <= choice < constants.override:

@@ -11,6 +11,7 @@ that was shown, and `resolved` makes of it a plain one about that item.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from instructrec.arrays import Bools, Floats, Ints
 from instructrec.catalogue import Catalogue
-from instructrec.names import added, written
+from instructrec.names import ADDED, written
 
 ALIKE = 0.1
 """How far a number may lie from one that it is like: this share of the catalogue's numbers to either side."""
@@ -105,11 +106,11 @@ class Predicate:
     hard: bool = True
     weight: float = 1.0
     reveal: Reveal = Reveal.VOLUNTEERED
-    least: int = added(0)
-    most: int = added(0)
-    given: Predicate | None = added(None)
-    believed: Predicate | None = added(None)
-    context: str = added("")
+    least: int = dataclasses.field(default=0, metadata=ADDED)
+    most: int = dataclasses.field(default=0, metadata=ADDED)
+    given: Predicate | None = dataclasses.field(default=None, metadata=ADDED)
+    believed: Predicate | None = dataclasses.field(default=None, metadata=ADDED)
+    context: str = dataclasses.field(default="", metadata=ADDED)
 
     def __repr__(self) -> str:
         return written(self)

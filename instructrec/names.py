@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 
@@ -18,16 +18,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}"
 
 
-def added(default: Any) -> Any:
-    """Returns a dataclass field that came later: `written` leaves it out where it has its default.
-
-    So a record that does not use it is written, and fingerprinted, as before there was such a field.
-    """
-    return field(default=default, metadata={"added": True})
+ADDED = {"added": True}
+"""Metadata of a dataclass field that came later: `written` leaves it out where it has its default, so that a record
+that does not use it is written, and fingerprinted, as before there was such a field."""
 
 
 def written(record: Any) -> str:
-    """Returns a dataclass as its ``repr`` writes it, without `added` fields that have their defaults."""
+    """Returns a dataclass as its ``repr`` writes it, without `ADDED` fields that have their defaults."""
     parts = []
     for each in fields(record):
         value = getattr(record, each.name)
