@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.vocabulary import Comparative, Extras, Measure, Pool, RequestKind, Speech, Term
 from instructrec.envs.yaml_reader import Entry, read_yaml
 from instructrec.goals import Predicate
+from instructrec.names import unknown_name
 
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
@@ -28,6 +30,7 @@ _FAMILIES = tuple(
     dict.fromkeys([*OF_EVERYBODY, *(f for of in (OF_PARTS, OF_REPLIES) for names in of.values() for f in names)])
 )
 _SLOTS_OF_ALL = ("number",)
+_EXTENDS = re.compile(r"^extends:\s*(\S+)", re.MULTILINE)
 T = TypeVar("T")
 
 
@@ -42,13 +45,46 @@ def domain_at(path: Path, name: str = "") -> Domain:
         FileNotFoundError: If there is no such file.
         ValueError: As `read_domain`.
     """
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    changed = tuple((file, file.stat().st_mtime_ns) for file in _chain(path.resolve()))
     return _read(path.resolve(), name, changed)
 
 
 @functools.lru_cache(maxsize=64)
-def _read(path: Path, name: str, changed: int) -> Domain:
+def _read(path: Path, name: str, changed: tuple[tuple[Path, int], ...]) -> Domain:
     return read_domain(path, name)
+
+
+def _chain(path: Path) -> list[Path]:
+    """Returns a file and those that it extends, as far as they exist."""
+    files: list[Path] = []
+    while path.is_file() and path not in files:
+        files.append(path)
+        named = _EXTENDS.search(path.read_text("utf-8", "replace"))
+        if named is None:
+            break
+        path = _extended(path, named[1].strip("\"'"))
+    return files
+
+
+def _extended(path: Path, name: str) -> Path:
+    """Returns the file that ``path`` extends: one of the package, by its name, or another by its relative path."""
+    own = FOLDER / f"{name.removeprefix('instructrec/')}.yaml"
+    return (own if own.is_file() else path.parent / name).resolve()
+
+
+def _whole(path: Path, below: tuple[Path, ...] = ()) -> Entry:
+    """Returns a file's entries over those of the file that it extends."""
+    entry = read_yaml(path)
+    named = entry.pairs().get("extends") if entry.is_mapping else None
+    if named is None:
+        return entry
+    base = _extended(path, named.text())
+    if base in (path, *below):
+        named.fail(f"{base.name} extends this file, in turn; a file cannot extend itself")
+    if not base.is_file():
+        worlds = [file.stem for file in FOLDER.glob("*.yaml")]
+        named.fail(unknown_name("domain file", named.text(), worlds) + "; another file is given by its relative path")
+    return entry.over(_whole(base, (*below, path)))
 
 
 def read_domain(path: Path, name: str = "") -> Domain:
@@ -62,9 +98,20 @@ def read_domain(path: Path, name: str = "") -> Domain:
         FileNotFoundError: If there is no such file.
         ValueError: If anything in it is wrong; the message names the line and the cure.
     """
-    top = read_yaml(path).fields(
+    top = _whole(path.resolve()).fields(
         (
-            *("domain", "summary", "slate_size", "turn_limit", "reward", "items", "attributes", "people", "rules"),
+            *(
+                "extends",
+                "domain",
+                "summary",
+                "slate_size",
+                "turn_limit",
+                "reward",
+                "items",
+                "attributes",
+                "people",
+                "rules",
+            ),
             *("asks", "languages"),
         ),
         ("domain", "attributes"),

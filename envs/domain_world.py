@@ -54,7 +54,8 @@ def domain_world(
             they are.
         slate_size: Items per slate; the file's when omitted.
         turn_limit: Slates per session at most; the file's when omitted.
-        bank_size: How many different texts people may say; 6,000 in training and 500 elsewhere when omitted.
+        bank_size: How many different texts people may say; 6,000 in training and elsewhere 500, or 800 where people
+            compare and change their minds, when omitted.
         past_length: How many items of a person's visible past agents see at most.
         behaviour: The users' constants; the file's when omitted.
         reward: What a reaction is worth; the file's when omitted.
@@ -85,7 +86,9 @@ def domain_world(
         raise ValueError(
             f"{path}: the people of {domain.name} need to know what to ask for; add `asks` and `languages`"
         )
-    size = bank_size if bank_size is not None else (6_000 if chosen.has("templates", Split.TRAIN) else 500)
+    # Replies need texts of their own: those of every comparison at every position, and of every change.
+    held_out = 800 if domain.asks.extras.replies else 500
+    size = bank_size if bank_size is not None else (6_000 if chosen.has("templates", Split.TRAIN) else held_out)
     population = ConversationalPopulation(
         catalogue,
         _tastes(domain, num_items, items_seed, chosen.users, past_length, behaviour),

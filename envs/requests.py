@@ -66,8 +66,8 @@ def combination_of(predicates: Sequence[Predicate]) -> str:
 
 
 def may_use(predicates: Sequence[Predicate], splits: Splits) -> bool:
-    """Returns whether a combination may be asked for in these splits; single predicates and none always may."""
-    if len(predicates) < 2:
+    """Returns whether a combination may be asked for in these splits; what is said as one thing, and none, always may."""
+    if len({predicate.context or key_of(predicate) for predicate in predicates}) < 2:
         return True
     return splits.has("combinations", split_of("combinations", combination_of(predicates)))
 

@@ -32,8 +32,15 @@ class Entry:
 
     @property
     def where(self) -> str:
-        """The file and the line."""
-        return f"{self._source}, line {self._node.start_mark.line + 1}"
+        """The file and the line: those of the value itself, which may have come from a file that is extended."""
+        return f"{getattr(self._node, 'file', self._source)}, line {self._node.start_mark.line + 1}"
+
+    def over(self, base: Entry) -> Entry:
+        """Returns what ``base`` holds, with this on top of it.
+
+        What both hold is joined likewise where it is names and values itself; otherwise this one's stands.
+        """
+        return Entry(_joined(self._node, base._node), self._source, self.path)
 
     def fail(self, problem: str) -> NoReturn:
         """Raises a ValueError that names file, line and entry."""
@@ -166,7 +173,33 @@ def read_yaml(path: Path) -> Entry:
         raise ValueError(f"{path} is not sound YAML: {problem}") from None
     if node is None:
         raise ValueError(f"{path} is empty; `instructrec worlds` names worlds whose files show what one holds")
+    _signed(node, str(path))
     return Entry(node, str(path))
+
+
+def _signed(node: yaml.Node, file: str) -> None:
+    """Notes in every part of a document which file it stands in, once each, however often an alias names it."""
+    pending = [node]
+    while pending:
+        part = pending.pop()
+        if not hasattr(part, "file"):
+            part.file = file  # type: ignore[attr-defined]
+            if isinstance(part, yaml.MappingNode):
+                pending += [each for pair in part.value for each in pair]
+            elif isinstance(part, yaml.SequenceNode):
+                pending += part.value
+
+
+def _joined(own: yaml.Node, base: yaml.Node) -> yaml.Node:
+    if not (isinstance(own, yaml.MappingNode) and isinstance(base, yaml.MappingNode)):
+        return own
+    given = {key.value: value for key, value in own.value if isinstance(key, yaml.ScalarNode)}
+    inherited = {key.value for key, _ in base.value if isinstance(key, yaml.ScalarNode)}
+    pairs = [(key, _joined(given[key.value], value) if key.value in given else value) for key, value in base.value]
+    pairs += [(key, value) for key, value in own.value if key.value not in inherited]
+    joined = yaml.MappingNode(own.tag, pairs, own.start_mark, own.end_mark)
+    joined.file = own.file  # type: ignore[attr-defined]
+    return joined
 
 
 def _span(low: float, high: float) -> str:
