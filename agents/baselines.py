@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.worlds import spoken_in
-from instructrec.goals import Operator, Predicate, compile_goals, satisfied
+from instructrec.goals import RELATIVE, Operator, Predicate, compile_goals, resolved, satisfied
 from instructrec.noise import Noise, Purpose
 from instructrec.policies import places_of
 from instructrec.protocols import InstructionEncoder, Ranker
@@ -284,7 +284,7 @@ class ParserRanker:
 
     What it remembers of a session: conditions stay until the same attribute is asked for anew (exclusions until their
     values are), and a critique, which speaks of the item at a position of the slate before it, until the next. A text
-    that begins as changes of mind do ("actually, ...") starts over.
+    that begins as changes of mind do ("actually, ...", "forget what I said, ...") starts over.
 
     Args:
         catalogue: The items.
@@ -318,33 +318,27 @@ class ParserRanker:
             if fresh:
                 conditions = []
             slate = observation.slates[row, at - 1] if at else np.empty(0, np.int32)
-            asked = [resolved for p in predicates if (resolved := self._resolved(p, slate)) is not None]
+            asked = [plain for p in predicates if (plain := self._resolved(p, slate, conditions)) is not None]
             conditions = [old for old in conditions if not any(_replaces(new, old) for new in asked)] + asked
         return conditions
 
     def _parse(self, observation: Observation, text: int) -> tuple[tuple[Predicate, ...], bool]:
         if text not in self._parsed:
             words_said = observation.texts.strings(np.array([text]))[0]
-            fresh = words_said.lower().startswith(self._resets) if self._resets else False
-            self._parsed[text] = (parse(words_said, self.vocabulary).predicates, fresh)
+            understood = parse(words_said, self.vocabulary)
+            fresh = understood.fresh or (bool(self._resets) and words_said.lower().startswith(self._resets))
+            self._parsed[text] = (understood.predicates, fresh)
             if len(self._parsed) > _REMEMBERED:
                 self._parsed.popitem(last=False)
         return self._parsed[text]
 
-    def _resolved(self, predicate: Predicate, slate: Ints) -> Predicate | None:
-        """Returns a critique as a bound relative to the item it speaks of, None if there is none; others unchanged."""
-        if predicate.operator not in (Operator.MORE_THAN, Operator.LESS_THAN):
+    def _resolved(self, predicate: Predicate, slate: Ints, known: Sequence[Predicate]) -> Predicate | None:
+        """Returns what is relative to a shown item as a plain condition, None if there is no item; others unchanged."""
+        if predicate.operator not in RELATIVE:
             return predicate
         if predicate.position > len(slate):
             return None
-        number = self.catalogue.column(predicate.field).numbers[slate[predicate.position - 1]]
-        if np.isnan(number):
-            return None
-        more = predicate.operator is Operator.MORE_THAN
-        beyond = float(np.nextafter(number, np.float32(np.inf if more else -np.inf)))
-        if more:
-            return Predicate(field=predicate.field, operator=Operator.AT_LEAST, low=beyond, weight=predicate.weight)
-        return Predicate(field=predicate.field, operator=Operator.AT_MOST, high=beyond, weight=predicate.weight)
+        return resolved(predicate, self.catalogue, int(slate[predicate.position - 1]), known)
 
     def _matches(self, condition: Predicate) -> npt.NDArray[np.float32]:
         if condition not in self._met:
@@ -361,7 +355,7 @@ _REMEMBERED = 4096
 
 def _replaces(new: Predicate, old: Predicate) -> bool:
     """Whether a condition takes the place of an earlier one: the same attribute, asked for anew."""
-    if new.field != old.field:
+    if new.field != old.field or new.given != old.given or bool(new.least) != bool(old.least):
         return False
     if Operator.EXCLUDE in (new.operator, old.operator):
         # Exclusions add up; saying that one wants what was excluded (or the reverse) takes it back.

@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
 
 from instructrec.arrays import Bools, Floats, Ints, arrays_of
 from instructrec.catalogue import Catalogue
-from instructrec.envs.grammar import Style, criticise, realise
-from instructrec.envs.requests import Asking, Request, choose_requests, count_hard
+from instructrec.envs.grammar import Style, compare, criticise, realise
+from instructrec.envs.requests import Asking, Change, Request, choose_requests, count_hard
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Goals, Predicate, Reveal, compile_goals
 from instructrec.splits import Splits
@@ -75,6 +75,56 @@ class Critique:
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """A way in which items are like or unlike a shown one.
+
+    Attributes:
+        field: The attribute that is compared.
+        column: Its place in the catalogue.
+        is_set: Whether it holds values rather than numbers.
+        unlike: Whether people ask for what is unlike.
+    """
+
+    field: str
+    column: int
+    is_set: bool
+    unlike: bool
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What may become of goals: another goal of the bank, which differs from it in one place.
+
+    Attributes:
+        first: Goal g's changes are ``first[g]`` to ``first[g + 1] - 1``, int32 [num_goals + 1].
+        place: Where the goals differ, int8 [num_changes].
+        target: The goal that it becomes, int32 [num_changes].
+        relaxes: Whether a condition is given up rather than replaced, [num_changes].
+        phrases: Group per change: says what is new; of a condition given up, what remains.
+    """
+
+    first: Ints
+    place: Ints
+    target: Ints
+    relaxes: Bools
+    phrases: Phrases
+
+    @property
+    def num(self) -> int:
+        """How many changes there are."""
+        return len(self.place)
+
+    @classmethod
+    def none(cls) -> Changes:
+        """Returns no change of any goal."""
+        return cls(np.zeros(1, np.int32), np.zeros(0, np.int8), np.zeros(0, np.int32), np.zeros(0, np.bool_), NOTHING)
+
+
+NOTHING = Phrases.of([])
+"""No group at all."""
+
+
+@dataclass(frozen=True)
 class Bank:
     """Everything that can be said in a world, and what it means.
 
@@ -90,10 +140,15 @@ class Bank:
             [num_goals].
         opening: Group per goal: says what is volunteered.
         restated: Group per goal: says what is volunteered and what is revealed on a violation.
-        reveal: Group goal × num_predicates + place: says that one held-back predicate; empty elsewhere.
+        reveal: Group goal × num_predicates + place: says that one held-back predicate, or corrects what was believed in
+            its stead; empty elsewhere.
         critique: Group kind × slate_size + position - 1.
         critiques: The kinds of critique.
         more: One group: asks for more and says nothing new.
+        likenesses: In which ways people ask for what is like or unlike a shown item.
+        like: Group likeness × slate_size + position - 1.
+        reset: Group per goal: an opening that says that what came before counts no longer; no group where nobody does.
+        changes: What may become of goals.
     """
 
     texts: tuple[str, ...]
@@ -110,6 +165,15 @@ class Bank:
     critique: Phrases
     critiques: tuple[Critique, ...]
     more: Phrases
+    likenesses: tuple[Likeness, ...] = ()
+    like: Phrases = NOTHING
+    reset: Phrases = NOTHING
+    changes: Changes = field(default_factory=Changes.none)
+
+    @property
+    def infeasible(self) -> Bools:
+        """Which goals nothing meets, on purpose, [num_goals]."""
+        return np.asarray(~self.goals.feasible.all(axis=1))
 
     @property
     def num_goals(self) -> int:
@@ -122,20 +186,43 @@ class Bank:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of everything in the bank, hex; equal exactly when the content is."""
+        """A hash of everything in the bank, hex; equal exactly when the content is.
+
+        What came later and is not used leaves no trace in it: see `instructrec.names.ADDED`.
+        """
         digest = hashlib.sha256()
         for part in (self.texts, self.predicates, self.kinds, self.intention, self.critiques):
             digest.update(repr(part).encode(errors="surrogatepass"))
-        for name in (field.name for field in fields(self)):
+        for name in (each.name for each in fields(self)):
             value = getattr(self, name)
             for label, array in [(name, value)] if isinstance(value, np.ndarray) else _arrays(name, value):
                 digest.update(label.encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
+        if self.likenesses:
+            digest.update(repr(self.likenesses).encode())
         return digest.hexdigest()[:16]
 
 
+_LATER = ("least", "most", "given_column", "given_mask", "given_low", "given_high", "feasible")
+"""Arrays of goals that older banks lack."""
+
+
 def _arrays(name: str, value: object) -> list[tuple[str, np.ndarray]]:
-    return list(arrays_of(value, f"{name}.")) if isinstance(value, Goals | Phrases) else []
+    if isinstance(value, Goals):
+        unused = Goals.empty(*value.check.shape)
+        found = list(arrays_of(value))
+        return [
+            (f"{name}.{label}", array)
+            for label, array in found
+            if label not in _LATER or not np.array_equal(array, getattr(unused, label))
+        ]
+    if isinstance(value, Phrases | Changes) and not (name in ("like", "reset", "changes") and _is_nothing(value)):
+        return list(arrays_of(value, f"{name}."))
+    return []
+
+
+def _is_nothing(value: Phrases | Changes) -> bool:
+    return value.num == 0 if isinstance(value, Changes) else value.num_groups == 0
 
 
 class _Writer:
@@ -162,6 +249,7 @@ class _Group:
     opening: list[int]
     restated: list[int]
     reveal: dict[int, list[int]]
+    reset: list[int]
 
 
 def compile_bank(
@@ -210,18 +298,40 @@ def compile_bank(
     ]
     critique = [sorted({writer.add(text) for text in texts}) for texts in said]
     more = sorted({writer.add(realise((), words, rng, family="more", style=style)) for _ in range(4 * variants)})
+    likenesses = _likenesses(catalogue, words)
+    like = [
+        sorted(
+            {
+                writer.add(compare(each.field, position, words, rng, unlike=each.unlike, style=style))
+                for _ in range(variants)
+            }
+        )
+        for each in likenesses
+        for position in range(1, slate_size + 1)
+    ]
     if writer.left < 8:
         raise ValueError(
             f"a bank of {size} texts has no room for goals beside {len(writer.ids)} critiques and continuations; "
             f"give size >= {len(writer.ids) + 8}"
         )
-    wanted = max(1, int(writer.left / (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL)))
+    per_goal = (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL) + ("reset" in words.templates)
+    wanted = max(1, int(writer.left / per_goal))
     asking = Asking(catalogue, words, tuple(about))
-    requests = choose_requests(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
-    groups = _write(requests, words, rng, style, writer)
+    requests, changes = choose_requests(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
+    groups, spoken = _write(requests, changes, words, rng, style, writer)
     requests = requests[: len(groups)]
-    return _assemble(
+    bank = _assemble(
         requests, groups, catalogue, asking, writer, critique, critiques, more, slate_size * turn_limit, num_predicates
+    )
+    if not (likenesses or spoken or "reset" in words.templates or any(r.kind.name == "infeasible" for r in requests)):
+        return bank
+    return replace(
+        bank,
+        goals=_tagged(bank.goals, requests),
+        likenesses=likenesses,
+        like=Phrases.of(like),
+        reset=Phrases.of(group.reset for group in groups) if "reset" in words.templates else NOTHING,
+        changes=_changes(requests, spoken),
     )
 
 
@@ -237,26 +347,40 @@ def _family(request: Request, predicates: Sequence[Predicate]) -> str:
 
 
 def _write(
-    requests: Sequence[Request], words: Vocabulary, rng: np.random.Generator, style: Style, writer: _Writer
-) -> list[_Group]:
-    """Writes what every goal needs once, then more openings in turn until the bank is full."""
+    requests: Sequence[Request],
+    changes: Sequence[Change],
+    words: Vocabulary,
+    rng: np.random.Generator,
+    style: Style,
+    writer: _Writer,
+) -> tuple[list[_Group], list[tuple[Change, list[int]]]]:
+    """Writes what every goal and change needs once, then more openings in turn until the bank is full."""
     groups: list[_Group] = []
-    volunteered = [tuple(p for p in r.predicates if p.reveal is Reveal.VOLUNTEERED) for r in requests]
+    volunteered = [_at_first(request.predicates) for request in requests]
+    of_changes = Counter(change.origin for change in changes)
+    kept_free = 0
     for request, said in zip(requests, volunteered, strict=True):
         held = [place for place, p in enumerate(request.predicates) if p.reveal is Reveal.ON_VIOLATION]
-        if writer.left < 3 + 2 * len(held):
+        needed = 3 + 2 * len(held) + 2 * of_changes[request] + ("reset" in words.templates)
+        if writer.left - kept_free < needed:
             break
+        kept_free += 2 * of_changes[request]
         revealed = [p for p in request.predicates if p.reveal is not Reveal.NEVER]
-        group = _Group([], [], {place: [] for place in held})
+        group = _Group([], [], {place: [] for place in held}, [])
         _extend(group.opening, writer, said, words, rng, _family(request, said), style)
         if revealed:
             _extend(group.restated, writer, revealed, words, rng, "restated", style)
         else:
             group.restated += group.opening
         for place in held:
+            of_place = request.predicates[place : place + 1]
+            family = "reveal" if of_place[0].believed is None else "correction"
             for _ in range(2):
-                _extend(group.reveal[place], writer, request.predicates[place : place + 1], words, rng, "reveal", style)
+                _extend(group.reveal[place], writer, of_place, words, rng, family, style)
+        if "reset" in words.templates:
+            _extend(group.reset, writer, said, words, rng, "reset" if said else "implicit", style)
         groups.append(group)
+    spoken = _write_changes(requests[: len(groups)], changes, words, rng, style, writer)
     # A request that very many make, such as "surprise me", needs more phrasings than one among hundreds of its kind.
     common = [max(1, min(_MOST_OPENINGS, round(chance * writer.size / 10))) for chance in _frequencies(requests)]
     idle = 0
@@ -267,7 +391,68 @@ def _write(
                 if writer.left:
                     _extend(group.opening, writer, said, words, rng, _family(request, said), style)
         idle = idle + 1 if writer.left == before else 0
-    return groups
+    return groups, spoken
+
+
+def _at_first(predicates: Sequence[Predicate]) -> tuple[Predicate, ...]:
+    """Returns what is said in an opening: what is volunteered, and what a mistaken user believes."""
+    said = (p if p.reveal is Reveal.VOLUNTEERED else p.believed for p in predicates)
+    return tuple(p for p in said if p is not None)
+
+
+def _write_changes(
+    requests: Sequence[Request],
+    changes: Sequence[Change],
+    words: Vocabulary,
+    rng: np.random.Generator,
+    style: Style,
+    writer: _Writer,
+) -> list[tuple[Change, list[int]]]:
+    """Writes what is said when a request becomes another; of changes both ends of which are in the bank."""
+    known = set(requests)
+    spoken: list[tuple[Change, list[int]]] = []
+    for change in changes:
+        if change.origin not in known or change.target not in known:
+            continue
+        ids: list[int] = []
+        new = change.target.predicates
+        said = _at_first(new) if change.relaxes else new[change.place : change.place + 1]
+        for _ in range(2):
+            _extend(ids, writer, said, words, rng, "relax" if change.relaxes else "override", style)
+        spoken.append((change, ids))
+    return spoken
+
+
+def _likenesses(catalogue: Catalogue, words: Vocabulary) -> tuple[Likeness, ...]:
+    """Returns in which ways these people, in this language, compare with a shown item."""
+    alike, replies, templates = words.extras.alike, words.extras.replies, words.templates
+    found = []
+    for field_ in alike:
+        family = "like" if field_ == alike[0] else "same"
+        if "like" in replies and templates.get(family):
+            found.append(Likeness(field_, catalogue.place(field_), catalogue.column(field_).is_set, unlike=False))
+    if alike and "unlike" in replies and templates.get("unlike") and catalogue.column(alike[0]).is_set:
+        found.append(Likeness(alike[0], catalogue.place(alike[0]), True, unlike=True))
+    return tuple(found)
+
+
+def _tagged(goals: Goals, requests: Sequence[Request]) -> Goals:
+    """Returns the goals with those tagged that nothing meets on purpose."""
+    nothing_meets = np.array([request.kind.name == "infeasible" for request in requests], np.bool_)
+    return replace(goals, feasible=np.repeat(~nothing_meets[:, None], goals.num_predicates, axis=1))
+
+
+def _changes(requests: Sequence[Request], spoken: Sequence[tuple[Change, list[int]]]) -> Changes:
+    rows = {request: row for row, request in enumerate(requests)}
+    ordered = sorted(spoken, key=lambda each: rows[each[0].origin])
+    origins = [rows[change.origin] for change, _ in ordered]
+    return Changes(
+        first=np.searchsorted(origins, np.arange(len(requests) + 1)).astype(np.int32),
+        place=np.array([change.place for change, _ in ordered], np.int8),
+        target=np.array([rows[change.target] for change, _ in ordered], np.int32),
+        relaxes=np.array([change.relaxes for change, _ in ordered], np.bool_),
+        phrases=Phrases.of(ids for _, ids in ordered),
+    )
 
 
 def _extend(

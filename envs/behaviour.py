@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
+
+from instructrec.names import ADDED, written
 
 _SHARES = frozenset(
     {
@@ -21,6 +23,12 @@ _SHARES = frozenset(
         "new_goal",
         "critique",
         "restate",
+        "like",
+        "unlike",
+        "override",
+        "reset",
+        "relax",
+        "drift",
         "allure_from_popularity",
     }
 )
@@ -71,6 +79,18 @@ class Behaviour:
         restate: Otherwise, probability of saying it all again rather than asking for more. Assumed.
         taste_in_goals: How strongly people ask for what they like: weight of standardised affinity. Assumed.
         allure_from_popularity: Correlation of allure with popularity beyond quality, 0 to 1. Assumed.
+        reveal_turn: From this turn on, counted from 1, held-back conditions are said one a turn whether anything breaks
+            them or not; 0 for never. With ``reveal`` it sets the schedule: on violation (0), by turn (3, say), or never
+            (``reveal`` 0). Assumed.
+        like: Probability of asking for something like an item just clicked. This and what follows happen only where
+            the world's people have words for it: what a domain file lists under ``asks.replies``. Assumed.
+        unlike: Probability of asking for something unlike an item just passed over. Assumed.
+        override: Probability of replacing one condition by another, of a goal for which the bank knows one. Assumed.
+        reset: Share of new goals that are announced: "forget what I said". Assumed.
+        relax: Probability of giving up, after a slate, the condition without which a request can be met, where nothing
+            meets the whole. Assumed.
+        drift: Probability that one condition changes unsaid; it is said once a shown item breaks it. Assumed.
+        weight_drift: Standard deviation, per turn, of the logarithm of each weight of a goal. Assumed.
     """
 
     click_bias: float = -3.7
@@ -103,18 +123,38 @@ class Behaviour:
     restate: float = 0.6
     taste_in_goals: float = 1.0
     allure_from_popularity: float = 0.7
+    reveal_turn: float = field(default=0.0, metadata=ADDED)
+    like: float = field(default=0.0, metadata=ADDED)
+    unlike: float = field(default=0.0, metadata=ADDED)
+    override: float = field(default=0.0, metadata=ADDED)
+    reset: float = field(default=0.0, metadata=ADDED)
+    relax: float = field(default=0.0, metadata=ADDED)
+    drift: float = field(default=0.0, metadata=ADDED)
+    weight_drift: float = field(default=0.0, metadata=ADDED)
+
+    def __repr__(self) -> str:
+        return written(self)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for constant in fields(self):
+            value = getattr(self, constant.name)
             if not np.isfinite(value):
-                raise ValueError(f"behaviour {field.name} must be a finite number, got {value}")
-            if field.name in _SHARES and not 0 <= value <= 1:
-                raise ValueError(f"behaviour {field.name} is a probability or share from 0 to 1, got {value}")
+                raise ValueError(f"behaviour {constant.name} must be a finite number, got {value}")
+            if constant.name in _SHARES and not 0 <= value <= 1:
+                raise ValueError(f"behaviour {constant.name} is a probability or share from 0 to 1, got {value}")
         if self.new_goal + self.critique > 1:
             raise ValueError(
                 f"new_goal + critique must not exceed 1, got {self.new_goal} + {self.critique}: they exclude each other"
             )
+        replies = self.new_goal + self.critique + self.like + self.unlike + self.override
+        if replies > 1:
+            raise ValueError(
+                f"new_goal + critique + like + unlike + override must not exceed 1, got {replies:g}: they exclude each "
+                "other"
+            )
+        for name in ("reveal_turn", "weight_drift"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"behaviour {name} must be 0 or more, got {getattr(self, name)}")
 
 
 ASSUMED: dict[str, tuple[float, float]] = {
@@ -148,7 +188,8 @@ ASSUMED: dict[str, tuple[float, float]] = {
     "taste_in_goals": (0.5, 1.5),
     "allure_from_popularity": (0.4, 0.9),
 }
-"""From where to where each assumed constant may plausibly lie: what `instructrec robustness` draws from, evenly.
+"""From where to where each assumed constant may plausibly lie, save those of operators, which most people do not use:
+what `instructrec robustness` draws from, evenly.
 
 The ends are ours. Published values that lie inside: examination falls by 0.85 a rank in GeMS (Deffayet et al. 2023) and
 cascade models continue after a skip with 0.6 to 0.9 (Guo et al. 2009); 83 % of genre tags agree with the catalogue.

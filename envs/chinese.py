@@ -196,6 +196,14 @@ class Chinese:
         """Returns 第2."""
         return f"第{position}"
 
+    def count(self, number: int) -> str:
+        """Returns 三, 十一; what is counted takes its measure word from the sentence."""
+        return "两" if number == 2 else numeral(number)
+
+    def of_them(self, text: str) -> str:
+        """Returns what is counted as it is: it follows the number and its measure word."""
+        return text
+
     def places(self, position: int) -> tuple[str, ...]:
         """Returns 第二, 第2."""
         return self.ordinal(position), self.figure(position)

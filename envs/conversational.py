@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.arrays import Bools, Floats, Ints, take
-from instructrec.catalogue import Catalogue
+from instructrec.catalogue import MAX_VALUES, Catalogue
 from instructrec.envs.bank import Bank
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conversational_kernels import Constants, GoalArrays, Items, Speech, arrive, react
 from instructrec.envs.rules import Rules, may_want, unsuitable_items
 from instructrec.envs.sampled import sample_of
+from instructrec.envs.speaking_kernels import speak
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Check, Goals, allowed, satisfied
 from instructrec.noise import Noise
@@ -69,7 +70,8 @@ class ConversationalState:
         person: Row in `Tastes`, int32 [batch].
         goal: Row in the bank's goals, int32 [batch].
         num_goals: How many goals the session had so far, int32 [batch].
-        goals: The goal as it stands, with what was said and the live critique in the last place.
+        goals: The goal as it stands, with what was said and, in the last place, what is relative to a shown item.
+        pending: Row of the bank's change that the goal underwent unsaid, -1 for none, int32 [batch].
         satiation: Per topic, float32 [batch, num_topics].
         satisfaction: 0 to 1, float32 [batch].
         trust: 0 to 1, float32 [batch].
@@ -81,6 +83,7 @@ class ConversationalState:
     goal: npt.NDArray[np.int32]
     num_goals: npt.NDArray[np.int32]
     goals: Goals
+    pending: npt.NDArray[np.int32]
     satiation: npt.NDArray[np.float32]
     satisfaction: npt.NDArray[np.float32]
     trust: npt.NDArray[np.float32]
@@ -178,6 +181,7 @@ class ConversationalPopulation:
             goal=goal,
             num_goals=np.ones(batch, np.int32),
             goals=goals,
+            pending=np.full(batch, -1, np.int32),
             satiation=np.zeros((batch, len(self._topics.values)), np.float32),
             satisfaction=np.full(batch, 0.5, np.float32),
             trust=np.ones(batch, np.float32),
@@ -194,6 +198,7 @@ class ConversationalPopulation:
             goal=state.goal.copy(),
             num_goals=state.num_goals.copy(),
             goals=goals,
+            pending=state.pending.copy(),
             satiation=state.satiation.copy(),
             satisfaction=state.satisfaction.copy(),
             trust=state.trust.copy(),
@@ -209,25 +214,37 @@ class ConversationalPopulation:
             slates,
             self._constants,
             self._items,
-            self._speech,
             self.tastes.person_factors,
             self.tastes.past,
-            self._chances,
-            self._bank_goals,
             self._turn_limit,
             after.person,
-            after.goal,
-            after.num_goals,
+            _goal_arrays(goals),
             after.satiation,
             after.satisfaction,
             after.trust,
             after.consumed,
             after.num_consumed,
-            _goal_arrays(goals),
             examined,
             clicked,
             consumed,
             left,
+        )
+        speak(
+            noise.keys,
+            noise.turn,
+            slates,
+            self._constants,
+            self._items,
+            self._speech,
+            self._chances,
+            self._bank_goals,
+            examined,
+            clicked,
+            after.person,
+            after.goal,
+            after.num_goals,
+            after.pending,
+            _goal_arrays(goals),
             texts,
         )
         reactions = Reactions(
@@ -276,16 +293,20 @@ class ConversationalPopulation:
         soft_total = np.zeros((len(odds), 1), np.float32)
         met = satisfied(goals, self.catalogue, np.arange(self.catalogue.num_items))
         for place in range(goals.num_predicates):
+            check, mask = goals.check[:, place], goals.mask[:, place]
             chance = np.where(
                 met[:, place] != goals.negate[:, place, None],
                 1 - behaviour.perceived_miss,
                 behaviour.perceived_false_alarm,
             )
             chance = np.where(goals.negate[:, place, None], 1 - chance, chance)
-            exact = (goals.check[:, place] == Check.RANGE) | (goals.check[:, place] == Check.NOTHING)
+            exact = (check == Check.RANGE) | (check == Check.NOTHING) | ((check == Check.COUNT) & (mask == 0))
             chance = np.where(exact[:, None], met[:, place], chance).astype(np.float32)
+            depends = np.flatnonzero(check == Check.GIVEN)
+            if len(depends):
+                chance[depends] = self._chance_given(take(goals, depends), place)
             weight = goals.weight[:, place, None]
-            hard = (goals.hard[:, place] & (goals.check[:, place] != Check.SHARE))[:, None]
+            hard = (goals.hard[:, place] & ~goals.slate_level[:, place])[:, None]
             odds -= np.where(hard, behaviour.hard_violation * weight * (1 - chance), 0)
             soft_met += np.where(hard, 0, weight * chance)
             soft_total += np.where(hard, 0, weight)
@@ -299,6 +320,21 @@ class ConversationalPopulation:
             odds -= np.where(before, behaviour.seen, 0)
         return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
+    def _chance_given(self, goals: Goals, place: int) -> npt.NDArray[np.float32]:
+        """Returns how likely each item is perceived to meet the condition at ``place``, or not to be asked by it."""
+
+        def chance(column: Ints, mask: npt.NDArray[np.uint64], low: Floats, high: Floats) -> Floats:
+            has = (self.catalogue.masks.T[column] & mask[:, None]) != 0
+            perceived = np.where(has, 1 - self.behaviour.perceived_miss, self.behaviour.perceived_false_alarm)
+            number = self.catalogue.numbers.T[column]
+            return np.where(mask[:, None] == 0, (number >= low[:, None]) & (number <= high[:, None]), perceived)
+
+        of = {name: array[:, place] for name, array in vars(goals).items()}
+        asked = chance(of["given_column"], of["given_mask"], of["given_low"], of["given_high"])
+        meets = chance(of["column"], of["mask"], of["low"], of["high"])
+        meets = np.where(of["negate"][:, None], 1 - meets, meets)
+        return np.asarray(1 - asked * (1 - meets), np.float32)
+
 
 def _items(catalogue: Catalogue, tastes: Tastes, topics: npt.NDArray[np.uint64]) -> Items:
     columns = np.ascontiguousarray(np.sort(catalogue.numbers.T, axis=1))
@@ -311,7 +347,17 @@ def _items(catalogue: Catalogue, tastes: Tastes, topics: npt.NDArray[np.uint64])
         topics=topics,
         sorted_numbers=columns,
         present=(~np.isnan(columns)).sum(axis=1).astype(np.int32),
+        value_counts=_value_counts(catalogue),
     )
+
+
+def _value_counts(catalogue: Catalogue) -> npt.NDArray[np.int32]:
+    """Returns how many items have each value of each attribute, int32 [num_columns, MAX_VALUES]."""
+    counts = np.zeros((len(catalogue.columns), MAX_VALUES), np.int32)
+    for place, column in enumerate(catalogue.columns.values()):
+        for value in range(len(column.values) if column.is_set else 0):
+            counts[place, value] = np.count_nonzero(column.masks >> np.uint64(value) & np.uint64(1))
+    return counts
 
 
 def _speech(bank: Bank) -> Speech:
@@ -327,6 +373,19 @@ def _speech(bank: Bank) -> Speech:
         np.array([critique.column for critique in bank.critiques], np.int8),
         np.array([critique.direction for critique in bank.critiques], np.int8),
         bank.more.ids,
+        bank.like.start,
+        bank.like.ids,
+        np.array([likeness.column for likeness in bank.likenesses], np.int8),
+        np.array([likeness.is_set for likeness in bank.likenesses], np.bool_),
+        np.array([likeness.unlike for likeness in bank.likenesses], np.bool_),
+        bank.reset.start,
+        bank.reset.ids,
+        bank.changes.first if bank.changes.num else np.zeros(bank.num_goals + 1, np.int32),
+        bank.changes.place,
+        bank.changes.target,
+        bank.changes.relaxes,
+        bank.changes.phrases.start,
+        bank.changes.phrases.ids,
     )
 
 

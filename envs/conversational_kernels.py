@@ -21,10 +21,17 @@ _S12, _S27, _S30, _S31, _S32 = (np.uint64(bits) for bits in (12, 27, 30, 31, 32)
 _ONE = np.uint64(1)
 
 _SET, _RANGE, _SHARE, _NOTHING = int(Check.SET), int(Check.RANGE), int(Check.SHARE), int(Check.NOTHING)
+_COUNT, _GIVEN = int(Check.COUNT), int(Check.GIVEN)
+_NO_BITS = np.uint64(0)
+_MINUS, _PLUS = np.float32(-np.inf), np.float32(np.inf)
+_TO_GIVEN = 2**30
+"""Where the luck of perceiving what a condition depends on begins: beyond 16 for each of a million items."""
+_SPREAD = np.sqrt(12.0)
+"""What makes the standard deviation of a uniform draw 1."""
 _PERSON, _GOAL, _PHRASING = np.uint64(Purpose.PERSON), np.uint64(Purpose.GOAL), np.uint64(Purpose.PHRASING)
 _PERCEPTION, _EXAMINATION = np.uint64(Purpose.PERCEPTION), np.uint64(Purpose.EXAMINATION)
 _CLICK, _CONSUMPTION = np.uint64(Purpose.CLICK), np.uint64(Purpose.CONSUMPTION)
-_LEAVING, _CRITIQUE = np.uint64(Purpose.LEAVING), np.uint64(Purpose.CRITIQUE)
+_LEAVING, _CRITIQUE, _DRIFT = np.uint64(Purpose.LEAVING), np.uint64(Purpose.CRITIQUE), np.uint64(Purpose.DRIFT)
 
 
 class Constants(NamedTuple):
@@ -58,6 +65,14 @@ class Constants(NamedTuple):
     new_goal: float
     critique: float
     restate: float
+    reveal_turn: float
+    like: float
+    unlike: float
+    override: float
+    reset: float
+    relax: float
+    drift: float
+    weight_drift: float
 
 
 class Items(NamedTuple):
@@ -71,6 +86,7 @@ class Items(NamedTuple):
     topics: Any  # uint64 [num_items], the set attribute that satiates
     sorted_numbers: Any  # float32 [num_columns, num_items], ascending, NaN last
     present: Any  # int32 [num_columns], how many numbers are not missing
+    value_counts: Any  # int32 [num_columns, 64], how many items have each value
 
 
 class GoalArrays(NamedTuple):
@@ -86,6 +102,13 @@ class GoalArrays(NamedTuple):
     hard: Any
     weight: Any
     said: Any
+    least: Any
+    most: Any
+    given_column: Any
+    given_mask: Any
+    given_low: Any
+    given_high: Any
+    feasible: Any
 
 
 class Speech(NamedTuple):
@@ -102,6 +125,19 @@ class Speech(NamedTuple):
     critique_column: Any  # int8 [num_kinds]
     critique_direction: Any  # int8 [num_kinds], +1 or -1
     more_ids: Any
+    like_start: Any
+    like_ids: Any
+    like_column: Any  # int8 [num_likenesses]
+    like_is_set: Any  # bool [num_likenesses], whether it compares values rather than numbers
+    like_unlike: Any  # bool [num_likenesses]
+    reset_start: Any
+    reset_ids: Any
+    change_first: Any  # int32 [num_goals + 1], the changes of goal g are change_first[g] to change_first[g + 1] - 1
+    change_place: Any  # int8 [num_changes], where the goals differ
+    change_target: Any  # int32 [num_changes], the goal that it becomes
+    change_relaxes: Any  # bool [num_changes], whether a condition is given up rather than replaced
+    change_start: Any
+    change_ids: Any
 
 
 @njit(cache=True)
@@ -183,16 +219,17 @@ def _has(mask: Any, wanted: Any) -> Any:
 
 @njit(cache=True)
 def _seen_before(item: Any, past: Any, consumed: Any, num_consumed: Any) -> Any:
+    # To the end even when found: without a way out, the loops look at many places at once.
+    found = False
     for place in range(num_consumed):
-        if consumed[place] == item:
-            return True
+        found |= consumed[place] == item
     for place in range(len(past)):
-        if past[place] == item:
-            return True
-    return False
+        found |= past[place] == item
+    return found
 
 
-@njit(cache=True)
+# Inlined, or every call would count the references of all the arrays in its arguments: that halves the speed.
+@njit(cache=True, inline="always")
 def _meets(item: Any, place: Any, n: Any, key: Any, goals: GoalArrays, items: Items, constants: Constants) -> Any:
     """Whether the user perceives that an item meets the predicate at ``place``; numbers are perceived exactly."""
     where = goals.column[n, place]
@@ -209,25 +246,52 @@ def _meets(item: Any, place: Any, n: Any, key: Any, goals: GoalArrays, items: It
 
 
 @njit(cache=True)
-def _boredom(topics: Any, satiation: Any) -> Any:
-    total, count = 0.0, 0
-    for topic in range(len(satiation)):
-        if (topics >> np.uint64(topic)) & _ONE:
-            total += np.float64(satiation[topic])
-            count += 1
-    return total / count if count > 0 else total
+def _passes(item: Any, place: Any, n: Any, key: Any, goals: GoalArrays, items: Items, constants: Constants) -> Any:
+    """The same for counts and for conditions that depend on another, which few goals hold."""
+    if goals.check[n, place] == _GIVEN:
+        where, mask = goals.given_column[n, place], goals.given_mask[n, place]
+        number = items.numbers[item, where]
+        asked = number >= goals.given_low[n, place] and number <= goals.given_high[n, place]
+        if mask != _NO_BITS:
+            luck = _uniform(key, _PERCEPTION, _TO_GIVEN + item * 16 + place)
+            asked = _perceived(items.masks[item, where], mask, luck, constants)
+        if not asked:
+            return True
+    where, mask = goals.column[n, place], goals.mask[n, place]
+    if mask == _NO_BITS:
+        number = items.numbers[item, where]
+        return number >= goals.low[n, place] and number <= goals.high[n, place]
+    luck = _uniform(key, _PERCEPTION, item * 16 + place)
+    return _perceived(items.masks[item, where], mask, luck, constants) != goals.negate[n, place]
 
 
 @njit(cache=True)
-def _can_critique(column: Any, direction: Any, number: Any, items: Items) -> Any:
-    """Whether at least a tenth of the catalogue lies strictly beyond ``number``."""
-    count = items.present[column]
-    row = items.sorted_numbers[column, :count]
-    if direction > 0:
-        beyond = count - np.searchsorted(row, number, side="right")
-    else:
-        beyond = np.searchsorted(row, number, side="left")
-    return beyond >= 0.1 * items.sorted_numbers.shape[1]
+def _perceived(mask: Any, wanted: Any, luck: Any, constants: Constants) -> Any:
+    if _has(mask, wanted):
+        return luck >= constants.perceived_miss
+    return luck < constants.perceived_false_alarm
+
+
+@njit(cache=True)
+def _counts(item: Any, place: Any, n: Any, goals: GoalArrays, items: Items) -> Any:
+    """Whether an item counts towards the count at ``place``, by the catalogue."""
+    where = goals.column[n, place]
+    if goals.mask[n, place] == _NO_BITS:
+        number = items.numbers[item, where]
+        return number >= goals.low[n, place] and number <= goals.high[n, place]
+    return _has(items.masks[item, where], goals.mask[n, place]) != goals.negate[n, place]
+
+
+@njit(cache=True)
+def _boredom(topics: Any, satiation: Any) -> Any:
+    total, count, topic = 0.0, 0, 0
+    while topics != _NO_BITS:
+        if topics & _ONE:
+            total += np.float64(satiation[topic])
+            count += 1
+        topics >>= _ONE
+        topic += 1
+    return total / count if count > 0 else total
 
 
 @njit(cache=True)
@@ -237,30 +301,24 @@ def react(
     slates: Any,
     constants: Constants,
     items: Items,
-    speech: Speech,
     person_factors: Any,
     past: Any,
-    goal_chances: Any,
-    bank_goals: GoalArrays,
     turn_limit: Any,
     # the state, overwritten with what it becomes
     person: Any,
-    goal: Any,
-    num_goals: Any,
+    goals: GoalArrays,
     satiation: Any,
     satisfaction: Any,
     trust: Any,
     consumed_items: Any,
     num_consumed: Any,
-    goals: GoalArrays,
     # outputs
     examined: Any,
     clicked: Any,
     consumed: Any,
     left: Any,
-    texts: Any,
 ) -> None:
-    """Lets every user read a slate, click, consume, change mood, and leave or speak.
+    """Lets every user read a slate, click, consume, change mood, and stay or leave.
 
     The state arrays are overwritten; callers pass copies. Shapes are those of
     `instructrec.envs.conversational.ConversationalState` and `instructrec.sessions.Reactions`.
@@ -268,10 +326,13 @@ def react(
     slate_size = slates.shape[1]
     places = goals.check.shape[1]
     rank = person_factors.shape[1]
+    passed = np.zeros(places, np.int64)
     for n in range(len(keys)):
+        passed[:] = 0
         key = keys[n]
         now = _turn_key(key, turn[n])
         who = person[n]
+        before, tired = past[who], satiation[n]
         looking = True
         num_examined, num_clicked = 0, 0
         broken, enjoyed, bait = 0.0, 0.0, 0.0
@@ -288,8 +349,18 @@ def react(
             for place in range(places):
                 if goals.check[n, place] == _NOTHING:
                     continue
-                met = _meets(item, place, n, key, goals, items, constants)
-                if goals.hard[n, place] and goals.check[n, place] != _SHARE:
+                if goals.check[n, place] <= _SHARE:
+                    met = _meets(item, place, n, key, goals, items, constants)
+                else:
+                    met = _passes(item, place, n, key, goals, items, constants)
+                if goals.check[n, place] == _COUNT:
+                    # Those that count are welcome until there are most of them, others once there are enough.
+                    if met:
+                        passed[place] += 1
+                        met = goals.most[n, place] == 0 or passed[place] <= goals.most[n, place]
+                    else:
+                        met = passed[place] >= goals.least[n, place]
+                if goals.hard[n, place] and goals.check[n, place] != _SHARE and goals.check[n, place] != _COUNT:
                     if not met:
                         violations += np.float64(goals.weight[n, place])
                 else:
@@ -299,8 +370,8 @@ def react(
             shared = -constants.hard_violation * violations
             if soft_total > 0:
                 shared += constants.soft_match * (soft_met / soft_total - 0.5)
-            shared -= constants.boredom * _boredom(items.topics[item], satiation[n])
-            if _seen_before(item, past[who], consumed_items[n], num_consumed[n]):
+            shared -= constants.boredom * _boredom(items.topics[item], tired)
+            if _seen_before(item, before, consumed_items[n], num_consumed[n]):
                 shared -= constants.seen
             likes = _sigmoid(
                 constants.click_bias
@@ -308,7 +379,6 @@ def react(
                 + constants.allure * np.float64(items.allure[item])
                 + shared
             )
-            enjoys = _sigmoid(constants.enjoyment_bias + constants.enjoyment_per_star * stars + shared)
             if violations > 0:
                 broken += 1.0
             go_on = constants.continue_after_skip
@@ -316,6 +386,7 @@ def react(
                 clicked[n, position] = True
                 go_on = constants.continue_after_click
                 num_clicked += 1
+                enjoys = _sigmoid(constants.enjoyment_bias + constants.enjoyment_per_star * stars + shared)
                 enjoyed += enjoys
                 if likes > enjoys:
                     bait += likes - enjoys
@@ -330,6 +401,14 @@ def react(
                     if _has(items.masks[slates[n, position], goals.column[n, place]], goals.mask[n, place]):
                         counted += 1
                 if counted < np.float64(goals.share[n, place]) * slate_size - 1e-6:
+                    broken += 1.0
+            elif goals.check[n, place] == _COUNT and goals.said[n, place]:
+                counted = 0
+                for position in range(slate_size):
+                    if _counts(slates[n, position], place, n, goals, items):
+                        counted += 1
+                most = goals.most[n, place]
+                if counted < goals.least[n, place] or (most > 0 and counted > most):
                     broken += 1.0
 
         for topic in range(satiation.shape[1]):
@@ -362,75 +441,3 @@ def react(
             + constants.leave_distrust * (1.0 - trusting)
         )
         left[n] = _uniform(now, _LEAVING, 0) < hazard
-
-        # What they say next. Goals come from a sequence of their own, whatever was shown.
-        phrasing = _uniform(now, _PHRASING, 1)
-        spoken = False
-        for place in range(places):
-            if spoken or goals.said[n, place] or goals.check[n, place] == _NOTHING or goals.check[n, place] == _SHARE:
-                continue
-            hurt = False
-            for position in range(slate_size):
-                if examined[n, position] and not _meets(slates[n, position], place, n, key, goals, items, constants):
-                    hurt = True
-            group = goal[n] * places + place
-            speakable = speech.reveal_start[group + 1] > speech.reveal_start[group]
-            if hurt and speakable and _uniform(now, _CRITIQUE, 0) < constants.reveal:
-                goals.said[n, place] = True
-                texts[n] = _phrase(speech.reveal_start, speech.reveal_ids, group, phrasing)
-                spoken = True
-        if spoken:
-            continue
-        choice = _uniform(now, _CRITIQUE, 1)
-        if choice < constants.new_goal:
-            want = _draw(goal_chances[who], _uniform(key, _GOAL, num_goals[n]))
-            num_goals[n] += 1
-            goal[n] = want
-            for place in range(places):
-                goals.check[n, place] = bank_goals.check[want, place]
-                goals.column[n, place] = bank_goals.column[want, place]
-                goals.mask[n, place] = bank_goals.mask[want, place]
-                goals.low[n, place] = bank_goals.low[want, place]
-                goals.high[n, place] = bank_goals.high[want, place]
-                goals.negate[n, place] = bank_goals.negate[want, place]
-                goals.share[n, place] = bank_goals.share[want, place]
-                goals.hard[n, place] = bank_goals.hard[want, place]
-                goals.weight[n, place] = bank_goals.weight[want, place]
-                goals.said[n, place] = bank_goals.said[want, place]
-            texts[n] = _phrase(speech.opening_start, speech.opening_ids, want, phrasing)
-            continue
-        if choice < constants.new_goal + constants.critique:
-            kind = np.int64(_uniform(now, _CRITIQUE, 2) * len(speech.critique_column))
-            where, direction = speech.critique_column[kind], speech.critique_direction[kind]
-            about = np.int64(_uniform(now, _CRITIQUE, 3) * num_examined)
-            number = items.numbers[slates[n, about], where]
-            last = places - 1
-            possible = not np.isnan(number) and _can_critique(where, direction, number, items)
-            for place in range(last):
-                if goals.check[n, place] == _RANGE and goals.column[n, place] == where:
-                    possible = False
-            if possible:
-                goals.check[n, last] = _RANGE
-                goals.column[n, last] = where
-                goals.low[n, last] = np.nextafter(number, np.float32(np.inf)) if direction > 0 else np.float32(-np.inf)
-                goals.high[n, last] = np.float32(np.inf) if direction > 0 else np.nextafter(number, np.float32(-np.inf))
-                goals.hard[n, last] = True
-                goals.weight[n, last] = 1.0
-                goals.said[n, last] = True
-                goals.negate[n, last] = False
-                texts[n] = _phrase(speech.critique_start, speech.critique_ids, kind * slate_size + about, phrasing)
-                continue
-        if _uniform(now, _CRITIQUE, 4) < constants.restate:
-            # Saying it all again is saying what holds now: an earlier critique is let go.
-            goals.check[n, places - 1] = _NOTHING
-            goals.weight[n, places - 1] = 0.0
-            unsaid = False
-            for place in range(places):
-                if goals.check[n, place] != _NOTHING and not goals.said[n, place]:
-                    unsaid = True
-            if unsaid:
-                texts[n] = _phrase(speech.opening_start, speech.opening_ids, goal[n], phrasing)
-            else:
-                texts[n] = _phrase(speech.restated_start, speech.restated_ids, goal[n], phrasing)
-        else:
-            texts[n] = speech.more_ids[np.int64(phrasing * len(speech.more_ids))]

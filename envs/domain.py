@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from instructrec.catalogue import Kind
-from instructrec.envs.vocabulary import Comparative, Frame, Measure, Pool, RequestKind, Term
+from instructrec.envs.vocabulary import NO_EXTRAS, Comparative, Extras, Frame, Measure, Pool, RequestKind, Term
 from instructrec.goals import Predicate
 
 DRAWS = {
@@ -144,11 +144,13 @@ class Asks:
         about: The set attributes that people name, the first most.
         pools: Where the predicates of each part of a request come from, besides set attributes' own values.
         kinds: The kinds of request.
+        extras: What requests may hold, and people reply, besides.
     """
 
     about: tuple[str, ...]
     pools: Mapping[str, tuple[Pool, ...]]
     kinds: tuple[RequestKind, ...]
+    extras: Extras = NO_EXTRAS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,8 @@ class Words:
         templates: Families of sentences that replace the language's.
         also: Sentences that are said beside the language's, by family.
         text: A sentence about each item, as in `Items`; empty where the items' own is kept.
+        contexts: Terms for the contexts that people name.
+        names: What attributes are called; their own names where none is given.
     """
 
     heads: tuple[tuple[str, str], ...]
@@ -178,6 +182,8 @@ class Words:
     also: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
     numbers: Mapping[str, tuple[Frame, ...]] = field(repr=False, default_factory=dict)
     text: str = ""
+    contexts: Mapping[str, tuple[Term, ...]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

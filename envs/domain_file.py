@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +16,7 @@ from instructrec.envs.domain_file_words import check_words, read_words
 from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.made_items import pattern_names
 from instructrec.envs.patterns import read_pattern
-from instructrec.envs.vocabulary import Measure, Pool, RequestKind
+from instructrec.envs.vocabulary import Extras, Measure, Pool, RequestKind
 from instructrec.envs.yaml_reader import Entry, read_yaml
 from instructrec.goals import Predicate
 from instructrec.names import unknown_name
@@ -23,6 +24,11 @@ from instructrec.names import unknown_name
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
 _OF_NUMBERS = ("draw", "low", "high", "round", "half_life")
+_EXTRA = ("context", "count", "conditional", "misinformed", "infeasible")
+_DATA_OF = {"context": "contexts", "count": "counts"}
+_REPLIES = ("like", "unlike", "override", "reset", "relax", "drift", "weight_drift")
+_MOST_IN_CONTEXT, _MOST_COUNTED = 3, 100
+_EXTENDS = re.compile(r"^extends:\s*(\S+)", re.MULTILINE)
 
 FOLDER = Path(__file__).parent / "domains"
 """The domain files that come with the package; ``Movies-v0.yaml`` is ``instructrec/Movies-v0``."""
@@ -35,13 +41,46 @@ def domain_at(path: Path, name: str = "") -> Domain:
         FileNotFoundError: If there is no such file.
         ValueError: As `read_domain`.
     """
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    changed = tuple((file, file.stat().st_mtime_ns) for file in _chain(path.resolve()))
     return _read(path.resolve(), name, changed)
 
 
 @functools.lru_cache(maxsize=64)
-def _read(path: Path, name: str, changed: int) -> Domain:
+def _read(path: Path, name: str, changed: tuple[tuple[Path, int], ...]) -> Domain:
     return read_domain(path, name)
+
+
+def _chain(path: Path) -> list[Path]:
+    """Returns a file and those that it extends, as far as they exist."""
+    files: list[Path] = []
+    while path.is_file() and path not in files:
+        files.append(path)
+        named = _EXTENDS.search(path.read_text("utf-8", "replace"))
+        if named is None:
+            break
+        path = _extended(path, named[1].strip("\"'"))
+    return files
+
+
+def _extended(path: Path, name: str) -> Path:
+    """Returns the file that ``path`` extends: one of the package, by its name, or another by its relative path."""
+    own = FOLDER / f"{name.removeprefix('instructrec/')}.yaml"
+    return (own if own.is_file() else path.parent / name).resolve()
+
+
+def _whole(path: Path, below: tuple[Path, ...] = ()) -> Entry:
+    """Returns a file's entries over those of the file that it extends."""
+    entry = read_yaml(path)
+    named = entry.pairs().get("extends") if entry.is_mapping else None
+    if named is None:
+        return entry
+    base = _extended(path, named.text())
+    if base in (path, *below):
+        named.fail(f"{base.name} extends this file, in turn; a file cannot extend itself")
+    if not base.is_file():
+        worlds = [file.stem for file in FOLDER.glob("*.yaml")]
+        named.fail(unknown_name("domain file", named.text(), worlds) + "; another file is given by its relative path")
+    return entry.over(_whole(base, (*below, path)))
 
 
 def read_domain(path: Path, name: str = "") -> Domain:
@@ -55,10 +94,11 @@ def read_domain(path: Path, name: str = "") -> Domain:
         FileNotFoundError: If there is no such file.
         ValueError: If anything in it is wrong; the message names the line and the cure.
     """
-    whole = read_yaml(path)
+    whole = _whole(path.resolve())
     top = whole.fields(
         (
             *(
+                "extends",
                 "domain",
                 "summary",
                 "slate_size",
@@ -89,12 +129,16 @@ def read_domain(path: Path, name: str = "") -> Domain:
                 entry.fail(f"a {attribute.kind} attribute has values; add a line such as values: [one, another]")
     people = _people(top["people"], attributes) if "people" in top else People()
     asks = _asks(top["asks"], attributes, levels) if "asks" in top else None
-    taken = (*attributes, *_SPECIAL, *(asks.pools if asks is not None else ()))
+    taken = (*attributes, *_SPECIAL, *_EXTRA, *(asks.pools if asks is not None else ()))
     rules = tuple(_rule(n, e, levels, taken) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
+    if asks is not None and asks.extras.replies:
+        replies = asks.extras.replies
+        top["asks"].pairs()["replies"].made(lambda: Behaviour(**{**replies, **people.behaviour}))
+    contexts = asks.extras.contexts if asks is not None else {}
     words: dict[str, Words] = {}
     if "languages" in top:
         for code, entry in top["languages"].fields(LANGUAGES).items():
-            words[code] = read_words(entry, attributes, levels, LANGUAGES[code].tongue)
+            words[code] = read_words(entry, attributes, levels, LANGUAGES[code].tongue, contexts)
     if asks is not None and not words:
         top["asks"].fail("people ask in words: add languages: with an entry such as en:")
     domain = Domain(
@@ -330,8 +374,8 @@ def _rule(name: str, entry: Entry, levels: Levels, taken: Collection[str]) -> Ru
 
 
 def _asks(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Asks:
-    known = ("about", "parts", "named", "specific", "excluding", "others")
-    found = entry.fields(known, ("about", "named"))
+    known = ("about", "parts", "named", "specific", "excluding", "others", "contexts", "counts", "conditional")
+    found = entry.fields((*known, "misinformed", "infeasible", "alike", "replies"), ("about", "named"))
     sets = [name for name, attribute in attributes.items() if attribute.kind in (Kind.CATEGORICAL, Kind.MULTI_VALUED)]
     about = tuple(part.one_of(sets, "set attribute") for part in found["about"].entries())
     if not about:
@@ -341,9 +385,10 @@ def _asks(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> 
             part.fail(f"{name} has a single value; people name what has two or more")
     pools = {n: _pools(e, levels) for n, e in found["parts"].pairs().items()} if "parts" in found else {}
     for name in pools:
-        if name in sets or name in ("exclusion", "share"):
+        if name in sets or name in ("exclusion", "share", *_EXTRA):
             found["parts"].pairs()[name].fail("is asked for by itself and needs no part; rename the part")
-    parts = [*about, *pools, *_SPECIAL]
+    extras = _extras(found, attributes, levels, [*about, *pools])
+    parts = [*about, *pools, *_SPECIAL, *_EXTRA]
     specific = found["specific"].number(0, 1) if "specific" in found else 0.8
     excluding = found["excluding"].number(0, 1) if "excluding" in found else 0.25
     named = {_parts(n, e, parts): e.number(0) for n, e in found["named"].pairs().items()}
@@ -362,8 +407,63 @@ def _asks(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> 
         of = _parts(name, share, parts)
         if "vague" in of and "vague" not in pools:
             share.fail("people ask vaguely for what `parts` calls vague; add parts: vague: ...")
+        for extra in _EXTRA:
+            data = _DATA_OF.get(extra, extra)
+            if extra in of and data not in found:
+                share.fail(f"says how often people ask so, and nothing what they ask; add asks: {data}: ...")
+        if "infeasible" in of and len(of) > 1:
+            share.fail("what nothing meets is a kind by itself: write infeasible, and its parts under asks: infeasible")
         kinds.append(RequestKind(name, share.number(0), of, "vague" if "vague" in of else "specific"))
-    return Asks(about=about, pools=pools, kinds=tuple(kinds))
+    return Asks(about=about, pools=pools, kinds=tuple(kinds), extras=extras)
+
+
+def _extras(
+    found: Mapping[str, Entry], attributes: Mapping[str, Attribute], levels: Levels, parts: list[str]
+) -> Extras:
+    """Reads the data of the operators."""
+
+    def named(name: str) -> tuple[str, ...]:
+        return tuple(part.one_of(parts, "part") for part in found[name].entries()) if name in found else ()
+
+    contexts = {n: _context(e, levels) for n, e in found["contexts"].pairs().items()} if "contexts" in found else {}
+    counts = found["counts"].fields(("of", "at_least", "exactly")) if "counts" in found else {}
+    if counts and not {"at_least", "exactly"} & set(counts):
+        found["counts"].fail("counts nothing; add at_least: [3] or exactly: [2]")
+    replies = found["replies"].fields(_REPLIES) if "replies" in found else {}
+    return Extras(
+        contexts=contexts,
+        counted=tuple(e.one_of(parts, "part") for e in counts["of"].entries()) if "of" in counts else (parts[0],),
+        at_least=_counts(counts.get("at_least")),
+        exactly=_counts(counts.get("exactly")),
+        conditional=named("conditional"),
+        misinformed=named("misinformed"),
+        infeasible=_infeasible(found["infeasible"], parts) if "infeasible" in found else (),
+        alike=tuple(e.one_of(attributes, "attribute") for e in found["alike"].entries())
+        if "alike" in found
+        else (parts[0],)
+        if {"like", "unlike"} & set(replies)
+        else (),
+        replies={n: e.number(0, 10 if n == "weight_drift" else 1) for n, e in replies.items()},
+    )
+
+
+def _context(entry: Entry, levels: Levels) -> tuple[Predicate, ...]:
+    parts = tuple(part.made(condition, part.text(), levels) for part in entry.entries())
+    if not 1 <= len(parts) <= _MOST_IN_CONTEXT:
+        entry.fail(f"means {len(parts)} conditions; a context means 1 to {_MOST_IN_CONTEXT}")
+    return parts
+
+
+def _counts(entry: Entry | None) -> tuple[int, ...]:
+    return tuple(part.whole(1, _MOST_COUNTED) for part in entry.entries()) if entry is not None else ()
+
+
+def _infeasible(entry: Entry, known: list[str]) -> tuple[tuple[str, ...], ...]:
+    found = tuple(_parts(part.text(), part, known) for part in entry.entries())
+    for part, of in zip(entry.entries(), found, strict=True):
+        if len(of) < 2:
+            part.fail("one condition alone can be met; join two or more with +, such as genre+year")
+    return found
 
 
 def _parts(name: str, entry: Entry, known: list[str]) -> tuple[str, ...]:

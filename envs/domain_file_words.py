@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from instructrec.catalogue import Kind
 from instructrec.envs.conditions import Levels, condition, conditions_of
 from instructrec.envs.domain import Attribute, Domain, Words
-from instructrec.envs.domain_words import vocabulary_of
+from instructrec.envs.domain_words import OF_EVERYBODY, OF_PARTS, OF_REPLIES, vocabulary_of
 from instructrec.envs.grammar import can_say
 from instructrec.envs.made_items import pattern_names
 from instructrec.envs.parser import words_of
@@ -18,15 +18,25 @@ from instructrec.envs.yaml_reader import Entry
 from instructrec.goals import Operator
 from instructrec.names import unknown_name
 
-_FAMILIES = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
+_FAMILIES = tuple(
+    dict.fromkeys([*OF_EVERYBODY, *(f for of in (OF_PARTS, OF_REPLIES) for names in of.values() for f in names)])
+)
 _SLOTS: Mapping[str, tuple[str, ...]] = {
     "opening": ("one", "some", "any", "many", "those", "a", "bare", "list", "clauses"),
     "implicit": (),
     "more": (),
     "reveal": ("clause",),
     "critique": ("more", "ordinal", "number"),
+    "at_least": ("count", "stuff"),
+    "exactly": ("count", "stuff"),
+    "conditional": ("one", "clause"),
+    "correction": ("clause",),
+    "override": ("clause",),
+    "like": ("ordinal", "number"),
+    "unlike": ("ordinal", "number"),
+    "same": ("name", "ordinal", "number"),
 }
-"""The slots that each family of sentences may have; vague and restated ones those of openings."""
+"""The slots that each family of sentences may have; the others have those of openings."""
 _BOUNDS: Mapping[str, tuple[Operator, tuple[str, ...]]] = {
     "at_least": (Operator.AT_LEAST, ("low", "beyond", "span", "decades")),
     "at_most": (Operator.AT_MOST, ("high", "before")),
@@ -36,12 +46,26 @@ _BOUNDS: Mapping[str, tuple[Operator, tuple[str, ...]]] = {
 _NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "reveal": (("clause",),),
     "critique": (("more",), ("ordinal", "number")),
+    "at_least": (("count",), ("stuff",)),
+    "exactly": (("count",), ("stuff",)),
+    "conditional": (("one",), ("clause",)),
+    "correction": (("clause",),),
+    "override": (("clause",),),
+    "like": (("ordinal", "number"),),
+    "unlike": (("ordinal", "number"),),
+    "same": (("name",), ("ordinal", "number")),
 }
 """Of which slots each sentence of a family has at least one."""
 _FEWEST_TO_SPLIT = 3
 
 
-def read_words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels, tongue: Tongue) -> Words:
+def read_words(
+    entry: Entry,
+    attributes: Mapping[str, Attribute],
+    levels: Levels,
+    tongue: Tongue,
+    contexts: Collection[str] = (),
+) -> Words:
     """Returns what one language says in a domain.
 
     Args:
@@ -49,29 +73,30 @@ def read_words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels
         attributes: The attributes there are.
         levels: The names of their values and levels.
         tongue: How the language puts words together.
+        contexts: The situations that people may name.
 
     Raises:
         ValueError: If anything is wrong; the message names the line and the cure.
     """
-    known = ("heads", "use", "text", "values", "says", "units", "numbers", "critiques", "templates", "also")
-    found = entry.fields(known, ("heads",))
+    known = ("heads", "use", "text", "values", "says", "units", "names", "numbers", "critiques")
+    found = entry.fields((*known, "templates", "also"), ("heads",))
     values: dict[tuple[str, str], tuple[Term, ...]] = {}
     taken: dict[tuple[str, ...], tuple[str, Entry]] = {}
     for name, of in found["values"].fields([n for n in attributes if levels[n]]).items() if "values" in found else ():
         for value, terms in of.fields(levels[name]).items():
             values[name, value] = _terms(terms, f"{name} {value}", taken, tongue)
     numbers = [name for name, attribute in attributes.items() if attribute.measure is not None]
-    says = tuple(
-        (terms.made(condition, text, levels), _terms(terms, text, taken, tongue))
+    said = {
+        text: (terms, _terms(terms, text, taken, tongue))
         for text, terms in (found["says"].pairs().items() if "says" in found else ())
-    )
+    }
     if not found["heads"].entries():
         found["heads"].fail("has no word for an item; give at least one, such as film/films")
     return Words(
         heads=tuple(_pair(head) for head in found["heads"].entries()),
         use=found["use"].text() if "use" in found else "choose",
         values=values,
-        says=says,
+        says=tuple((e.made(condition, text, levels), of) for text, (e, of) in said.items() if text not in contexts),
         units={n: e.text() for n, e in found["units"].fields(numbers).items()} if "units" in found else {},
         critiques=tuple(_critique(n, e, attributes) for n, e in found["critiques"].pairs().items())
         if "critiques" in found
@@ -82,6 +107,8 @@ def read_words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels
         if "numbers" in found
         else {},
         text=_text(found["text"], attributes) if "text" in found else "",
+        contexts={name: of for name, (_, of) in said.items() if name in contexts},
+        names={n: e.text() for n, e in found["names"].fields(attributes).items()} if "names" in found else {},
     )
 
 
@@ -123,7 +150,7 @@ def _sentences(entry: Entry, fewest: int = 1) -> dict[str, tuple[str, ...]]:
             for needed in _NEEDED.get(family, ()):
                 if not set(needed) & set(named):
                     place.fail(f"lacks {{{needed[0]}}}; a {family} sentence says it")
-            if family in ("opening", "vague", "restated") and not named:
+            if family in ("opening", "vague", "restated", "reset", "relax") and not named:
                 place.fail("has no slot for what is asked; write one such as {one}")
     return {family: of.texts() for family, of in families.items()}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import replace
 
 from instructrec.catalogue import Kind
 from instructrec.envs.domain import Domain
 from instructrec.envs.languages import LANGUAGES
-from instructrec.envs.vocabulary import Frame, Pool, Sense, Speech, Term, Vocabulary
+from instructrec.envs.vocabulary import CONTEXT, Extras, Frame, Pool, RequestKind, Sense, Speech, Term, Vocabulary
 from instructrec.goals import Operator, Predicate
 from instructrec.names import unknown_name
 
@@ -57,10 +58,17 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
         if attribute.measure is not None:
             unit = words.units.get(name, name)
             frames += [_about(frame, name, unit) for frame in words.numbers.get(name, shapes.measures[attribute.says])]
+    extras = replace(asks.extras, contexts={n: of for n, of in asks.extras.contexts.items() if n in words.contexts})
+    senses += [
+        Sense(Predicate(field=CONTEXT, operator=Operator.INCLUDE, values=(name,)), words.contexts[name])
+        for name in extras.contexts
+    ]
     templates = {
-        family: (*words.templates.get(family, texts), *words.also.get(family, ()))
-        for family, texts in shapes.templates.items()
+        family: (*words.templates.get(family, shapes.templates.get(family, ())), *words.also.get(family, ()))
+        for family in dict.fromkeys((*shapes.templates, *words.templates, *words.also))
     }
+    kinds = tuple(kind for kind in asks.kinds if all(_sayable(part, extras, templates) for part in kind.parts))
+    used = _families_used(extras, kinds)
     return Vocabulary(
         name=f"{domain.domain}-{language}",
         tongue=shapes.tongue,
@@ -71,13 +79,51 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
         comparatives=words.critiques,
         heads=heads,
         measure_words=measure_words,
-        templates={family: tuple(dict.fromkeys(map(filled, texts))) for family, texts in templates.items()},
+        templates={
+            family: tuple(dict.fromkeys(map(filled, texts))) for family, texts in templates.items() if family in used
+        },
         polite=shapes.polite,
         resets=shapes.resets,
         pools={**asks.pools, **{rule.name: _rule_pools(rule.shares, rule.said) for rule in domain.rules}},
-        requests=asks.kinds,
+        requests=kinds,
         rules=tuple(rule.name for rule in domain.rules),
+        extras=extras,
+        names={name: words.names.get(name, name.replace("_", " ")) for name in extras.alike},
     )
+
+
+OF_EVERYBODY = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
+"""The families of sentences that everybody's people use."""
+OF_PARTS = {
+    "count": ("at_least", "exactly"),
+    "conditional": ("conditional",),
+    "misinformed": ("correction",),
+    "infeasible": ("relax",),
+}
+"""The families that parts of requests need."""
+OF_REPLIES = {
+    "like": ("like", "same"),
+    "unlike": ("unlike",),
+    "override": ("override",),
+    "drift": ("override",),
+    "reset": ("reset",),
+}
+"""The families that replies need."""
+
+
+def _sayable(part: str, extras: Extras, templates: Mapping[str, tuple[str, ...]]) -> bool:
+    """Returns whether a language has words for a part of a request."""
+    if part == "context":
+        return bool(extras.contexts)
+    families = OF_PARTS.get(part, ())
+    return not families or any(templates.get(family) for family in families)
+
+
+def _families_used(extras: Extras, kinds: tuple[RequestKind, ...]) -> set[str]:
+    parts = {part for kind in kinds for part in kind.parts}
+    families = [family for part in parts for family in OF_PARTS.get(part, ())]
+    families += [family for reply in extras.replies for family in OF_REPLIES.get(reply, ())]
+    return {*OF_EVERYBODY, *families}
 
 
 def _about(frame: Frame, name: str, unit: str) -> Frame:

@@ -59,7 +59,8 @@ def domain_world(
             they are.
         slate_size: Items per slate; the file's when omitted.
         turn_limit: Slates per session at most; the file's when omitted.
-        bank_size: How many different texts people may say; 6,000 in training and 500 elsewhere when omitted.
+        bank_size: How many different texts people may say; 6,000 in training and elsewhere 500, or 800 where people
+            compare and change their minds, when omitted.
         past_length: How many items of a person's visible past agents see at most.
         behaviour: The users' constants, or some of them by name; the file's when omitted.
         reward: What a reaction is worth; the file's when omitted.
@@ -96,7 +97,9 @@ def domain_world(
         raise ValueError(
             f"{path}: the people of {domain.name} need to know what to ask for; add `asks` and `languages`"
         )
-    size = bank_size if bank_size is not None else (6_000 if chosen.has("templates", Split.TRAIN) else 500)
+    # Replies need texts of their own: those of every comparison at every position, and of every change.
+    held_out = 800 if domain.asks.extras.replies else 500
+    size = bank_size if bank_size is not None else (6_000 if chosen.has("templates", Split.TRAIN) else held_out)
     constants = behaviour if isinstance(behaviour, Behaviour) else _behaviour(domain, behaviour or {})
     population = ConversationalPopulation(
         catalogue,
@@ -200,7 +203,8 @@ def _behaviour(domain: Domain, given: Mapping[str, float]) -> Behaviour:
             raise ValueError(unknown_name("constant of behaviour", name, known))
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"behaviour {name} must be a finite number, got {value!r}")
-    wanted = {**domain.people.behaviour, **given}
+    replies = domain.asks.extras.replies if domain.asks is not None else {}
+    wanted = {**replies, **domain.people.behaviour, **given}
     if domain.items.source == "made":
         return Behaviour(**wanted)
     return _SOURCES[domain.items.source].behaviour(wanted)

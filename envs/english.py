@@ -165,6 +165,15 @@ class English:
         """Returns "2": templates put "number" before it."""
         return str(position)
 
+    def count(self, number: int) -> str:
+        """Returns "three", "11"."""
+        words = (word for word, value in _NUMBERS.items() if value == number and number <= len(_ORDINALS))
+        return next(words, str(number))
+
+    def of_them(self, text: str) -> str:
+        """Returns "of them from the 90s"."""
+        return f"of them {text}"
+
     def places(self, position: int) -> tuple[str, ...]:
         """Returns "second", "number 2"."""
         return ordinal(position), f"number {position}"

@@ -3,7 +3,9 @@
 Slots of a template: ``{one}`` "a scary movie", ``{some}`` "some scary movies", ``{any}`` "any scary movies", ``{many}``
 "scary movies" (no superlatives), ``{those}`` the same or "the best movies", ``{a}`` "a scary movie" (no superlatives),
 ``{bare}`` "scary movie", ``{list}`` "scary, 90s, no westerns", ``{clauses}`` "no westerns, nothing before
-1990", ``{clause}`` one of those. What has no place of its own is added after a comma. No template holds a word that
+1990", ``{clause}`` one of those. What has no place of its own is added after a comma. Counts have ``{count}`` and
+``{stuff}``, conditions ``{one}`` and ``{clause}``, comparisons ``{ordinal}`` or ``{number}`` and what is compared,
+``{name}``: what stands before the first slot tells the parser what is meant. No template holds a word that
 means something to the parser. ``<use>`` is what people do with an item ("watch"), ``<unit>`` what a number counts
 ("euros"), ``<name>`` what its attribute is called: a domain fills them in.
 """
@@ -496,6 +498,89 @@ _MORE = (
     "let's see some more",
     "another round",
 )
+_AT_LEAST = (
+    "at least {count} {stuff}",
+    "{count} or more {stuff}",
+    "no fewer than {count} {stuff}",
+    "a minimum of {count} {stuff}",
+    "{count} at the very least should be {stuff}",
+    "make sure there are {count} {stuff}",
+)
+_EXACTLY = (
+    "exactly {count} {stuff}",
+    "just {count} {stuff}",
+    "precisely {count} {stuff}",
+    "neither more nor less than {count} {stuff}",
+    "{count} in all should be {stuff}",
+    "a total of {count} {stuff}",
+)
+_CONDITIONAL = (
+    "if it is {one}, {clause}",
+    "if it's {one}, {clause}",
+    "should it be {one}, {clause}",
+    "in case it is {one}, {clause}",
+    "if you show me {one}, {clause}",
+    "if it happens to be {one}, {clause}",
+)
+_LIKE = (
+    "more like the {ordinal} one",
+    "more like number {number}",
+    "something along the lines of the {ordinal} one",
+    "more in the style of number {number}",
+    "something similar to the {ordinal} one",
+    "another one like the {ordinal}",
+    "closer to number {number}",
+)
+_UNLIKE = (
+    "nothing like the {ordinal} one",
+    "nothing like number {number}",
+    "not at all like the {ordinal} one",
+    "the opposite of number {number}",
+    "something quite unlike the {ordinal} one",
+    "as far as possible from number {number}",
+)
+_SAME = (
+    "the same {name} as the {ordinal} one",
+    "the same {name} as number {number}",
+    "something with the {name} of the {ordinal} one",
+    "stick to the {name} of number {number}",
+    "keep the {name} of the {ordinal} one",
+    "I like the {name} of number {number}",
+)
+_OVERRIDE = (
+    "on second thoughts, {clause}",
+    "I've changed my mind, {clause}",
+    "let me change that, {clause}",
+    "scratch that, {clause}",
+    "{clause} instead",
+    "{clause} after all",
+    "change of mind: {clause}",
+)
+_RESET = (
+    "forget what I said, {one}",
+    "forget all that, I want {one}",
+    "start over: {one}",
+    "let's start again, show me {some}",
+    "never mind what I asked before, {one}",
+    "drop everything I said, give me {one}",
+    "new search: {list}",
+)
+_RELAX = (
+    "in that case, {one}",
+    "I'll settle for {one}",
+    "I could live with {one}",
+    "if there is none, {one}",
+    "failing that, {one}",
+    "I'd make do with {one}",
+)
+_CORRECTION = (
+    "my mistake, {clause}",
+    "I got that wrong, {clause}",
+    "I mixed that up, {clause}",
+    "sorry, I misremembered, {clause}",
+    "I was wrong about that, {clause}",
+    "it turns out I was wrong, {clause}",
+)
 TEMPLATES = {
     "opening": _OPENING,
     "vague": _VAGUE,
@@ -504,6 +589,16 @@ TEMPLATES = {
     "reveal": _REVEAL,
     "critique": _CRITIQUE,
     "more": _MORE,
+    "at_least": _AT_LEAST,
+    "exactly": _EXACTLY,
+    "conditional": _CONDITIONAL,
+    "like": _LIKE,
+    "unlike": _UNLIKE,
+    "same": _SAME,
+    "override": _OVERRIDE,
+    "reset": _RESET,
+    "relax": _RELAX,
+    "correction": _CORRECTION,
 }
 
 POLITE = (

@@ -13,7 +13,19 @@ from typing import TypeVar
 import numpy as np
 
 from instructrec.envs.tongue import NounPhrase, Piece
-from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Measure, Role, Sense, Speech, Term, Vocabulary
+from instructrec.envs.vocabulary import (
+    CONTEXT,
+    PLAIN,
+    SLOT,
+    Comparative,
+    Frame,
+    Measure,
+    Role,
+    Sense,
+    Speech,
+    Term,
+    Vocabulary,
+)
 from instructrec.goals import Operator, Predicate
 
 T = TypeVar("T")
@@ -150,6 +162,8 @@ def _number_frames(
     words: Vocabulary, predicate: Predicate, roles: Sequence[Role]
 ) -> list[tuple[Frame, dict[str, str]]]:
     measure = words.measure_of.get(predicate.field)
+    if predicate.least or predicate.given is not None:
+        return []
     if measure is None or predicate.operator not in (Operator.AT_LEAST, Operator.AT_MOST, Operator.BETWEEN):
         return []
     return [
@@ -186,6 +200,8 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     Raises:
         ValueError: If the vocabulary has no way to say it.
     """
+    if predicate.least or predicate.given is not None:
+        return _counted(words, rng, predicate) if predicate.least else _conditional(words, rng, predicate)
     if predicate.operator is Operator.SHARE:
         portions = [p for p in words.portions if p.share == predicate.share]
         if not portions:
@@ -218,6 +234,45 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
         one = noun if term.speech is Speech.NOUN else words.tongue.joined(term, noun)
         said = {"one": words.tongue.one(one, words.measure_word(noun))}
     return _fill(_pick(rng, _frames(words, None, Role.CLAUSE, slot)).text, said)
+
+
+def _counted(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+    """Returns a count as a clause: "at least three comedies", "exactly two of them from the 90s"."""
+    template = _pick(rng, words.templates["exactly" if predicate.most else "at_least"])
+    return _fill(template, {"count": words.tongue.count(predicate.least), "stuff": _what_counts(words, rng, predicate)})
+
+
+def countable(words: Vocabulary, predicate: Predicate) -> bool:
+    """Returns whether there are words for "three of them ..." in which a plain predicate can stand."""
+    if predicate.values:
+        return any(term.speech in PLAIN for term in words.sense_of_value(predicate.field, predicate.values[0]).terms)
+    sense = words.sense_of(predicate)
+    after = sense is not None and any(term.speech in (Speech.PERIOD, Speech.AFTER) for term in sense.terms)
+    return after or bool(_number_frames(words, predicate, (Role.AFTER,)))
+
+
+def _what_counts(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+    test = replace(predicate, least=0, most=0)
+    if test.values:
+        return _stuff(words, rng, test)
+    numbers, sense = _number_frames(words, test, (Role.AFTER,)), words.sense_of(test)
+    term = _term_for(words, rng, sense, (Speech.PERIOD, Speech.AFTER)) if sense is not None else None
+    if term is None or (numbers and rng.random() < 0.2):
+        frame, said = _pick(rng, numbers)
+        return words.tongue.of_them(_fill(frame.text, said))
+    if term.speech is Speech.AFTER:
+        return words.tongue.of_them(term.text)
+    frame = _pick(rng, _frames(words, None, Role.AFTER, "period"))
+    return words.tongue.of_them(_fill(frame.text, {"period": term.text}))
+
+
+def _conditional(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+    """Returns a condition on some items as a clause: "if it is a horror film, nothing after 1979"."""
+    given, then = predicate.given, replace(predicate, given=None)
+    assert given is not None
+    one, _, measure = _either(words, rng, given)
+    said = {"one": words.tongue.one(one, measure), "clause": clause(words, rng, then)}
+    return _fill(_pick(rng, words.templates["conditional"]), said)
 
 
 def _exclusion(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, role: Role) -> str:
@@ -297,6 +352,9 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
     apart: list[Predicate] = []
     excluded = False
     for predicate in predicates:
+        if predicate.least or predicate.given is not None:
+            apart.append(predicate)
+            continue
         alone = predicate.operator is Operator.SHARE
         if predicate.operator is Operator.EXCLUDE and words.sense_of(predicate) is None:
             # Two exclusions after one head would run into each other.
@@ -348,7 +406,8 @@ def realise(
         predicates: What to say, all of it; empty for families that say nothing.
         words: The vocabulary, restricted to the splits that may speak.
         rng: Where every choice comes from.
-        family: Which templates: "opening", "vague", "implicit", "restated", "reveal" (one predicate), "more".
+        family: Which templates: "opening", "vague", "implicit", "restated", "reveal" (one predicate), "more", and those
+            of operators: "reset", "relax", and of one predicate "override" and "correction".
         style: Politeness, capitals, typos.
 
     Raises:
@@ -357,7 +416,8 @@ def realise(
     templates = words.templates[family]
     if not predicates:
         templates = tuple(t for t in templates if not {"list", "clauses", "clause"} & set(SLOT.findall(t)))
-    if any(predicate.operator is Operator.SHARE for predicate in predicates):
+    predicates = _as_said(predicates)
+    if any(predicate.slate_level for predicate in predicates):
         templates = tuple(t for t in templates if _PLURALS & set(SLOT.findall(t))) or templates
     text = ""
     for _ in range(_ATTEMPTS):
@@ -373,6 +433,33 @@ def realise(
     if family in ("opening", "vague", "implicit") and rng.random() < style.reset:
         text = _pick(rng, words.resets) + text
     return finish(text, words, rng, style)
+
+
+def _as_said(predicates: Sequence[Predicate]) -> list[Predicate]:
+    """Returns the predicates with one that stands for a context in the place of all that it means."""
+    said: list[Predicate] = []
+    for predicate in predicates:
+        if predicate.context:
+            predicate = Predicate(field=CONTEXT, operator=Operator.INCLUDE, values=(predicate.context,))
+        if predicate not in said:
+            said.append(predicate)
+    return said
+
+
+def compare(
+    field: str,
+    position: int,
+    words: Vocabulary,
+    rng: np.random.Generator,
+    *,
+    unlike: bool = False,
+    style: Style = CLEAN,
+) -> str:
+    """Asks for what is like, or unlike, the item shown at ``position``: "more like the third one"."""
+    family = "unlike" if unlike else "like" if field == words.extras.alike[0] else "same"
+    tongue = words.tongue
+    said = {"ordinal": tongue.ordinal(position), "number": tongue.figure(position), "name": words.names[field]}
+    return finish(_fill(_pick(rng, words.templates[family]), said), words, rng, style)
 
 
 def criticise(

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from instructrec.envs.english import SHORTEST_MISSPELT, English
 from instructrec.envs.tongue import Token, Tongue
-from instructrec.envs.vocabulary import SLOT, Comparative, Frame, Measure, Role, Speech, Vocabulary, key_of
+from instructrec.envs.vocabulary import CONTEXT, SLOT, Comparative, Frame, Measure, Role, Speech, Vocabulary, key_of
 from instructrec.goals import Operator, Predicate
 
 _LONGEST_FORGIVEN = 24
@@ -29,10 +29,12 @@ class Parse:
     Attributes:
         predicates: In the order said, each once.
         unknown: Words that mean nothing to the vocabulary and are not function words, as they were written, each once.
+        fresh: Whether it says that what was asked before counts no longer.
     """
 
     predicates: tuple[Predicate, ...]
     unknown: tuple[str, ...]
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class _Means:
     denies: bool = False
     small: str = ""
     after: bool = False
+    counts: str = ""
+    depends: bool = False
+    compares: tuple[Operator, str] | None = None
+    fresh: bool = False
 
 
 @dataclass
@@ -96,6 +102,7 @@ class _Lexicon:
         for more in vocabulary.comparatives:
             for comparison in more.terms:
                 self._learn(self._words(comparison), _Means(comparative=more))
+        self._learn_operators()
         terms = [(sense.predicate, term) for sense in vocabulary.senses for term in sense.terms]
         for predicate, term in terms:
             for text in term.texts:
@@ -150,6 +157,36 @@ class _Lexicon:
                 phrase = phrase[1:]
                 self._learn(phrase, _Means(frame=frame))
 
+    def _learn_operators(self) -> None:
+        """Learns what stands before the first slot, place or pause of the sentences of operators."""
+        places = {"ordinal": self.tongue.ordinal(1), "number": self.tongue.figure(1)}
+        ends = "|".join(map(re.escape, ("{", *self.tongue.places(1), *sorted(self.tongue.boundaries))))
+
+        def beginnings(family: str, **slots: str) -> Iterable[tuple[str, ...]]:
+            for text in self.vocabulary.templates.get(family, ()):
+                for slot, word in (slots | places).items():
+                    text = text.replace(f"{{{slot}}}", word)
+                spoken = self._words(re.split(ends, text)[0])
+                if spoken:
+                    yield tuple("<count>" if word == "xcountx" else word for word in spoken)
+
+        for family in ("at_least", "exactly"):
+            for phrase in beginnings(family, count="xcountx"):
+                self._learn(phrase, _Means(counts=family))
+        for phrase in beginnings("conditional"):
+            self._learn(phrase, _Means(depends=True))
+        for field_ in self.vocabulary.extras.alike[:1]:
+            for phrase in beginnings("like"):
+                self._learn(phrase, _Means(compares=(Operator.LIKE, field_)))
+            for phrase in beginnings("unlike"):
+                self._learn(phrase, _Means(compares=(Operator.UNLIKE, field_)))
+        for field_ in self.vocabulary.extras.alike[1:]:
+            for phrase in beginnings("same", name=self.vocabulary.names[field_]):
+                self._learn(phrase, _Means(compares=(Operator.LIKE, field_)))
+        for family in ("reset", "relax"):
+            for phrase in beginnings(family):
+                self._learn(phrase, _Means(fresh=True))
+
     def _misspellings(self) -> Mapping[str, tuple[str, ...]]:
         near: dict[str, list[str]] = {}
         for word in sorted(self.known):
@@ -202,6 +239,8 @@ class _Lexicon:
                     if sign in node.children:
                         pending.append((here + 1, node.children[sign], numbers, False))
             if token.number is not None:
+                if "<count>" in node.children and 1 <= token.number <= _MOST_ORDINALS and token.number.is_integer():
+                    pending.append((here + 1, node.children["<count>"], [*numbers, token.number], as_said))
                 if "<span>" in node.children and 1 <= token.number <= _LONGEST_SPAN:
                     pending.append((here + 1, node.children["<span>"], [*numbers, token.number], as_said))
                 for measure in self.measures:
@@ -256,6 +295,11 @@ class _Reader:
         self.joining = False
         self.after_and = False
         self.comparison: tuple[Comparative, str] | None = None
+        self.compares: tuple[Operator, str] | None = None
+        self.count: tuple[str, int] | None = None  # How many of what comes next there should be.
+        self.depends = False  # Whether what comes next is what a condition depends on.
+        self.given: Predicate | None = None  # What the condition that comes next depends on.
+        self.fresh = False
         self.position = 0
 
     def read(self) -> Parse:
@@ -282,7 +326,9 @@ class _Reader:
             else:
                 # Newer than what? Without an item to compare with, nothing can be checked.
                 self.unknown.append(said)
-        return Parse(tuple(self.found), tuple(dict.fromkeys(self.unknown)))
+        if self.compares is not None and self.position:
+            self._add(Predicate(field=self.compares[1], operator=self.compares[0], position=self.position))
+        return Parse(tuple(self.found), tuple(dict.fromkeys(self.unknown)), self.fresh)
 
     def _plain(self, token: Token, at: int) -> None:
         """Reads a word, or a small phrase, that starts nothing."""
@@ -329,6 +375,14 @@ class _Reader:
             self.share, self.negated, self.alternative = means.share, False, -1
         elif means.comparative is not None:
             self.comparison = (means.comparative, said)
+        elif means.counts:
+            self.count, self.negated, self.alternative = (means.counts, int(numbers[0])), False, -1
+        elif means.depends:
+            self.depends, self.negated, self.alternative = True, False, -1
+        elif means.compares is not None:
+            self.compares = means.compares
+        elif means.fresh:
+            self.fresh = True
         elif means.position:
             self.position = means.position
         elif means.frame is not None:
@@ -348,9 +402,7 @@ class _Reader:
         if on_sets and self.joining and self.found[self.alternative].field == predicate.field:
             old = self.found[self.alternative]
             values = tuple(dict.fromkeys((*old.values, *predicate.values)))
-            self.found[self.alternative] = Predicate(
-                field=old.field, operator=old.operator, values=values, share=old.share, hard=old.hard
-            )
+            self.found[self.alternative] = replace(old, values=values)
         elif on_sets and self.share:
             share, self.share = self.share, 0.0
             self._add(
@@ -377,6 +429,19 @@ class _Reader:
         self.joining = False
 
     def _add(self, predicate: Predicate) -> None:
+        if predicate.field == CONTEXT:
+            if predicate.operator is Operator.INCLUDE:
+                for part in self.lexicon.vocabulary.extras.contexts[predicate.values[0]]:
+                    self._add(part)
+            return
+        if self.depends and predicate.plain and predicate.operator is not Operator.EXCLUDE:
+            self.given, self.depends = predicate, False
+            return
+        if self.given is not None and predicate.plain:
+            predicate, self.given = replace(predicate, given=self.given), None
+        if self.count is not None and predicate.plain:
+            (family, number), self.count = self.count, None
+            predicate = replace(predicate, least=number, most=number if family == "exactly" else 0, hard=False)
         if key_of(predicate) not in {key_of(known) for known in self.found}:
             self.found.append(predicate)
 

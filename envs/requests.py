@@ -10,6 +10,7 @@ import numpy as np
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue, Kind
 from instructrec.envs.sampled import sample_of
+from instructrec.envs.special_requests import SPECIAL, infeasible, of_context, revised
 from instructrec.envs.vocabulary import PLAIN, RequestKind, Vocabulary, key_of
 from instructrec.goals import Operator, Predicate, Reveal, compile_goals, satisfied
 from instructrec.splits import Splits, split_of
@@ -27,6 +28,11 @@ _FIRST_ROUND = 0.8
 _NARROW_AT_MOST = 0.05
 """The largest share of narrow goals, where the catalogue allows it."""
 _CANDIDATES_PER_GOAL = 12
+_REVISED = 0.25
+"""The share of goals that is kept for what others become, where people replace a condition by another."""
+_NOTHING_MEETS = ("infeasible",)
+_RELAXED = RequestKind("relaxed", 0.0, ())
+"""What is left of a request that nothing met: nobody begins with it."""
 _WHOLE_POOL = 9
 """Pools of at most this many predicates are in every bank whole; of larger ones (single years) a draw."""
 
@@ -39,14 +45,31 @@ class Request:
     kind: RequestKind
 
 
+@dataclass(frozen=True)
+class Change:
+    """What may become of a request.
+
+    Attributes:
+        origin: The request.
+        place: Where ``target`` differs from it.
+        target: The request that it becomes.
+        relaxes: Whether the condition at ``place`` is given up rather than replaced.
+    """
+
+    origin: Request
+    place: int
+    target: Request
+    relaxes: bool
+
+
 def combination_of(predicates: Sequence[Predicate]) -> str:
     """Returns the canonical form of a set of predicates: equal for equal sets in any order."""
     return " & ".join(sorted(repr(key_of(predicate)) for predicate in predicates))
 
 
 def may_use(predicates: Sequence[Predicate], splits: Splits) -> bool:
-    """Returns whether a combination may be asked for in these splits; single predicates and none always may."""
-    if len(predicates) < 2:
+    """Returns whether a combination may be asked for in these splits; none, or one thing said, always may."""
+    if len({predicate.context or key_of(predicate) for predicate in predicates}) < 2:
         return True
     return splits.has("combinations", split_of("combinations", combination_of(predicates)))
 
@@ -76,9 +99,17 @@ class Matcher:
         """Returns which sampled items meet every item-level predicate, or every hard one, [num_sampled]."""
         met = np.ones(len(self._all), np.bool_)
         for predicate in predicates:
-            if predicate.operator is not Operator.SHARE and (predicate.hard or not hard_only):
+            if not predicate.slate_level and (predicate.hard or not hard_only):
                 met &= self.met(predicate)
         return met
+
+    def met_by_any(self, predicates: Sequence[Predicate]) -> bool:
+        """Returns whether any item, sampled or not, meets every hard item-level predicate."""
+        if self.jointly(predicates, hard_only=True).any() or self.sample.scale == 1:
+            return bool(self.jointly(predicates, hard_only=True).any())
+        hard = [predicate for predicate in predicates if predicate.hard and not predicate.slate_level]
+        everything = np.arange(self.catalogue.num_items)
+        return bool(satisfied(compile_goals([hard], self.catalogue), self.catalogue, everything)[0].all(axis=0).any())
 
 
 class Asking:
@@ -98,6 +129,7 @@ class Asking:
         self._named = {attribute: _Named.of(catalogue, words, attribute) for attribute in about}
         of_rules = (pool for rule in words.rules for pool in words.pools.get(rule, ()))
         self._of_rules = {key_of(predicate) for pool in of_rules for predicate in pool.predicates}
+        self.plainly_named = [attribute for attribute, named in self._named.items() if named.plain]
 
     def _value(self, rng: np.random.Generator, attribute: str, besides: Sequence[str] = ()) -> str:
         named = self._named[attribute]
@@ -106,7 +138,10 @@ class Asking:
             if value not in besides:
                 return value
 
-    def _part(self, part: str, rng: np.random.Generator, named: Sequence[Predicate]) -> list[Predicate]:
+    def part(self, part: str, rng: np.random.Generator, named: Sequence[Predicate]) -> list[Predicate]:
+        """Returns the conditions that one part adds to those ``named`` already; none where it finds none."""
+        if part in SPECIAL:
+            return SPECIAL[part](self, rng, named)
         taken = [value for predicate in named for value in predicate.values]
         if part in self.about:
             first = self._value(rng, part)
@@ -136,12 +171,15 @@ class Asking:
 
     def draw(self, kind: RequestKind, rng: np.random.Generator) -> Request:
         """Returns one request of a kind, with some conditions held back until they are broken."""
+        if kind.parts == _NOTHING_MEETS:
+            return Request((*infeasible(self, rng), *self._rules(rng)), kind)
         predicates: list[Predicate] = []
         for part in kind.parts:
-            predicates += self._part(part, rng, predicates)
+            predicates += self.part(part, rng, predicates)
         if len(predicates) > 1 or kind.intention == "vague":
             predicates = [self._held_back(predicate, rng) for predicate in predicates]
-        if kind.intention == "specific" and predicates and all(p.reveal is not Reveal.VOLUNTEERED for p in predicates):
+        unsaid = all(p.reveal is not Reveal.VOLUNTEERED and p.believed is None for p in predicates)
+        if kind.intention == "specific" and predicates and unsaid:
             predicates[0] = replace(predicates[0], reveal=Reveal.VOLUNTEERED)
         return Request(tuple(predicates) + self._rules(rng), kind)
 
@@ -158,6 +196,8 @@ class Asking:
         return tuple(found)
 
     def _held_back(self, predicate: Predicate, rng: np.random.Generator) -> Predicate:
+        if predicate.context or predicate.believed is not None or predicate.slate_level:
+            return predicate
         chance = _HELD_BACK_EXCLUSION if predicate.operator is Operator.EXCLUDE else _HELD_BACK_OTHER
         # A wish or a share that is broken is no violation, so nothing would ever bring it out.
         if predicate.hard and rng.random() < chance:
@@ -176,6 +216,12 @@ class Asking:
             if predicate.operator is Operator.SHARE:
                 share = np.mean(self.matcher.met(predicate)[together])
                 if np.count_nonzero(together & self.matcher.met(predicate)) < slate_size or share > predicate.share:
+                    return False
+            elif predicate.slate_level:
+                counts = self.matcher.met(predicate)[together]
+                enough = np.count_nonzero(counts) >= 2 * predicate.least and predicate.least <= slate_size
+                besides = not predicate.most or np.count_nonzero(~counts) >= slate_size - predicate.most
+                if not (enough and besides) or counts.mean() * slate_size > predicate.least:
                     return False
             elif len(predicates) > 1 and key_of(predicate) not in self._of_rules:
                 others = self.matcher.jointly([*predicates[:place], *predicates[place + 1 :]], hard_only=False)
@@ -210,6 +256,9 @@ class Asking:
             elif part in self.words.pools:
                 pools = (pool for pool in self.words.pools[part] if len(pool.predicates) <= _WHOLE_POOL)
                 singles = [predicate for pool in pools for predicate in pool.predicates]
+            elif part == "context":
+                every = [of_context(self, name) for name in self.words.extras.contexts]
+                found += [Request((*predicates, *self._rules(rng)), kind) for predicates in every]
             found += [Request((predicate, *self._rules(rng)), kind) for predicate in singles]
         return found
 
@@ -264,6 +313,8 @@ class _Chooser:
         self.slate_size, self.enough, self.longest = slate_size, slate_size * turn_limit, longest
         self.chosen: list[Request] = []
         self.reserve: dict[tuple[str, ...], Request] = {}
+        self.changes: list[Change] = []
+        self.by_predicates: dict[tuple[Predicate, ...], Request] = {}
         self._seen: set[tuple[str, ...]] = set()
         self._narrow = 0
 
@@ -284,6 +335,10 @@ class _Chooser:
         if not may_use(request.predicates, self.splits):
             return False
         self._seen.add(key)
+        if request.kind.parts == _NOTHING_MEETS:
+            return self._take_infeasible(request)
+        if set(request.kind.parts) & set(SPECIAL) and not _has_special(request):
+            return False
         if not self.asking.sensible(request.predicates, self.slate_size):
             return False
         if count_hard(self.asking.matcher, request.predicates) < self.enough:
@@ -292,8 +347,55 @@ class _Chooser:
                 return False
             self._narrow += 1
         self.reserve.pop(key, None)
-        self.chosen.append(request)
+        self._take(request)
         return True
+
+    def _take(self, request: Request) -> None:
+        self.chosen.append(request)
+        self.by_predicates.setdefault(request.predicates, request)
+
+    def _take_infeasible(self, request: Request) -> bool:
+        """Takes what nothing meets, with what is left of it once the last condition that can be spared is given up."""
+        predicates, matcher = request.predicates, self.asking.matcher
+        if len(predicates) < 2 or matcher.met_by_any(predicates):
+            return False
+        if any(np.count_nonzero(matcher.met(predicate)) < self.slate_size for predicate in predicates):
+            return False
+        for place in reversed(range(len(predicates))):
+            rest = (*predicates[:place], *predicates[place + 1 :])
+            known = self.by_predicates.get(rest)
+            if known is None and self.left > 1 and self.consider(Request(rest, _RELAXED), essential=True):
+                known = self.chosen[-1]
+            if known is not None:
+                # What is given up stands last, so that everything else stays in its place.
+                whole = Request((*rest, predicates[place]), request.kind)
+                self._take(whole)
+                self.changes.append(Change(whole, len(rest), known, relaxes=True))
+                return True
+        return False
+
+    def revise(self, request: Request, rng: np.random.Generator) -> None:
+        """Finds a request that differs in one condition, and takes it if it is new."""
+        other = revised(self.asking, request.predicates, request.kind.parts, rng)
+        if other is None:
+            return
+        place, predicates = other
+        if predicates not in self.by_predicates and not (
+            self.left and self.consider(Request(predicates, request.kind))
+        ):
+            return
+        self.changes.append(Change(request, place, self.by_predicates[predicates], relaxes=False))
+
+
+def _has_special(request: Request) -> bool:
+    """Returns whether every special part of the request's kind found something to ask for."""
+    marks = {
+        "context": any(p.context for p in request.predicates),
+        "count": any(p.least for p in request.predicates),
+        "conditional": any(p.given is not None for p in request.predicates),
+        "misinformed": any(p.believed is not None for p in request.predicates),
+    }
+    return all(marks.get(part, True) for part in request.kind.parts)
 
 
 def choose_requests(
@@ -304,8 +406,14 @@ def choose_requests(
     slate_size: int,
     turn_limit: int,
     longest: int,
-) -> list[Request]:
-    """Returns up to ``wanted`` distinct requests of every kind, in which every value that can be asked for occurs."""
+) -> tuple[list[Request], list[Change]]:
+    """Returns up to ``wanted`` distinct requests of every kind, in which every value that can be asked for occurs.
+
+    Returns:
+        The requests, and what may become of some of them: others among them.
+    """
+    changing = bool({"override", "drift"} & set(asking.words.extras.replies)) and "override" in asking.words.templates
+    everything, wanted = wanted, int(wanted * (1 - _REVISED)) if changing else wanted
     chooser = _Chooser(asking, splits, wanted, slate_size, turn_limit, longest)
     essentials = asking.essentials(rng)
     essentials = [essentials[int(place)] for place in rng.permutation(len(essentials))]
@@ -329,10 +437,13 @@ def choose_requests(
         if not chooser.left:
             break
         chooser.consider(asking.draw(kinds[int(rng.choice(len(kinds), p=chance / chance.sum()))], rng))
+    chooser.wanted = everything
+    for request in list(chooser.chosen) if changing else ():
+        chooser.revise(request, rng)
     kept = chooser.chosen + list(chooser.reserve.values())[: chooser.left]
     if not kept:
         raise ValueError(
             f"nothing that vocabulary {asking.words.name!r} can ask for is met by {slate_size} items of this "
             "catalogue; give more items or a smaller slate"
         )
-    return [kept[int(place)] for place in rng.permutation(len(kept))]
+    return [kept[int(place)] for place in rng.permutation(len(kept))], chooser.changes

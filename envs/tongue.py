@@ -151,6 +151,14 @@ class Tongue(Protocol):
         """Returns a place counted from 1 in figures, as templates say it."""
         ...
 
+    def count(self, number: int) -> str:
+        """Returns how many there are, in words where people use words: "three"."""
+        ...
+
+    def of_them(self, text: str) -> str:
+        """Returns what counts, where it is said by what follows the head alone: "of them from the 90s"."""
+        ...
+
     def places(self, position: int) -> tuple[str, ...]:
         """Returns every way to name a place counted from 1, the ordinal first."""
         ...

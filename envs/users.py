@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from instructrec.arrays import Ints
 from instructrec.catalogue import Catalogue
-from instructrec.goals import Goals, Operator, Predicate, compile_goals
+from instructrec.goals import RELATIVE, Goals, Predicate, compile_goals, resolved
 from instructrec.noise import Noise, Purpose
 from instructrec.protocols import CandidateSource, Instruction, Reaction, Reward, Slate, User
 from instructrec.rewards import EngagementReward
@@ -385,10 +385,10 @@ def _did_otherwise(user: User, did: str, where: str) -> str:
 
 
 def _resolved(said: Instruction, shown: Ints | None, catalogue: Catalogue, user: User) -> tuple[Predicate, ...]:
-    """Returns the goal with critiques of the shown slate turned into bounds."""
+    """Returns the goal with what is relative to the shown slate turned into plain predicates."""
     goal = []
     for predicate in said.goal or ():
-        if predicate.operator not in (Operator.MORE_THAN, Operator.LESS_THAN):
+        if predicate.operator not in RELATIVE:
             goal.append(predicate)
             continue
         if shown is None or predicate.position > len(shown):
@@ -396,21 +396,14 @@ def _resolved(said: Instruction, shown: Ints | None, catalogue: Catalogue, user:
             raise ValueError(
                 f"{type(user).__name__} said {said.text!r}, a critique of position {predicate.position}, but {seen}"
             )
-        number = catalogue.column(predicate.field).numbers[shown[predicate.position - 1]]
-        if np.isnan(number):
+        item = int(shown[predicate.position - 1])
+        plain = resolved(predicate, catalogue, item, [other for other in said.goal or () if other is not predicate])
+        if plain is None:
             raise ValueError(
-                f"{type(user).__name__} said {said.text!r}, but item {shown[predicate.position - 1]} in position "
+                f"{type(user).__name__} said {said.text!r}, but item {item} in position "
                 f"{predicate.position} has no {predicate.field!r} to compare with"
             )
-        more = predicate.operator is Operator.MORE_THAN
-        # The next number up or down: bounds include their end, a comparison does not.
-        bound = float(np.nextafter(number, np.float32(np.inf if more else -np.inf), dtype=np.float32))
-        operator = Operator.AT_LEAST if more else Operator.AT_MOST
-        goal.append(
-            replace(
-                predicate, operator=operator, position=0, low=bound if more else -np.inf, high=np.inf if more else bound
-            )
-        )
+        goal.append(plain)
     return tuple(goal)
 
 

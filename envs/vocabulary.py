@@ -165,9 +165,46 @@ class RequestKind:
 
 
 def key_of(predicate: Predicate) -> tuple[object, ...]:
-    """Returns what a predicate means, without how much it matters or when it is said."""
+    """Returns what a predicate means, without how much it matters or when, or by which words, it is said."""
     p = predicate
-    return (p.field, str(p.operator), tuple(sorted(p.values)), float(p.low), float(p.high), float(p.share), p.position)
+    key = (p.field, str(p.operator), tuple(sorted(p.values)), float(p.low), float(p.high), float(p.share), p.position)
+    if p.plain or (not p.least and p.given is None):
+        return key
+    return (*key, p.least, p.most, key_of(p.given) if p.given is not None else ())
+
+
+CONTEXT = "context:"
+"""The field of the predicate that stands for a context in sentences; no attribute can be called that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What requests may hold, and people reply, besides conditions drawn one by one: the data of each operator.
+
+    Attributes:
+        contexts: What a situation that people name means: "as a gift" is all of these predicates.
+        counted: Parts whose conditions are counted: "at least three comedies".
+        at_least: How many there may have to be at least.
+        exactly: Of how many there may have to be neither fewer nor more.
+        conditional: Parts that a condition on items of one value is drawn from: "if it is a horror film, only ...".
+        misinformed: Parts that people may be mistaken about.
+        infeasible: Sets of parts from which requests are drawn that nothing meets.
+        alike: Attributes in which people ask for what is like a shown item; "like the third one" means the first.
+        replies: How often people reply so: names and values of constants of `instructrec.envs.behaviour.Behaviour`.
+    """
+
+    contexts: Mapping[str, tuple[Predicate, ...]] = field(default_factory=dict)
+    counted: tuple[str, ...] = ()
+    at_least: tuple[int, ...] = ()
+    exactly: tuple[int, ...] = ()
+    conditional: tuple[str, ...] = ()
+    misinformed: tuple[str, ...] = ()
+    infeasible: tuple[tuple[str, ...], ...] = ()
+    alike: tuple[str, ...] = ()
+    replies: Mapping[str, float] = field(default_factory=dict)
+
+
+NO_EXTRAS = Extras()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,12 +221,15 @@ class Vocabulary:
         comparatives: Directions of critique.
         heads: Words for an item itself, (singular, plural).
         measure_words: What nouns are counted with, by noun, in languages that have such words.
-        templates: Sentences by family: opening, vague, implicit, restated, reveal, critique, more.
+        templates: Sentences by family: opening, vague, implicit, restated, reveal, critique, more; those of operators
+            that these people do not use, or for which the language has no words, are left out.
         polite: (before, after) courtesies.
         resets: Cues that a new request starts.
         pools: Where the predicates of each part of a request come from, besides set attributes' own values.
         requests: The kinds of request.
         rules: Parts that every request has, whatever its kind: what must never be shown to the person.
+        extras: What requests may hold besides.
+        names: What attributes are called where people compare by them: "the same brand".
     """
 
     name: str
@@ -207,6 +247,8 @@ class Vocabulary:
     requests: tuple[RequestKind, ...] = field(repr=False)
     rules: tuple[str, ...] = ()
     measure_words: Mapping[str, str] = field(default_factory=dict, repr=False)
+    extras: Extras = field(default=NO_EXTRAS, repr=False)
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_key(self) -> Mapping[tuple[object, ...], Sense]:
@@ -241,6 +283,8 @@ class Vocabulary:
         """Returns the part of the vocabulary that speaks of this catalogue's attributes and values."""
 
         def spoken(predicate: Predicate) -> bool:
+            if predicate.field == CONTEXT:
+                return all(spoken(part) for part in self.extras.contexts[predicate.values[0]])
             column = catalogue.columns.get(predicate.field)
             return column is not None and set(predicate.values) <= set(column.values)
 
@@ -256,6 +300,13 @@ class Vocabulary:
             frames=tuple(frame for frame in self.frames if not frame.field or frame.field in catalogue.columns),
             comparatives=tuple(more for more in self.comparatives if more.field in catalogue.columns),
             pools=pools,
+            extras=replace(
+                self.extras,
+                contexts={
+                    name: parts for name, parts in self.extras.contexts.items() if all(spoken(part) for part in parts)
+                },
+                alike=tuple(name for name in self.extras.alike if name in catalogue.columns),
+            ),
         )
 
     def restricted(self, templates: Iterable[Split], synonyms: Iterable[Split]) -> Vocabulary:

@@ -40,8 +40,15 @@ class Entry:
 
     @property
     def where(self) -> str:
-        """The file and the line."""
-        return f"{self._source}, line {self.line}"
+        """The file and the line; the file may be one that is extended."""
+        return f"{getattr(self._place, 'file', self._source)}, line {self.line}"
+
+    def over(self, base: Entry) -> Entry:
+        """Returns what ``base`` holds, with this on top of it.
+
+        What both hold is joined likewise where it is names and values itself; otherwise this one's stands.
+        """
+        return Entry(_joined(self._node, base._node), self._source, self.path)
 
     def fail(self, problem: str) -> NoReturn:
         """Raises a ValueError that names file, line and entry."""
@@ -185,7 +192,36 @@ def read_yaml(path: Path) -> Entry:
         raise ValueError(f"{path} is not sound YAML: {problem}") from None
     if node is None:
         raise ValueError(f"{path} is empty; `instructrec worlds` names worlds whose files show what one holds")
+    _signed(node, str(path))
     return Entry(node, str(path))
+
+
+def _signed(node: yaml.Node, file: str) -> None:
+    """Notes in every part of a document which file it stands in, once each, however often an alias names it."""
+    pending = [node]
+    while pending:
+        part = pending.pop()
+        if not hasattr(part, "file"):
+            part.file = file  # type: ignore[attr-defined]
+            if isinstance(part, yaml.MappingNode):
+                pending += [each for pair in part.value for each in pair]
+            elif isinstance(part, yaml.SequenceNode):
+                pending += part.value
+
+
+def _joined(own: yaml.Node, base: yaml.Node) -> yaml.Node:
+    if not (isinstance(own, yaml.MappingNode) and isinstance(base, yaml.MappingNode)):
+        return own
+    given = {key.value: (key, value) for key, value in own.value if isinstance(key, yaml.ScalarNode)}
+    inherited = {key.value for key, _ in base.value if isinstance(key, yaml.ScalarNode)}
+    pairs = []
+    for key, value in base.value:
+        over = given.get(key.value)
+        pairs.append((over[0], _joined(over[1], value)) if over is not None else (key, value))
+    pairs += [(key, value) for key, value in own.value if key.value not in inherited]
+    joined = yaml.MappingNode(own.tag, pairs, own.start_mark, own.end_mark)
+    joined.file = own.file  # type: ignore[attr-defined]
+    return joined
 
 
 def _span(low: float, high: float) -> str:

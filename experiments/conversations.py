@@ -93,19 +93,29 @@ def _bound(number: float, sign: str, toward: float) -> str:
 
 def describe(goals: Goals, row: int, place: int, catalogue: Catalogue) -> str:
     """Returns one compiled predicate in words, such as ``genre: Comedy or Drama`` or ``year 1990–1999``."""
-    name, column = list(catalogue.columns.items())[int(goals.column[row, place])]
-    check = Check(int(goals.check[row, place]))
-    if check is Check.RANGE:
-        low, high = float(goals.low[row, place]), float(goals.high[row, place])
-        if np.isfinite(low) and np.isfinite(high):
-            return f"{name} {low:.6g}–{high:.6g}"
-        bound = _bound(low, "≥", -np.inf) if np.isfinite(low) else _bound(high, "≤", np.inf)
-        return f"{name} {bound}"
-    mask = int(goals.mask[row, place])
-    values = " or ".join(value for bit, value in enumerate(column.values) if mask >> bit & 1)
+    at, check = (row, place), Check(int(goals.check[row, place]))
+    test = _test(catalogue, goals.column[at], goals.mask[at], goals.low[at], goals.high[at], bool(goals.negate[at]))
     if check is Check.SHARE:
-        return f"at least {goals.share[row, place]:.0%} {values}"
-    return f"{name}: {'not ' if goals.negate[row, place] else ''}{values}"
+        return f"at least {goals.share[at]:.0%} {test.partition(': ')[2]}"
+    if check is Check.COUNT:
+        least, most = goals.least[at], goals.most[at]
+        return f"{f'at least {least}' if not most else least if least == most else f'{least}–{most}'} of {test}"
+    if check is Check.GIVEN:
+        given = (goals.given_column[at], goals.given_mask[at], goals.given_low[at], goals.given_high[at])
+        return f"if {_test(catalogue, *given)}: {test}"
+    return test
+
+
+def _test(catalogue: Catalogue, column: int, mask: int, low: float, high: float, negate: bool = False) -> str:
+    """Returns the test of one item in words."""
+    name, tested = list(catalogue.columns.items())[int(column)]
+    if mask:
+        values = " or ".join(value for bit, value in enumerate(tested.values) if int(mask) >> bit & 1)
+        return f"{name}: {'not ' if negate else ''}{values}"
+    low, high = float(low), float(high)
+    if np.isfinite(low) and np.isfinite(high):
+        return f"{name} {low:.6g}–{high:.6g}"
+    return f"{name} {_bound(low, '≥', -np.inf) if np.isfinite(low) else _bound(high, '≤', np.inf)}"
 
 
 def _turn(world: World, before: SessionState, slates: np.ndarray[Any, Any], outcome: Outcome, row: int) -> Turn:
@@ -119,7 +129,7 @@ def _turn(world: World, before: SessionState, slates: np.ndarray[Any, Any], outc
         all_met = satisfied(mine, world.catalogue, shown[None, :])
         wishes = tuple(describe(mine, 0, int(place), world.catalogue) for place in places)
         met = all_met[0, places]
-        whole = (share_met(mine, all_met) | (mine.check != Check.SHARE))[0, places]
+        whole = (share_met(mine, all_met) | ~mine.slate_level)[0, places]
     ending = "left" if outcome.terminated[row] else "reached the turn limit" if outcome.truncated[row] else "stayed"
     return Turn(
         instruction=world.population.texts.strings(before.instructions.texts[row : row + 1])[0],

@@ -20,7 +20,7 @@ from instructrec.envs.parser import Parse, parse
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.worlds import speech_of
 from instructrec.experiments.catalogue_files import read_catalogue
-from instructrec.goals import Operator, Predicate, compile_goals, satisfied
+from instructrec.goals import RELATIVE, Predicate, compile_goals, satisfied
 from instructrec.policies import best_first
 from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig
@@ -201,8 +201,7 @@ class _Judged:
 def _judge(catalogue: Catalogue, words: Vocabulary, text: str, items: Sequence[int]) -> _Judged:
     understood = parse(text, words)
     # "Newer than the second one" speaks of a slate, and there is none here.
-    relative = (Operator.MORE_THAN, Operator.LESS_THAN)
-    judged = tuple(wish for wish in understood.predicates if wish.operator not in relative)
+    judged = tuple(wish for wish in understood.predicates if wish.operator not in RELATIVE)
     goals = compile_goals([judged], catalogue)
     return _Judged(understood, judged, satisfied(goals, catalogue, np.asarray(items)[None])[0, : len(judged)])
 

@@ -20,8 +20,8 @@ from instructrec.goals import Check, Goals, satisfied, share_met
 def csr(goals: Goals, met: Bools, *, feasible: Bools | None = None) -> Floats:
     """Returns in-world adherence, CSR@K: the met share of the weight that was said, by the catalogue's attributes.
 
-    The mean over positions of met / total weight of the said predicates; a share predicate holds or not for the slate
-    as a whole and counts once.
+    The mean over positions of met / total weight of the said predicates; a share or a count holds or not for the slate
+    as a whole and counts once. Goals that nothing meets by design are left out.
 
     Args:
         goals: What users have in mind, [batch, num_predicates].
@@ -55,13 +55,13 @@ def csr_hidden(goals: Goals, met: Bools, *, feasible: Bools | None = None) -> Fl
 
 
 def _asked(goals: Goals, feasible: Bools | None) -> Bools:
-    asked = (goals.check != Check.NOTHING) & (goals.weight > 0)
+    asked = (goals.check != Check.NOTHING) & (goals.weight > 0) & goals.feasible
     return np.asarray(asked if feasible is None else asked & feasible)
 
 
 def _met_weight(goals: Goals, met: Bools, counted: Bools) -> Floats:
     weight = np.where(counted, goals.weight, 0.0).astype(np.float64)
-    part = np.where(goals.check == Check.SHARE, share_met(goals, met), met.mean(axis=2))
+    part = np.where(goals.slate_level, share_met(goals, met), met.mean(axis=2))
     total = weight.sum(axis=1)
     shares = np.full(len(total), np.nan)
     np.divide((weight * part).sum(axis=1), total, out=shares, where=total > 0)
@@ -74,7 +74,7 @@ def strict(goals: Goals, met: Bools) -> Floats:
     Returns:
         [batch], 0 to 1; NaN where no such predicate was said.
     """
-    counted = goals.item_level & goals.hard & goals.said
+    counted = goals.item_level & goals.hard & goals.said & goals.feasible
     kept = np.all(met | ~counted[:, :, None], axis=1)
     return np.where(counted.any(axis=1), kept.mean(axis=1), np.nan)
 
@@ -85,8 +85,8 @@ def strict_slate(goals: Goals, met: Bools) -> Floats:
     Returns:
         [batch], 0 or 1; NaN where no hard predicate was said.
     """
-    counted = (goals.check != Check.NOTHING) & goals.hard & goals.said
-    holds = np.where(goals.check == Check.SHARE, share_met(goals, met), met.all(axis=2))
+    counted = (goals.check != Check.NOTHING) & goals.hard & goals.said & goals.feasible
+    holds = np.where(goals.slate_level, share_met(goals, met), met.all(axis=2))
     return np.where(counted.any(axis=1), np.all(holds | ~counted, axis=1), np.nan)
 
 
@@ -96,7 +96,7 @@ def violation(goals: Goals, met: Bools) -> Floats:
     Returns:
         [batch], 0 to 1, lower is better; NaN where nothing was excluded.
     """
-    counted = (goals.check == Check.SET) & goals.negate & goals.hard & goals.said
+    counted = (goals.check == Check.SET) & goals.negate & goals.hard & goals.said & goals.feasible
     broken = np.any(~met & counted[:, :, None], axis=1)
     return np.where(counted.any(axis=1), broken.mean(axis=1), np.nan)
 
@@ -177,7 +177,8 @@ def slate_overlap(slates: Ints, num_items: int) -> float:
 def distinct_predicates(goals: Goals) -> tuple[Goals, npt.NDArray[np.int64]]:
     """Returns the different predicates of a batch, each tested only once: many users ask for comedies.
 
-    Hardness, weight, share and whether it was said do not tell predicates apart: they do not change which items match.
+    Hardness, weight, share, count and whether it was said do not tell predicates apart: they do not change which items
+    match.
 
     Returns:
         Goals of one predicate each, [num_distinct, 1], and for each place of each goal the row of its predicate,
@@ -191,9 +192,13 @@ def distinct_predicates(goals: Goals) -> tuple[Goals, npt.NDArray[np.int64]]:
             goals.low.view(np.uint32).astype(np.uint64),
             goals.high.view(np.uint32).astype(np.uint64),
             goals.negate.astype(np.uint64),
+            goals.given_column.astype(np.uint64),
+            goals.given_mask,
+            goals.given_low.view(np.uint32).astype(np.uint64),
+            goals.given_high.view(np.uint32).astype(np.uint64),
         ],
         axis=-1,
-    ).reshape(-1, 6)
+    ).reshape(-1, 10)
     _, first, rows = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     at = np.unravel_index(first, goals.check.shape)
     parts = {name: getattr(goals, name)[at][:, None] for name in goals.__dataclass_fields__}

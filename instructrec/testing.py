@@ -48,7 +48,7 @@ from instructrec._testing import (
 )
 from instructrec.arrays import Ints, take
 from instructrec.catalogue import Catalogue
-from instructrec.goals import Operator, compile_goals
+from instructrec.goals import RELATIVE, Operator, compile_goals
 from instructrec.noise import Noise
 from instructrec.protocols import (
     CandidateSource,
@@ -349,7 +349,7 @@ class _Life:
     def _check_goal(self, said: Instruction, name: str, *, critiques: bool) -> None:
         plain = []
         for predicate in said.goal or ():
-            if predicate.operator not in (Operator.MORE_THAN, Operator.LESS_THAN):
+            if predicate.operator not in RELATIVE:
                 plain.append(predicate)
                 continue
             require(critiques, f"{name} criticises a slate in {said.text!r} before it saw one")
@@ -358,7 +358,8 @@ class _Life:
                 f"{name} criticises position {predicate.position} in {said.text!r}; the slate holds {self._size} items",
             )
             require(
-                not self._catalogue.column(predicate.field).is_set,
+                predicate.operator in (Operator.LIKE, Operator.UNLIKE)
+                or not self._catalogue.column(predicate.field).is_set,
                 f"{name} compares {predicate.field!r} in {said.text!r}, which has no order",
             )
         try:
