@@ -85,7 +85,7 @@ class Bank:
         kinds: Per goal, the kind of request.
         intention: Per goal: none, vague or specific.
         narrow: Whether fewer than slate_size × turn_limit items meet the hard conditions, [num_goals].
-        matching: How many items meet every hard item-level predicate, [num_goals].
+        matching: How many items meet every hard item-level predicate, [num_goals]; of very many items, an estimate.
         frequency: How often people ask for it: the documented mix over kinds, evenly within a kind; sums to 1,
             [num_goals].
         opening: Group per goal: says what is volunteered.

@@ -4,6 +4,7 @@
 ``genre Horror``           the item has the value; ``genre Comedy or Drama``: any of them
 ``genre not Horror``       it has none of them
 ``year >= 1990``           the number is that or more; ``<=`` likewise; levels of an ordinal are named: ``risk <= low``
+``risk low``               exactly that level of an ordinal
 ``year 1990..1999``        from the one to the other, both included
 ``rating highest 5%``      among that share of the catalogue; ``lowest`` likewise
 ``..., wish``              a wish of weight 0.5 rather than a requirement; ``wish 1`` has weight 1
@@ -18,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from instructrec.envs.yaml_reader import Entry
 from instructrec.goals import Operator, Predicate
 from instructrec.names import unknown_name
 
@@ -25,7 +27,12 @@ WISH = 0.5
 """The weight of a wish ("popular", "good"), beside 1 for what is required."""
 
 Levels = Mapping[str, Sequence[str]]
-"""The attributes there are, and the names of their values or levels; none for numbers."""
+"""The attributes there are, and the names of their values or levels (`Ranked`); none for numbers."""
+
+
+class Ranked(tuple[str, ...]):
+    """The names of an ordinal attribute's levels, lowest first: what is asked of them is asked of numbers."""
+
 
 _SHAPES = "write it as `FIELD VALUE`, `FIELD not VALUE`, `FIELD >= NUMBER`, `FIELD LOW..HIGH` or `FIELD highest 5%`"
 _WISH = re.compile(r",\s*wish(?:\s+([\d.]+))?$")
@@ -58,13 +65,16 @@ def condition(text: str, attributes: Levels) -> Predicate:
     names = attributes[field]
     if share := _SHARE.match(rest):
         operator = Operator.HIGHEST if share[1] == "highest" else Operator.LOWEST
+        _numbers_only(text, field, names)
         return _predicate(text, field, operator, share=float(share[2]) / 100, hard=wish is None, weight=weight)
     if bound := _BOUND.match(rest):
+        _numbers_only(text, field, names)
         number = _number(text, bound[2], names)
         side = {"low": number} if bound[1] == ">=" else {"high": number}
         operator = Operator.AT_LEAST if bound[1] == ">=" else Operator.AT_MOST
         return _predicate(text, field, operator, hard=wish is None, weight=weight, **side)
     if ".." in rest:
+        _numbers_only(text, field, names)
         low, _, high = rest.partition("..")
         bounds = {"low": _number(text, low, names), "high": _number(text, high, names)}
         return _predicate(text, field, Operator.BETWEEN, hard=wish is None, weight=weight, **bounds)
@@ -75,7 +85,17 @@ def condition(text: str, attributes: Levels) -> Predicate:
     for value in values:
         if value not in names:
             raise ValueError(f"in {text!r}: " + unknown_name(f"value of {field}", value, names))
+    if isinstance(names, Ranked):
+        if operator is Operator.EXCLUDE or len(values) > 1:
+            raise ValueError(f"in {text!r}: levels have an order; write `{field} LOWEST..HIGHEST`, >= or <=")
+        at = names.index(values[0])
+        return _predicate(text, field, Operator.BETWEEN, low=at, high=at, hard=wish is None, weight=weight)
     return _predicate(text, field, operator, values=values, hard=wish is None, weight=weight)
+
+
+def _numbers_only(text: str, field: str, names: Sequence[str]) -> None:
+    if names and not isinstance(names, Ranked):
+        raise ValueError(f"in {text!r}: {field} holds values without an order; write `{field} VALUE` or `not VALUE`")
 
 
 def series(text: str, numbers: str, attributes: Levels) -> tuple[Predicate, ...]:
@@ -102,6 +122,18 @@ def series(text: str, numbers: str, attributes: Levels) -> tuple[Predicate, ...]
     return tuple(found)
 
 
+def conditions_of(entry: Entry, attributes: Levels) -> tuple[Predicate, ...]:
+    """Returns what an entry of a domain file states: a condition, or series of them by their conditions.
+
+    Raises:
+        ValueError: As `condition` and `series`, with the entry's place.
+    """
+    if entry.is_mapping:
+        found = (span.made(series, text, span.text(), attributes) for text, span in entry.pairs().items())
+        return tuple(predicate for predicates in found for predicate in predicates)
+    return (entry.made(condition, entry.text(), attributes),)
+
+
 def _number(text: str, said: str, levels: Sequence[str]) -> float:
     said = said.strip()
     if said in levels:
@@ -110,6 +142,8 @@ def _number(text: str, said: str, levels: Sequence[str]) -> float:
         return _exact(said)
     except ValueError:
         known = f"a number or one of {', '.join(levels)}" if levels else "a number"
+        if ":" in said:
+            known += " (a series such as `price <= n: 10..50 by 5` stands without quotes)"
         raise ValueError(f"in {text!r}: expected {known}, got {said!r}") from None
 
 

@@ -25,6 +25,7 @@ from instructrec.envs.bank import Bank
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conversational_kernels import Constants, GoalArrays, Items, Speech, arrive, react
 from instructrec.envs.rules import Rules, may_want, unsuitable_items
+from instructrec.envs.sampled import sample_of
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Check, Goals, allowed, satisfied
 from instructrec.noise import Noise
@@ -123,6 +124,8 @@ class ConversationalPopulation:
         self._turn_limit = turn_limit
         self._texts = Texts(bank.texts)
         settings = asdict(self.behaviour)
+        if not bank.critiques:
+            settings["critique"] = 0.0
         self._constants = Constants(**{name: float(settings[name]) for name in Constants._fields})
         self._items = _items(catalogue, tastes, self._topics.masks)
         self._speech = _speech(bank)
@@ -323,13 +326,16 @@ def goal_chances(
     items, standardised over persons, so that people ask for what they like. ``wanted`` [num_persons, num_goals] says
     which goals a person may have at all.
     """
-    everything = np.arange(catalogue.num_items)
-    block = max(1, _CELLS // catalogue.num_items)
+    sample = sample_of(catalogue)
+    everything, factors = np.arange(len(sample.items)), tastes.item_factors
+    if sample.scale > 1:
+        factors = factors[sample.items]
+    block = max(1, _CELLS // len(sample.items))
     meant = []
     for first in range(0, bank.num_goals, block):
-        matching: Bools = allowed(take(bank.goals, slice(first, first + block)), catalogue, everything)
+        matching: Bools = allowed(take(bank.goals, slice(first, first + block)), sample.catalogue, everything)
         share = matching / np.maximum(matching.sum(axis=1, keepdims=True), 1)
-        meant.append(share.astype(np.float32) @ tastes.item_factors)
+        meant.append(share.astype(np.float32) @ factors)
     affinity = tastes.person_factors @ np.concatenate(meant).T
     affinity -= affinity.mean(axis=0)
     spread = affinity.std(axis=0)

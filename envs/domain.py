@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from instructrec.catalogue import Kind
-from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Term
+from instructrec.envs.vocabulary import Comparative, Frame, Measure, Pool, RequestKind, Term
 from instructrec.goals import Predicate
 
 DRAWS = {
@@ -39,7 +39,12 @@ class Attribute:
         high: The largest.
         round: Numbers are multiples of this; 0 for any number.
         missing: The share of items without it, 0 to 1.
-        by: What a number is multiplied with, by (set attribute, value).
+        only: Which items can have it at all: those with one of these values, by attribute (a cuisine: restaurants).
+        by: What a number, or the share of each of its values, is multiplied with for items that have a value of
+            another attribute, by (attribute, value): sofas cost 20 times as much; most laptops are of two brands.
+        half_life: After how many units half of a number's worth to people is gone: what they feel of an article's age
+            is 1 when it is new and halves every so many hours, so that a positive taste is one for what is new. 0 for
+            numbers that are felt as they are (prices and counts: their logarithms).
         measure: How its numbers look in sentences, or None where they are not said.
         says: Which of the language's sorts of number phrases fit: year, stars, money, ...
         unit: What its numbers count, by language; empty where nothing is said.
@@ -54,7 +59,9 @@ class Attribute:
     high: float = float("inf")
     round: float = 0.0
     missing: float = 0.0
-    by: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by: Mapping[tuple[str, str], float | Mapping[str, float]] = field(default_factory=dict)
+    half_life: float = 0.0
     measure: Measure | None = None
     says: str = ""
 
@@ -67,7 +74,8 @@ class Items:
         source: "made" for items drawn from the attributes' distributions, or the name of a source of real ones.
         settings: What a source of real items takes.
         count: How many are made.
-        title: Their titles, with ``{attribute}``, ``{number}`` and the lists of ``pieces`` filled in.
+        title: Their titles, with ``{attribute}``, ``{number}`` and the lists of ``pieces`` filled in. A part in square
+            brackets is left out for items without an attribute that it names.
         text: A sentence about each, likewise, with ``{title}``.
         pieces: Lists of words for titles.
     """
@@ -152,8 +160,10 @@ class Words:
         values: Terms for the values of set attributes, by (attribute, value).
         says: Conditions with words of their own, and their terms.
         units: What the numbers of an attribute count.
+        numbers: Phrases for the numbers of an attribute, where the language's for their sort would sound wrong.
         critiques: Directions of critique.
         templates: Families of sentences that replace the language's.
+        also: Sentences that are said beside the language's, by family.
         text: A sentence about each item, as in `Items`; empty where the items' own is kept.
     """
 
@@ -164,6 +174,8 @@ class Words:
     units: Mapping[str, str]
     critiques: tuple[Comparative, ...]
     templates: Mapping[str, tuple[str, ...]] = field(repr=False)
+    also: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
+    numbers: Mapping[str, tuple[Frame, ...]] = field(repr=False, default_factory=dict)
     text: str = ""
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
 
 from instructrec.catalogue import MAX_VALUES, Kind
 from instructrec.envs.behaviour import Behaviour
-from instructrec.envs.conditions import Levels, condition, series
+from instructrec.envs.conditions import Levels, Ranked, condition, conditions_of
 from instructrec.envs.domain import DRAWS, Asks, Attribute, Domain, Items, People, Rule, Words
+from instructrec.envs.domain_file_words import check_words, read_words
 from instructrec.envs.languages import LANGUAGES
-from instructrec.envs.vocabulary import Comparative, Measure, Pool, RequestKind, Speech, Term
+from instructrec.envs.made_items import pattern_names
+from instructrec.envs.patterns import read_pattern
+from instructrec.envs.vocabulary import Measure, Pool, RequestKind
 from instructrec.envs.yaml_reader import Entry, read_yaml
 from instructrec.goals import Predicate
+from instructrec.names import unknown_name
 
 MOST_ITEMS = 1_000_000
 _SPECIAL = ("exclusion", "share", "vague")
-_FAMILIES = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
-_SLOTS_OF_ALL = ("number",)
-T = TypeVar("T")
-
+_OF_NUMBERS = ("draw", "low", "high", "round", "half_life")
 
 FOLDER = Path(__file__).parent / "domains"
 """The domain files that come with the package; ``Movies-v0.yaml`` is ``instructrec/Movies-v0``."""
@@ -55,7 +55,8 @@ def read_domain(path: Path, name: str = "") -> Domain:
         FileNotFoundError: If there is no such file.
         ValueError: If anything in it is wrong; the message names the line and the cure.
     """
-    top = read_yaml(path).fields(
+    whole = read_yaml(path)
+    top = whole.fields(
         (
             *("domain", "summary", "slate_size", "turn_limit", "reward", "items", "attributes", "people", "rules"),
             *("asks", "languages"),
@@ -65,24 +66,27 @@ def read_domain(path: Path, name: str = "") -> Domain:
     attributes = {n: _attribute(n, e) for n, e in top["attributes"].pairs().items()}
     if not attributes:
         top["attributes"].fail("names no attribute; an item has at least one")
-    levels = {attribute.name: tuple(attribute.values) for attribute in attributes.values()}
+    levels: Levels = {n: Ranked(a.values) if a.kind is Kind.ORDINAL else tuple(a.values) for n, a in attributes.items()}
     for attribute, entry in zip(attributes.values(), top["attributes"].pairs().values(), strict=True):
-        _check_by(attribute, attributes, entry)
+        _check_above(attribute, attributes, entry)
     items = _items(top["items"], attributes) if "items" in top else Items()
     if items.source == "made":
         for attribute, entry in zip(attributes.values(), top["attributes"].pairs().values(), strict=True):
-            if not attribute.values and attribute.draw is None:
+            if attribute.kind is Kind.NUMERIC and attribute.draw is None:
                 entry.fail("says not how its numbers are spread; add a line such as draw: {uniform: [1, 10]}")
+            if attribute.kind is not Kind.NUMERIC and not attribute.values:
+                entry.fail(f"a {attribute.kind} attribute has values; add a line such as values: [one, another]")
     people = _people(top["people"], attributes) if "people" in top else People()
-    rules = tuple(_rule(n, e, levels) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
     asks = _asks(top["asks"], attributes, levels) if "asks" in top else None
+    taken = (*attributes, *_SPECIAL, *(asks.pools if asks is not None else ()))
+    rules = tuple(_rule(n, e, levels, taken) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
     words: dict[str, Words] = {}
     if "languages" in top:
         for code, entry in top["languages"].fields(LANGUAGES).items():
-            words[code] = _words(entry, attributes, levels)
+            words[code] = read_words(entry, attributes, levels, LANGUAGES[code].tongue)
     if asks is not None and not words:
         top["asks"].fail("people ask in words: add languages: with an entry such as en:")
-    return Domain(
+    domain = Domain(
         name=name or f"local/{path.stem}-v0",
         domain=top["domain"].text(),
         summary=top["summary"].text() if "summary" in top else "",
@@ -96,28 +100,28 @@ def read_domain(path: Path, name: str = "") -> Domain:
         turn_limit=top["turn_limit"].whole(1, 100_000) if "turn_limit" in top else 10,
         reward=top["reward"].one_of(("clicks", "engagement"), "reward") if "reward" in top else "clicks",
     )
-
-
-def _said(entry: Entry, make: Callable[..., T], *given: object) -> T:
-    """Returns what a function makes of an entry, its error told with the entry's place."""
-    try:
-        return make(*given)
-    except ValueError as problem:
-        entry.fail(str(problem))
+    for language in words:
+        check_words(whole, domain, language, levels)
+    return domain
 
 
 # Attributes.
 
 
 def _attribute(name: str, entry: Entry) -> Attribute:
-    known = ("kind", "values", "more", "draw", "low", "high", "round", "missing", "by", "said")
+    known = ("kind", "values", "more", "draw", "low", "high", "round", "missing", "only", "by", "half_life", "said")
     found = entry.fields(known, ("kind",))
-    if not name.isidentifier():
-        entry.fail("an attribute is named by letters, digits and underscores")
+    if not name.isidentifier() or name in ("number", "title"):
+        entry.fail("an attribute is named by letters, digits and underscores, and not number or title")
     kind = Kind(found["kind"].one_of([str(kind) for kind in Kind], "kind of attribute"))
-    number = kind is Kind.NUMERIC
+    without = {
+        Kind.NUMERIC: ("values", "more"),
+        Kind.ORDINAL: ("more", *_OF_NUMBERS),
+        Kind.CATEGORICAL: ("more", "said", *_OF_NUMBERS),
+        Kind.MULTI_VALUED: ("said", *_OF_NUMBERS),
+    }
     for given in found:
-        if (number and given in ("values", "more")) or (not number and given in ("draw", "low", "high", "round", "by")):
+        if given in without[kind]:
             found[given].fail(f"has no meaning for a {kind} attribute; remove it")
     values = _values(found["values"], kind) if "values" in found else {}
     low = found["low"].number() if "low" in found else float("-inf")
@@ -133,7 +137,9 @@ def _attribute(name: str, entry: Entry) -> Attribute:
         high=high,
         round=found["round"].number(0) if "round" in found else 0.0,
         missing=found["missing"].number(0, 1) if "missing" in found else 0.0,
-        by=_by(found["by"]) if "by" in found else {},
+        only={n: e.texts() for n, e in found["only"].pairs().items()} if "only" in found else {},
+        by=_by(found["by"], tuple(values)) if "by" in found else {},
+        half_life=found["half_life"].number(1e-9) if "half_life" in found else 0.0,
         measure=measure,
         says=says,
     )
@@ -168,21 +174,29 @@ def _draw(entry: Entry) -> tuple[str, tuple[float, ...]]:
     return name, numbers
 
 
-def _by(entry: Entry) -> dict[tuple[str, str], float]:
+def _by(entry: Entry, values: tuple[str, ...]) -> dict[tuple[str, str], float | dict[str, float]]:
     return {
-        (attribute, value): factor.number(1e-6, 1e6)
-        for attribute, values in entry.pairs().items()
-        for value, factor in values.pairs().items()
+        (attribute, value): {n: e.number(0, 1e6) for n, e in factor.fields(values).items()}
+        if values
+        else factor.number(1e-6, 1e6)
+        for attribute, others in entry.pairs().items()
+        for value, factor in others.pairs().items()
     }
 
 
-def _check_by(attribute: Attribute, attributes: Mapping[str, Attribute], entry: Entry) -> None:
-    names = list(attributes)
-    for other, value in attribute.by:
-        above = names[: names.index(attribute.name)]
-        known = attributes[other].values if other in above and attributes[other].kind is not Kind.ORDINAL else {}
-        if value not in known:
-            entry.fail(f"by: there is no {other} {value!r}; it must be a value of a set attribute that stands above")
+def _check_above(attribute: Attribute, attributes: Mapping[str, Attribute], entry: Entry) -> None:
+    """Fails where an attribute hangs on one that does not stand above it, or on a value that it does not have."""
+    above = {n: attributes[n] for n in list(attributes)[: list(attributes).index(attribute.name)]}
+    found = entry.pairs()
+    for part in ("only", "by"):
+        for other, values in found[part].pairs().items() if part in found else ():
+            known = [n for n, a in above.items() if a.values]
+            if other not in known:
+                values.fail(unknown_name("attribute with values above this one", other, known))
+            named = values.pairs() if values.is_mapping else {e.text(): e for e in values.entries()}
+            for value, place in named.items():
+                if value not in above[other].values:
+                    place.fail(unknown_name(f"value of {other}", value, above[other].values))
 
 
 def _measure(name: str, entry: Entry, low: float, high: float) -> tuple[Measure, str]:
@@ -206,7 +220,13 @@ def _measure(name: str, entry: Entry, low: float, high: float) -> tuple[Measure,
 
 def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
     found = entry.fields(("source", "settings", "count", "title", "text", "pieces"))
-    pieces = {n: e.texts() for n, e in found["pieces"].pairs().items()} if "pieces" in found else {}
+    lists = found["pieces"].pairs() if "pieces" in found else {}
+    pieces = {n: e.texts() for n, e in lists.items()}
+    for name, entry_of in lists.items():
+        if not pieces[name]:
+            entry_of.fail("is an empty list; give it a word, or remove it")
+        if name in attributes or name in ("number", "title"):
+            entry_of.fail(f"{name} already means something in titles; rename the list")
     items = Items(
         source=found["source"].one_of(("made", "movielens", "folder"), "source of items")
         if "source" in found
@@ -217,32 +237,17 @@ def _items(entry: Entry, attributes: Mapping[str, Attribute]) -> Items:
         text=found["text"].text() if "text" in found else Items.text,
         pieces=pieces,
     )
-    if "title" in found:
-        _pattern(found["title"], attributes, pieces)
-    if "text" in found:
-        _pattern(found["text"], attributes, pieces, title="a")
+    known = pattern_names(attributes, pieces)
+    for name, more in (("title", {}), ("text", {"title": ""})):
+        found.get(name, entry).made(read_pattern, getattr(items, name), {**known, **more})
     return items
-
-
-def _pattern(entry: Entry, attributes: Mapping[str, Attribute], pieces: Collection[str] = (), **besides: str) -> str:
-    """Returns a pattern for titles or texts, after trying it."""
-    known = {name: 1.0 if attribute.kind is Kind.NUMERIC else "a" for name, attribute in attributes.items()}
-    try:
-        entry.text().format(**known, **dict.fromkeys(pieces, "a"), number=1, **besides)
-    except (KeyError, IndexError) as problem:
-        entry.fail(
-            f"names {problem}, which is no attribute, no list of pieces and not number; known: {', '.join(known)}"
-        )
-    except ValueError as problem:
-        entry.fail(f"is no sound pattern ({problem}); write it as in '{{brand}} no. {{number}}'")
-    return entry.text()
 
 
 def _people(entry: Entry, attributes: Mapping[str, Attribute]) -> People:
     known = ("population", "settings", "count", "tastes", "quality", "luck", "allure", "past", "topic", "behaviour")
     found = entry.fields(known)
     numbers = [name for name, attribute in attributes.items() if not attribute.values or attribute.kind is Kind.ORDINAL]
-    sets = [name for name in attributes if name not in numbers or attributes[name].values]
+    sets = [name for name in attributes if name not in numbers]
 
     def weights(name: str, names: list[str]) -> dict[str, float]:
         return {n: e.number(-10, 10) for n, e in found[name].fields(names).items()} if name in found else {}
@@ -254,7 +259,7 @@ def _people(entry: Entry, attributes: Mapping[str, Attribute]) -> People:
     behaviour = {}
     if "behaviour" in found:
         behaviour = {n: e.number() for n, e in found["behaviour"].fields(constants).items()}
-        _said(found["behaviour"], lambda: Behaviour(**behaviour))
+        found["behaviour"].made(lambda: Behaviour(**behaviour))
     return People(
         population=found["population"].text() if "population" in found else "conversational",
         settings={n: _scalar(e) for n, e in found["settings"].pairs().items()} if "settings" in found else {},
@@ -286,11 +291,15 @@ def _taste(entry: Entry) -> tuple[float, float]:
     return found["mean"].number(-10, 10) if "mean" in found else 0.0, found["spread"].number(0, 10)
 
 
-def _rule(name: str, entry: Entry, levels: Levels) -> Rule:
+def _rule(name: str, entry: Entry, levels: Levels, taken: Collection[str]) -> Rule:
     found = entry.fields(("people", "said", "penalty"), ("people",))
+    if name in taken:
+        entry.fail(f"people already ask for what is called {name}; rename the rule")
     shares: list[tuple[Predicate | None, float]] = []
     for said, share in found["people"].pairs().items():
-        stated = None if said == "anything" else _said(share, condition, said, levels)
+        stated = None if said == "anything" else share.made(condition, said, levels)
+        if stated is not None and not stated.hard:
+            share.fail("a rule is no wish; remove ', wish'")
         shares.append((stated, share.number(0, 1)))
     if abs(sum(share for _, share in shares) - 1) > 1e-6:
         found["people"].fail(f"the shares of people must sum to 1, got {sum(share for _, share in shares):g}")
@@ -310,6 +319,11 @@ def _asks(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> 
     found = entry.fields(known, ("about", "named"))
     sets = [name for name, attribute in attributes.items() if attribute.kind in (Kind.CATEGORICAL, Kind.MULTI_VALUED)]
     about = tuple(part.one_of(sets, "set attribute") for part in found["about"].entries())
+    if not about:
+        found["about"].fail(f"names nothing; give at least one of {', '.join(sets)}")
+    for part, name in zip(found["about"].entries(), about, strict=True):
+        if len(attributes[name].values) == 1:
+            part.fail(f"{name} has a single value; people name what has two or more")
     pools = {n: _pools(e, levels) for n, e in found["parts"].pairs().items()} if "parts" in found else {}
     for name in pools:
         if name in sets or name in ("exclusion", "share"):
@@ -349,76 +363,9 @@ def _pools(entry: Entry, levels: Levels) -> tuple[Pool, ...]:
     pools = []
     for part in entry.entries():
         if not part.is_mapping:
-            pools.append(Pool(1.0, _conditions(part, levels)))
+            pools.append(Pool(1.0, conditions_of(part, levels)))
             continue
         found = part.fields(("share", "of"), ("of",))
         share = found["share"].number(1e-9) if "share" in found else 1.0
-        pools.append(Pool(share, tuple(p for e in found["of"].entries() for p in _conditions(e, levels))))
+        pools.append(Pool(share, tuple(p for e in found["of"].entries() for p in conditions_of(e, levels))))
     return tuple(pools)
-
-
-def _conditions(entry: Entry, levels: Levels) -> tuple[Predicate, ...]:
-    if entry.is_mapping:
-        return tuple(p for text, span in entry.pairs().items() for p in _said(span, series, text, span.text(), levels))
-    return (_said(entry, condition, entry.text(), levels),)
-
-
-# Words.
-
-
-def _words(entry: Entry, attributes: Mapping[str, Attribute], levels: Levels) -> Words:
-    known = ("heads", "use", "text", "values", "says", "units", "critiques", "templates")
-    found = entry.fields(known, ("heads",))
-    values: dict[tuple[str, str], tuple[Term, ...]] = {}
-    for name, of in found["values"].fields([n for n in attributes if levels[n]]).items() if "values" in found else ():
-        for value, terms in of.fields(levels[name]).items():
-            values[name, value] = _terms(terms)
-    numbers = [name for name, attribute in attributes.items() if attribute.measure is not None]
-    says = tuple(
-        (_said(terms, condition, text, levels), _terms(terms))
-        for text, terms in (found["says"].pairs().items() if "says" in found else ())
-    )
-    return Words(
-        heads=tuple(_pair(head) for head in found["heads"].entries()),
-        use=found["use"].text() if "use" in found else "choose",
-        values=values,
-        says=says,
-        units={n: e.text() for n, e in found["units"].fields(numbers).items()} if "units" in found else {},
-        critiques=tuple(_critique(n, e, attributes) for n, e in found["critiques"].pairs().items())
-        if "critiques" in found
-        else (),
-        templates={n: e.texts() for n, e in found["templates"].fields(_FAMILIES).items()}
-        if "templates" in found
-        else {},
-        text=_pattern(found["text"], attributes, title="a") if "text" in found else "",
-    )
-
-
-def _pair(entry: Entry) -> tuple[str, str]:
-    one, slash, many = entry.text().partition("/")
-    if not one.strip() or (slash and not many.strip()):
-        entry.fail("a noun is written as ONE/MANY, such as comedy/comedies")
-    return one.strip(), (many or one).strip()
-
-
-def _terms(entry: Entry) -> tuple[Term, ...]:
-    terms: list[Term] = []
-    for part in entry.entries():
-        for speech, texts in part.fields([str(speech) for speech in Speech]).items():
-            if Speech(speech) is Speech.NOUN:
-                terms += [Term(one, Speech.NOUN, many) for one, many in map(_pair, texts.entries())]
-            else:
-                terms += [Term(text, Speech(speech)) for text in texts.texts()]
-    if not terms:
-        entry.fail("has no word; give at least one, such as adjective: [scary]")
-    return tuple(terms)
-
-
-def _critique(name: str, entry: Entry, attributes: Mapping[str, Attribute]) -> Comparative:
-    found = entry.fields(("more", "less", "words"), ("words",))
-    if ("more" in found) == ("less" in found):
-        entry.fail("says either more: ATTRIBUTE or less: ATTRIBUTE")
-    side = "more" if "more" in found else "less"
-    numbers = [n for n, attribute in attributes.items() if attribute.kind in (Kind.NUMERIC, Kind.ORDINAL)]
-    field = found[side].one_of(numbers, "number attribute")
-    return Comparative(name, field, 1 if side == "more" else -1, found["words"].texts())

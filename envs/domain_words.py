@@ -30,9 +30,14 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
     senses = []
     for name, attribute in domain.attributes.items():
         named = any(key[0] == name for key in words.values)
-        if attribute.kind not in (Kind.CATEGORICAL, Kind.MULTI_VALUED) or not (named or name in asks.about):
+        if not (named or name in asks.about):
             continue
-        for value in attribute.values:
+        for rank, value in enumerate(attribute.values):
+            if attribute.kind is Kind.ORDINAL:
+                if (name, value) in words.values:
+                    level = Predicate(field=name, operator=Operator.BETWEEN, low=rank, high=rank)
+                    senses.append(Sense(level, words.values[name, value]))
+                continue
             terms = words.values.get((name, value), (Term(value, Speech.MASS),))
             senses.append(Sense(Predicate(field=name, operator=Operator.INCLUDE, values=(value,)), terms))
     senses += [Sense(predicate, terms) for predicate, terms in words.says]
@@ -51,8 +56,11 @@ def vocabulary_of(domain: Domain, language: str = "en") -> Vocabulary:
     for name, attribute in domain.attributes.items():
         if attribute.measure is not None:
             unit = words.units.get(name, name)
-            frames += [_about(frame, name, unit) for frame in shapes.measures[attribute.says]]
-    templates = {**shapes.templates, **words.templates}
+            frames += [_about(frame, name, unit) for frame in words.numbers.get(name, shapes.measures[attribute.says])]
+    templates = {
+        family: (*words.templates.get(family, texts), *words.also.get(family, ()))
+        for family, texts in shapes.templates.items()
+    }
     return Vocabulary(
         name=f"{domain.domain}-{language}",
         tongue=shapes.tongue,

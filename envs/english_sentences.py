@@ -196,7 +196,7 @@ _LENGTH = (
     *_numbers(
         Operator.AT_MOST, Role.AFTER,
         "of at most {high} <unit>", "no longer than {high} <unit>", "of {high} <unit> or less",
-        "that takes {high} <unit> at most", "that fits into {high} <unit>",
+        "taking {high} <unit> at most", "to fit into {high} <unit>",
     ),
     *_numbers(
         Operator.AT_MOST, Role.CLAUSE,
@@ -205,7 +205,7 @@ _LENGTH = (
     ),
     *_numbers(
         Operator.AT_LEAST, Role.AFTER,
-        "of at least {low} <unit>", "of {low} <unit> or more", "that lasts at least {low} <unit>",
+        "of at least {low} <unit>", "of {low} <unit> or more", "lasting at least {low} <unit>",
         "no shorter than {low} <unit>",
     ),
     *_numbers(
@@ -214,7 +214,7 @@ _LENGTH = (
     ),
     *_numbers(
         Operator.BETWEEN, Role.AFTER,
-        "of {low} to {high} <unit>", "between {low} and {high} <unit> long", "that takes {low} to {high} <unit>",
+        "of {low} to {high} <unit>", "between {low} and {high} <unit> long", "taking {low} to {high} <unit>",
     ),
     *_numbers(
         Operator.BETWEEN, Role.CLAUSE,
@@ -236,7 +236,7 @@ _AGE = (
     ),
     *_numbers(
         Operator.AT_LEAST, Role.AFTER,
-        "at least {low} <unit> old", "from {low} <unit> ago or before", "that is {low} <unit> old or more",
+        "at least {low} <unit> old", "from {low} <unit> ago or before", "{low} <unit> old or more",
     ),
     *_numbers(
         Operator.AT_LEAST, Role.CLAUSE,
@@ -271,7 +271,7 @@ _AMOUNT = (
     *_numbers(
         Operator.AT_LEAST, Role.AFTER,
         "with at least {low} <unit>", "with {low} <unit> or more", "with no less than {low} <unit>",
-        "with a minimum of {low} <unit>", "that has {low} <unit> or more",
+        "with a minimum of {low} <unit>", "having {low} <unit> or more",
     ),
     *_numbers(
         Operator.AT_LEAST, Role.CLAUSE,
@@ -290,7 +290,7 @@ _AMOUNT = (
     ),
     *_numbers(
         Operator.BETWEEN, Role.AFTER,
-        "with {low} to {high} <unit>", "with between {low} and {high} <unit>", "that has {low} to {high} <unit>",
+        "with {low} to {high} <unit>", "with between {low} and {high} <unit>", "having {low} to {high} <unit>",
     ),
     *_numbers(
         Operator.BETWEEN, Role.CLAUSE,
@@ -403,7 +403,7 @@ _VAGUE = (
     "help me choose {one}",
     "I can't decide, give me {one}",
     "{one} will do",
-    "I'd be happy with {one}",
+    "I'd settle for {one}",
     "is there {a} at all?",
 )
 _IMPLICIT = (

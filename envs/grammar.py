@@ -7,7 +7,7 @@ The words and sentence shapes are data (`Vocabulary`), and how they are put toge
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -83,7 +83,10 @@ def frame_numbers(frame: Frame, predicate: Predicate, measure: Measure) -> dict[
             return None
         number = known[slot]
         # "the last decades" is no number of them, and "the last 49 years" is nobody's.
-        natural = 2 <= number == int(number) if slot == "decades" else slot == "exact" or not number % measure.round_to
+        # Multiples up to a hair: 0.15 is three times 0.05, whatever they are in binary.
+        steps = number / measure.round_to
+        even = abs(steps - round(steps)) < 1e-6
+        natural = 2 <= number == int(number) if slot == "decades" else slot == "exact" or even
         if not natural or number <= 0:
             return None
         said[slot] = f"{number:g}"
@@ -161,6 +164,20 @@ def _number_frames(
 
 def _frames(words: Vocabulary, operator: Operator | None, role: Role, slot: str) -> list[Frame]:
     return [f for f in words.frames if f.operator is operator and not f.field and f.role is role and slot in f.slots]
+
+
+def can_say(words: Vocabulary, predicate: Predicate) -> bool:
+    """Returns whether the vocabulary, whole, has a phrase for a predicate that stands alone."""
+    on_sets = predicate.operator in (Operator.INCLUDE, Operator.EXCLUDE, Operator.SHARE)
+    if words.sense_of(predicate) is not None or _number_frames(words, predicate, (Role.CLAUSE,)):
+        return True
+    named = [
+        sense
+        for value in predicate.values
+        if (sense := words.sense_of(replace(predicate, operator=Operator.INCLUDE, values=(value,)))) is not None
+    ]
+    plain = all(any(term.speech in PLAIN for term in sense.terms) for sense in named)
+    return on_sets and plain and len(named) == len(predicate.values)
 
 
 def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:

@@ -1,59 +1,23 @@
-"""What is written about items: attributes in words, and texts in the language that people speak."""
+"""What is written about items in the language that people speak."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
-from instructrec.catalogue import Catalogue, Column, Kind
-from instructrec.envs.domain import Words
-from instructrec.envs.english import joined
+from instructrec.catalogue import Catalogue, Kind
+from instructrec.envs.domain import Attribute, Words
+from instructrec.envs.patterns import Cells, filled, read_pattern
 from instructrec.envs.tongue import Tongue
 
 
-class _Missing(float):
-    """A number that is not known, whatever format is asked for."""
-
-    word = "unknown"
-
-    def __format__(self, _: str) -> str:
-        return self.word
+def text_names(attributes: Mapping[str, Attribute]) -> dict[str, object]:
+    """Returns what a text may name, each with an example of its value."""
+    known: dict[str, object] = {n: 1.0 if a.kind is Kind.NUMERIC else "" for n, a in attributes.items()}
+    return {**known, "title": "", "number": 1}
 
 
-def spoken(
-    column: Column,
-    names: Sequence[str] | None = None,
-    *,
-    series: Callable[[Sequence[str]], str] | None = None,
-    unknown: str = "unknown",
-) -> list[object]:
-    """Returns what a title or a text says of each item's attribute: names joined, or a number to be formatted.
-
-    Args:
-        column: The attribute.
-        names: What its values or levels are called; their own names if omitted.
-        series: Joins names, and has a word for none; English if omitted.
-        unknown: What a missing number or level is called.
-    """
-    if column.kind is Kind.NUMERIC:
-        missing = _Missing()
-        missing.word = unknown
-        return [missing if math.isnan(number) else number for number in column.numbers.tolist()]
-    names = column.values if names is None else names
-    if column.kind is Kind.ORDINAL:
-        return [unknown if math.isnan(rank) else names[int(rank)] for rank in column.numbers.tolist()]
-    none = f"no {column.name.replace('_', ' ')}"
-    phrases = {}
-    for mask in np.unique(column.masks).tolist():
-        said = [name for bit, name in enumerate(names) if mask >> bit & 1]
-        phrases[mask] = series(said) if series is not None else joined(said) or none
-    return [phrases[mask] for mask in column.masks.tolist()]
-
-
-def in_language(catalogue: Catalogue, words: Words, tongue: Tongue) -> Catalogue:
+def in_language(catalogue: Catalogue, attributes: Mapping[str, Attribute], words: Words, tongue: Tongue) -> Catalogue:
     """Returns a catalogue whose texts are in a language, where that has a pattern for them; titles stay as they are.
 
     A value is called by the first word that the language has for it, the most ordinary one.
@@ -61,17 +25,12 @@ def in_language(catalogue: Catalogue, words: Words, tongue: Tongue) -> Catalogue
     if not words.text:
         return catalogue
     labels = {key: terms[0].text for key, terms in words.values.items()}
-    cells: Mapping[str, list[object]] = {
-        name: spoken(
-            column,
-            [labels.get((name, value), value) for value in column.values],
-            series=tongue.series,
-            unknown=tongue.unknown,
-        )
+    cells = {
+        name: Cells.of_column(column, [labels.get((name, value), value) for value in column.values], tongue)
         for name, column in catalogue.columns.items()
     }
-    texts = tuple(
-        words.text.format(title=title, number=item + 1, **{name: column[item] for name, column in cells.items()})
-        for item, title in enumerate(catalogue.titles)
-    )
-    return replace(catalogue, texts=texts, labels=labels)
+    everyone = range(catalogue.num_items)
+    cells["title"] = Cells.of_words(catalogue.titles, everyone)
+    cells["number"] = Cells.of_words(range(1, catalogue.num_items + 1), everyone)
+    texts = filled(read_pattern(words.text, text_names(attributes)), cells, catalogue.num_items)
+    return replace(catalogue, texts=tuple(texts), labels=labels)

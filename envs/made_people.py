@@ -54,7 +54,7 @@ def made_people(
     return Tastes(
         who=np.array(who, np.int32),
         person_factors=drawn.astype(np.float32),
-        item_factors=factors.astype(np.float32),
+        item_factors=factors,
         quality=quality.astype(np.float32),
         allure=_allure(domain, catalogue).astype(np.float32),
         past=past,
@@ -62,17 +62,17 @@ def made_people(
     )
 
 
-def item_factors(domain: Domain, catalogue: Catalogue) -> npt.NDArray[np.float64]:
-    """Returns what tastes weigh, [num_items, rank]: shares of a set's values, standardised numbers."""
+def item_factors(domain: Domain, catalogue: Catalogue) -> npt.NDArray[np.float32]:
+    """Returns what tastes weigh, float32 [num_items, rank]: shares of a set's values, standardised numbers."""
     parts = []
     for name in domain.people.tastes:
         column = catalogue.column(name)
         if column.is_set:
-            has = column.indicators().astype(np.float64)
+            has = column.indicators()
             parts.append(has / np.maximum(has.sum(axis=1, keepdims=True), 1))
         else:
-            parts.append(_standard(domain, catalogue, name)[:, None])
-    return np.concatenate(parts, axis=1) if parts else np.zeros((catalogue.num_items, 1))
+            parts.append(_standard(domain, catalogue, name)[:, None].astype(np.float32))
+    return np.concatenate(parts, axis=1) if parts else np.zeros((catalogue.num_items, 1), np.float32)
 
 
 def person_rules(domain: Domain, count: int, seed: int = 0) -> npt.NDArray[np.int32]:
@@ -95,8 +95,9 @@ def _tastes(domain: Domain, catalogue: Catalogue) -> list[tuple[float, float, in
 
 
 def _standard(domain: Domain, catalogue: Catalogue, name: str) -> npt.NDArray[np.float64]:
-    draw = domain.attributes[name].draw
-    return standardised(catalogue.column(name).numbers, counts=draw is not None and draw[0] in _LOGARITHMIC)
+    attribute = domain.attributes[name]
+    counts = attribute.draw is not None and attribute.draw[0] in _LOGARITHMIC
+    return standardised(catalogue.column(name).numbers, counts=counts, half_life=attribute.half_life)
 
 
 def _quality(domain: Domain, catalogue: Catalogue) -> npt.NDArray[np.float64]:

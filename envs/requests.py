@@ -9,6 +9,7 @@ import numpy as np
 
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue, Kind
+from instructrec.envs.sampled import sample_of
 from instructrec.envs.vocabulary import PLAIN, RequestKind, Vocabulary, key_of
 from instructrec.goals import Operator, Predicate, Reveal, compile_goals, satisfied
 from instructrec.splits import Splits, split_of
@@ -50,23 +51,29 @@ def may_use(predicates: Sequence[Predicate], splits: Splits) -> bool:
 
 
 class Matcher:
-    """Counts the items that meet predicates, remembering each predicate's answer."""
+    """Finds the items that meet predicates, remembering each predicate's answer.
+
+    Attributes:
+        catalogue: The items.
+        sample: Those that are looked at: all of them, or a sample of very many.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+        self.catalogue, self.sample = catalogue, sample_of(catalogue)
         self._met: dict[tuple[object, ...], Bools] = {}
-        self._all = np.arange(catalogue.num_items)
+        self._all = np.arange(self.sample.catalogue.num_items)
 
     def met(self, predicate: Predicate) -> Bools:
-        """Returns which items have what ``predicate`` speaks of, [num_items]."""
+        """Returns which sampled items have what ``predicate`` speaks of, [num_sampled]."""
         key = key_of(predicate)
         if key not in self._met:
-            self._met[key] = satisfied(compile_goals([[predicate]], self.catalogue), self.catalogue, self._all)[0, 0]
+            goals = compile_goals([[predicate]], self.catalogue)
+            self._met[key] = satisfied(goals, self.sample.catalogue, self._all)[0, 0]
         return self._met[key]
 
     def jointly(self, predicates: Sequence[Predicate], *, hard_only: bool) -> Bools:
-        """Returns which items meet every item-level predicate, or every hard one, [num_items]."""
-        met = np.ones(self.catalogue.num_items, np.bool_)
+        """Returns which sampled items meet every item-level predicate, or every hard one, [num_sampled]."""
+        met = np.ones(len(self._all), np.bool_)
         for predicate in predicates:
             if predicate.operator is not Operator.SHARE and (predicate.hard or not hard_only):
                 met &= self.met(predicate)
@@ -88,6 +95,8 @@ class Asking:
     def __init__(self, catalogue: Catalogue, words: Vocabulary, about: tuple[str, ...]) -> None:
         self.words, self.about, self.matcher = words, about, Matcher(catalogue)
         self._named = {attribute: _Named.of(catalogue, words, attribute) for attribute in about}
+        of_rules = (pool for rule in words.rules for pool in words.pools.get(rule, ()))
+        self._of_rules = {key_of(predicate) for pool in of_rules for predicate in pool.predicates}
 
     def _value(self, rng: np.random.Generator, attribute: str, besides: Sequence[str] = ()) -> str:
         named = self._named[attribute]
@@ -155,7 +164,10 @@ class Asking:
         return predicate
 
     def sensible(self, predicates: Sequence[Predicate], slate_size: int) -> bool:
-        """Returns whether a slate can meet everything, wishes too, and no condition is idle beside the others."""
+        """Returns whether a slate can meet everything, wishes too, and no condition is idle beside the others.
+
+        What people live by may be idle: the cautious ask for government bonds too.
+        """
         together = self.matcher.jointly(predicates, hard_only=False)
         if np.count_nonzero(together) < slate_size:
             return False
@@ -164,7 +176,7 @@ class Asking:
                 share = np.mean(self.matcher.met(predicate)[together])
                 if np.count_nonzero(together & self.matcher.met(predicate)) < slate_size or share > predicate.share:
                     return False
-            elif len(predicates) > 1:
+            elif len(predicates) > 1 and key_of(predicate) not in self._of_rules:
                 others = self.matcher.jointly([*predicates[:place], *predicates[place + 1 :]], hard_only=False)
                 # An exclusion that removes under 1 % of what is left would never be noticed.
                 if np.count_nonzero(together) > 0.99 * np.count_nonzero(others):
@@ -226,6 +238,8 @@ class _Named:
                 f"people name {attribute}, but {np.count_nonzero(counts)} of its values are both in the vocabulary and "
                 "in the catalogue; two or more are needed"
             )
+        present = counts > 0
+        named, counts = [value for value, there in zip(named, present, strict=True) if there], counts[present]
         # Square roots: common kinds are asked for more, and rare ones often enough to be learned.
         return cls(tuple(named), np.sqrt(counts) / np.sqrt(counts).sum(), column.kind is Kind.MULTI_VALUED, plain)
 
@@ -235,8 +249,8 @@ def _include(attribute: str, *values: str) -> Predicate:
 
 
 def count_hard(matcher: Matcher, predicates: Sequence[Predicate]) -> int:
-    """Returns how many items meet every hard item-level predicate."""
-    return int(np.count_nonzero(matcher.jointly(predicates, hard_only=True)))
+    """Returns how many items meet every hard item-level predicate: of very many items, as the sample has it."""
+    return round(matcher.sample.scale * np.count_nonzero(matcher.jointly(predicates, hard_only=True)))
 
 
 class _Chooser:

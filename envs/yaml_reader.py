@@ -7,15 +7,16 @@ Nothing in a file is ever executed: the text is parsed into nodes, and words sta
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import yaml
 
 from instructrec.names import unknown_name
 
 _LARGEST = 4_000_000
+T = TypeVar("T")
 
 
 class Entry:
@@ -25,20 +26,38 @@ class Entry:
         node: The value.
         source: The file's name, for messages.
         path: Where in the file it stands, for messages: ``people.count``.
+        name: Its name, where it has one: a list or a mapping is looked for where its name stands.
     """
 
-    def __init__(self, node: yaml.Node, source: str, path: str = "") -> None:
+    def __init__(self, node: yaml.Node, source: str, path: str = "", name: yaml.Node | None = None) -> None:
         self._node, self._source, self.path = node, source, path
+        self._place = node if name is None or isinstance(node, yaml.ScalarNode) else name
+
+    @property
+    def line(self) -> int:
+        """Its line in the file, counted from 1."""
+        return int(self._place.start_mark.line) + 1
 
     @property
     def where(self) -> str:
         """The file and the line."""
-        return f"{self._source}, line {self._node.start_mark.line + 1}"
+        return f"{self._source}, line {self.line}"
 
     def fail(self, problem: str) -> NoReturn:
         """Raises a ValueError that names file, line and entry."""
         name = f"{self.path}: " if self.path else ""
         raise ValueError(f"{self.where}: {name}{problem}")
+
+    def made(self, make: Callable[..., T], *given: object) -> T:
+        """Returns what a function makes of it.
+
+        Raises:
+            ValueError: If the function raises one; with the entry's place before it.
+        """
+        try:
+            return make(*given)
+        except ValueError as problem:
+            self.fail(str(problem))
 
     def pairs(self) -> dict[str, Entry]:
         """Returns a mapping's entries by name, in their order.
@@ -56,7 +75,7 @@ class Entry:
             at = f"{self.path}.{name}" if self.path else name
             if name in found:
                 Entry(key, self._source, at).fail("stands twice; keep one")
-            found[name] = Entry(value, self._source, at)
+            found[name] = Entry(value, self._source, at, key)
         return found
 
     def fields(self, known: Iterable[str], required: Iterable[str] = ()) -> dict[str, Entry]:
@@ -173,5 +192,5 @@ def _span(low: float, high: float) -> str:
     if low == -math.inf and high == math.inf:
         return ""
     if high == math.inf:
-        return f" of {low:g} or more"
-    return f" of at most {high:g}" if low == -math.inf else f" from {low:g} to {high:g}"
+        return f" of {low:.9g} or more"
+    return f" of at most {high:.9g}" if low == -math.inf else f" from {low:.9g} to {high:.9g}"

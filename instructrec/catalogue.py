@@ -73,6 +73,11 @@ class Column:
         bits = np.arange(len(self.values), dtype=np.uint64)
         return ((self.masks[:, None] >> bits) & np.uint64(1)).astype(np.float32)
 
+    @cached_property
+    def ascending(self) -> npt.NDArray[np.float32]:
+        """The numbers that are not missing, lowest first."""
+        return np.sort(self.numbers[~np.isnan(self.numbers)])
+
     @classmethod
     def multi_valued(cls, name: str, items: Sequence[Sequence[str]], values: Sequence[str] | None = None) -> Column:
         """Builds a column in which an item has any number of values, at most 64 different ones in all."""

@@ -197,7 +197,10 @@ def threshold(numbers: Floats, share: float, *, highest: bool) -> float:
 
     Of n numbers the best ceil(share × n) reach it, and those tied with the last of them.
     """
-    present = np.sort(numbers[~np.isnan(numbers)])
+    return _reached(np.sort(numbers[~np.isnan(numbers)]), share, highest=highest)
+
+
+def _reached(present: Floats, share: float, *, highest: bool) -> float:
     if not len(present):
         raise ValueError("a superlative needs at least one item with a number")
     # A hair of tolerance: 0.1 of 30 items is 3 of them, whatever 0.1 is in binary.
@@ -252,9 +255,9 @@ def _compile_predicate(goals: Goals, row: int, place: int, predicate: Predicate,
     if operator in (Operator.AT_MOST, Operator.BETWEEN):
         goals.high[at] = predicate.high
     if operator is Operator.HIGHEST:
-        goals.low[at] = threshold(column.numbers, predicate.share, highest=True)
+        goals.low[at] = _reached(column.ascending, predicate.share, highest=True)
     elif operator is Operator.LOWEST:
-        goals.high[at] = threshold(column.numbers, predicate.share, highest=False)
+        goals.high[at] = _reached(column.ascending, predicate.share, highest=False)
 
 
 def satisfied(goals: Goals, catalogue: Catalogue, items: Ints) -> Bools:

@@ -450,6 +450,7 @@ def check_reward(reward: Reward, *, slate_size: int = 3, batch: int = 64, seed: 
         satisfaction=rng.random(batch),
         trust=rng.random(batch),
         engagement=clicked * rng.exponential(2.0, clicked.shape),
+        unsuitable=rng.random((batch, slate_size)) < 0.2,
     )
     points = untouched("the reward", reward, reactions)
     check_matrix("the reward", points, (batch, slate_size), "[batch, slate_size]")
