@@ -131,7 +131,7 @@ class Chinese:
     alternatives = _words("或 或者 或是 还是")
     additions = _words("和 跟 与 以及 还有 并且")
     articles = _words("一个 一部 一家 一件 一些 几部 几个 个 些 的")
-    openers = _words("要 只 得 是 必 须 最 好 在 价 格 评 分 我 能 应 该")
+    openers: frozenset[str] = frozenset()
     boundaries = frozenset(",.;:!?()，。；：！？（） \n")
     punctuation = frozenset(".,;:!?()[]{}-–—\"'`*/_…，。；：！？（）、【】《》“”‘’·～~ \n")
 
@@ -185,7 +185,11 @@ class Chinese:
 
     def listed(self, tags: Sequence[str], rng: np.random.Generator) -> str:
         """Returns fragments with commas or blanks between them; 、 only where nothing is turned down."""
-        marks = ["，", " "] if any(map(_TURNS_DOWN.search, tags)) else ["，", " ", "、"]
+        marks = ["，"]
+        if not any(tag[:1].isdigit() or tag[-1:].isdigit() for tag in tags):
+            marks.append(" ")
+        if not any(map(_TURNS_DOWN.search, tags)):
+            marks.append("、")
         return marks[int(rng.integers(len(marks)))].join(tags)
 
     def ordinal(self, position: int) -> str:

@@ -9,7 +9,7 @@ from instructrec.envs.conditions import Levels, condition, conditions_of
 from instructrec.envs.domain import Attribute, Domain, Words
 from instructrec.envs.domain_words import OF_EVERYBODY, OF_PARTS, OF_REPLIES, vocabulary_of
 from instructrec.envs.grammar import can_say
-from instructrec.envs.made_items import pattern_names
+from instructrec.envs.item_texts import text_names
 from instructrec.envs.parser import words_of
 from instructrec.envs.patterns import read_pattern
 from instructrec.envs.tongue import Tongue
@@ -69,10 +69,10 @@ def read_words(
     """Returns what one language says in a domain.
 
     Args:
-        entry: What stands under the language's code.
-        attributes: The attributes there are.
-        levels: The names of their values and levels.
-        tongue: How the language puts words together.
+        entry: Its words.
+        attributes: The items' attributes.
+        levels: Their values and levels.
+        tongue: How the language works.
         contexts: The situations that people may name.
 
     Raises:
@@ -113,8 +113,7 @@ def read_words(
 
 
 def _text(entry: Entry, attributes: Mapping[str, Attribute]) -> str:
-    """Returns a pattern for the items' texts in one language, after trying it."""
-    entry.made(read_pattern, entry.text(), {**pattern_names(attributes, ()), "title": ""})
+    entry.made(read_pattern, entry.text(), text_names(attributes))
     return entry.text()
 
 
@@ -176,8 +175,8 @@ def _terms(
                 if one in (term.text for term in terms):
                     place.fail(f"{one!r} stands twice for {meaning}; keep one")
                 terms.append(Term(one, Speech(speech), many))
-                # What follows the stroke is a measure word where nouns have no plural.
-                for text in (one,) if tongue.measures else terms[-1].texts:
+                # What follows the slash is another form of the word, or what it is counted with.
+                for text in terms[-1].texts[: 1 if tongue.measures else 2]:
                     means, first = taken.setdefault(words_of(text, tongue), (meaning, place))
                     if means != meaning:
                         place.fail(

@@ -136,7 +136,8 @@ def _catalogue(domain: Domain, num_items: int | None, seed: int) -> Catalogue:
 @functools.lru_cache(maxsize=4)
 def _told(domain: Domain, num_items: int | None, seed: int, language: str) -> Catalogue:
     """Returns the items with texts in the language that people speak."""
-    return in_language(_catalogue(domain, num_items, seed), domain.words[language], LANGUAGES[language].tongue)
+    items, tongue = _catalogue(domain, num_items, seed), LANGUAGES[language].tongue
+    return in_language(items, domain.attributes, domain.words[language], tongue)
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,16 +1,23 @@
-"""Texts about items in the language that people speak."""
+"""What is written about items in the language that people speak."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from instructrec.catalogue import Catalogue, Kind
-from instructrec.envs.domain import Words
+from instructrec.envs.domain import Attribute, Words
 from instructrec.envs.patterns import Cells, filled, read_pattern
 from instructrec.envs.tongue import Tongue
 
 
-def in_language(catalogue: Catalogue, words: Words, tongue: Tongue) -> Catalogue:
+def text_names(attributes: Mapping[str, Attribute]) -> dict[str, object]:
+    """Returns what a text may name, each with an example of its value."""
+    known: dict[str, object] = {n: 1.0 if a.kind is Kind.NUMERIC else "" for n, a in attributes.items()}
+    return {**known, "title": "", "number": 1}
+
+
+def in_language(catalogue: Catalogue, attributes: Mapping[str, Attribute], words: Words, tongue: Tongue) -> Catalogue:
     """Returns a catalogue whose texts are in a language, where that has a pattern for them; titles stay as they are.
 
     A value is called by the first word that the language has for it, the most ordinary one.
@@ -18,20 +25,12 @@ def in_language(catalogue: Catalogue, words: Words, tongue: Tongue) -> Catalogue
     if not words.text:
         return catalogue
     labels = {key: terms[0].text for key, terms in words.values.items()}
-    everyone = range(catalogue.num_items)
     cells = {
-        name: Cells.of_column(
-            column,
-            [labels.get((name, value), value) for value in column.values],
-            series=tongue.series,
-            unknown=tongue.unknown,
-        )
+        name: Cells.of_column(column, [labels.get((name, value), value) for value in column.values], tongue)
         for name, column in catalogue.columns.items()
     }
+    everyone = range(catalogue.num_items)
     cells["title"] = Cells.of_words(catalogue.titles, everyone)
     cells["number"] = Cells.of_words(range(1, catalogue.num_items + 1), everyone)
-    known: dict[str, object] = {
-        name: 1.0 if column.kind is Kind.NUMERIC else "" for name, column in catalogue.columns.items()
-    }
-    pattern = read_pattern(words.text, {**known, "title": "", "number": 1})
-    return replace(catalogue, texts=tuple(filled(pattern, cells, catalogue.num_items)), labels=labels)
+    texts = filled(read_pattern(words.text, text_names(attributes)), cells, catalogue.num_items)
+    return replace(catalogue, texts=tuple(texts), labels=labels)

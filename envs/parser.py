@@ -211,6 +211,21 @@ class _Lexicon:
         fitting = sorted(near for near in candidates if near[0] == word[0] and _one_apart(word, near))
         return fitting[0] if fitting else word
 
+    def best(self, tokens: Sequence[Token], at: int) -> tuple[int, _Means, list[float]] | None:
+        """Returns (end, meaning, numbers) of the phrase to read at ``at``, or None.
+
+        It is the longest one, unless that means nothing and its end is the beginning of one that does, or it has a
+        slip in it and its end is the beginning of any.
+        """
+        found = self.longest(tokens, at)
+        if found is not None and found[1].small:
+            slip = found[1].small != "".join(token.text for token in tokens[at : found[0]])
+            for middle in range(at + 1, found[0]):
+                other = self.longest(tokens, middle)
+                if other is not None and other[0] > found[0] and (slip or not other[1].small):
+                    return self.longest(tokens[:middle], at)
+        return found
+
     def longest(self, tokens: Sequence[Token], at: int) -> tuple[int, _Means, list[float]] | None:
         """Returns (end, meaning, numbers) of the longest phrase that starts at ``at``.
 
@@ -222,7 +237,7 @@ class _Lexicon:
         pending: list[tuple[int, _Node, list[float], bool]] = [(at, self.root, [], True)]
         while pending:
             place, node, numbers, as_said = pending.pop()
-            if node.means is not None and place > at + (not as_said) and self._fits(node.means, tokens, place):
+            if node.means is not None and place > at and self._fits(node.means, tokens, at, place, as_said=as_said):
                 longer = best is None or place > best[0] or (place == best[0] and as_said and not exact)
                 if longer:
                     best, exact = (place, node.means, numbers), as_said
@@ -249,8 +264,13 @@ class _Lexicon:
                         pending.append((here + 1, child, [*numbers, token.number], as_said))
         return best
 
-    def _fits(self, means: _Means, tokens: Sequence[Token], end: int) -> bool:
-        """Returns whether a phrase may end there: what denies what was said before it has nothing after it."""
+    def _fits(self, means: _Means, tokens: Sequence[Token], at: int, end: int, *, as_said: bool) -> bool:
+        """Returns whether a phrase may stand there.
+
+        What denies what was said before it has nothing after it, and a single sign is not taken for another.
+        """
+        if not as_said and (end - at < 2 or (means.small and tokens[at].text == self.tongue.closing)):
+            return False
         return not means.denies or means.negates or self.ends(tokens, end)
 
     def ends(self, tokens: Sequence[Token], at: int) -> bool:
@@ -306,7 +326,7 @@ class _Reader:
         """Returns what the text says."""
         at = 0
         while at < len(self.tokens):
-            match = self.lexicon.longest(self.tokens, at)
+            match = self.lexicon.best(self.tokens, at)
             if match is None:
                 self._plain(self.tokens[at], at)
                 at += 1

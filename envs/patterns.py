@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 
@@ -17,6 +17,7 @@ import numpy as np
 from instructrec.arrays import Bools
 from instructrec.catalogue import Column, Kind
 from instructrec.envs.english import joined
+from instructrec.envs.tongue import Tongue
 
 _BRACKETS = re.compile(r"\[\[|\]\]|\[|\]")
 
@@ -121,35 +122,31 @@ class Cells:
         return [texts[place] for place in self.place]
 
     @classmethod
-    def of_column(
-        cls,
-        column: Column,
-        names: Sequence[str] | None = None,
-        *,
-        series: Callable[[Sequence[str]], str] | None = None,
-        unknown: str = "unknown",
-    ) -> Cells:
+    def of_column(cls, column: Column, names: Sequence[str] | None = None, tongue: Tongue | None = None) -> Cells:
         """Returns what is said of an attribute: names joined, or a number to be formatted.
 
         Args:
             column: The attribute.
             names: What its values or levels are called; their own names if omitted.
-            series: Joins names, and has a word for none; English if omitted.
-            unknown: What a missing number or level is called.
+            tongue: How names are joined, and what is said where there are none; English if omitted.
         """
-        called = column.values if names is None else names
+        names = column.values if names is None else names
         if column.kind in (Kind.NUMERIC, Kind.ORDINAL):
             numbers, place = np.unique(column.numbers, return_inverse=True)
-            ranked, missing = column.kind is Kind.ORDINAL, Missing(unknown)
+            ranked = column.kind is Kind.ORDINAL
+            unknown = Missing("unknown" if tongue is None else tongue.unknown)
             values = [
-                missing if math.isnan(number) else called[int(number)] if ranked else number
+                unknown if math.isnan(number) else names[int(number)] if ranked else number
                 for number in numbers.tolist()
             ]
             return cls(values, place.tolist(), ~np.isnan(column.numbers))
         masks, place = np.unique(column.masks, return_inverse=True)
-        none = Missing(f"no {column.name.replace('_', ' ')}")
-        said = [[name for bit, name in enumerate(called) if mask >> bit & 1] for mask in masks.tolist()]
-        phrases = [series(of) if series is not None else joined(of) or none for of in said]
+        said = [[name for bit, name in enumerate(names) if mask >> bit & 1] for mask in masks.tolist()]
+        if tongue is None:
+            none = Missing(f"no {column.name.replace('_', ' ')}")
+            phrases = [joined(of) or none for of in said]
+        else:
+            phrases = [tongue.series(of) for of in said]
         return cls(phrases, place.tolist(), column.masks != 0)
 
     @classmethod

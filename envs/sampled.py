@@ -40,11 +40,13 @@ def sample_of(catalogue: Catalogue) -> Sample:
         name: replace(column, masks=column.masks[items], numbers=column.numbers[items])
         for name, column in catalogue.columns.items()
     }
-    titles, texts, ids = (
-        tuple(cells[item] for item in items.tolist())
-        for cells in (catalogue.titles, catalogue.texts, catalogue.item_ids)
-    )
+    chosen = items.tolist()
     sampled = replace(
-        catalogue, columns=columns, titles=titles, texts=texts, item_ids=ids, popularity=catalogue.popularity[items]
+        catalogue,
+        columns=columns,
+        titles=tuple(catalogue.titles[item] for item in chosen),
+        texts=tuple(catalogue.texts[item] for item in chosen),
+        item_ids=tuple(catalogue.item_ids[item] for item in chosen),
+        popularity=catalogue.popularity[items],
     )
     return Sample(sampled, items, size / SAMPLE)

@@ -73,14 +73,11 @@ class RuledReward:
     def __call__(self, reactions: Reactions) -> npt.NDArray[np.float32]:
         """Returns what each position earned, [batch, slate_size].
 
-        Raises:
-            ValueError: If the population knows no rules.
+        Nothing is unsuitable for people who live by no rule.
         """
-        if reactions.unsuitable is None:
-            raise ValueError(
-                "RuledReward counts what must not be shown, and these people live by no rule; use EngagementReward"
-            )
-        return np.asarray(self.click * reactions.clicked + self.broken * reactions.unsuitable, np.float32)
+        points = self.click * reactions.clicked
+        broken = 0.0 if reactions.unsuitable is None else self.broken * reactions.unsuitable
+        return np.asarray(points + broken, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
