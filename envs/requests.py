@@ -68,7 +68,7 @@ def combination_of(predicates: Sequence[Predicate]) -> str:
 
 
 def may_use(predicates: Sequence[Predicate], splits: Splits) -> bool:
-    """Returns whether a combination may be asked for in these splits; none, or one thing said, always may."""
+    """Returns whether a combination may be asked for in these splits; one thing, a context too, and none always may."""
     if len({predicate.context or key_of(predicate) for predicate in predicates}) < 2:
         return True
     return splits.has("combinations", split_of("combinations", combination_of(predicates)))
@@ -328,6 +328,7 @@ class _Chooser:
         key = (
             combination_of(request.predicates),
             *sorted(str(p.reveal) for p in request.predicates),
+            *sorted({p.context for p in request.predicates if p.context}),
             request.kind.intention,
         )
         if (key in self._seen and not essential) or len(request.predicates) > self.longest:
@@ -366,7 +367,7 @@ class _Chooser:
             known = self.by_predicates.get(rest)
             if known is None and self.left > 1 and self.consider(Request(rest, _RELAXED), essential=True):
                 known = self.chosen[-1]
-            if known is not None:
+            if known is not None and known.kind.parts != _NOTHING_MEETS:
                 # What is given up stands last, so that everything else stays in its place.
                 whole = Request((*rest, predicates[place]), request.kind)
                 self._take(whole)

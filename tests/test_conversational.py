@@ -241,14 +241,13 @@ def test_the_kernel_agrees_with_itself_run_as_plain_python(monkeypatch: pytest.M
 
     play(compiled)
     import instructrec.envs.conversational as module
-    import instructrec.envs.conversational_kernels as kernels
+    import instructrec.envs.conversational_kernels as reading
+    import instructrec.envs.speaking_kernels as speaking
 
-    helpers = (kernels._mix, kernels._turn_key, kernels._uniform, kernels._sigmoid, kernels._phrase, kernels._draw)
-    helpers += (kernels._has, kernels._seen_before, kernels._meets, kernels._boredom, kernels._can_critique)
-    for helper in helpers:
-        monkeypatch.setattr(kernels, helper.__name__, helper.py_func)
-    monkeypatch.setattr(module, "react", kernels.react.py_func)
-    monkeypatch.setattr(module, "arrive", kernels.arrive.py_func)
+    for kernels in (reading, speaking, module):
+        for name, function in list(vars(kernels).items()):
+            if hasattr(function, "py_func"):
+                monkeypatch.setattr(kernels, name, function.py_func)
     with np.errstate(over="ignore"):
         play(interpreted)
     for here, there in zip(compiled, interpreted, strict=True):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from instructrec.catalogue import Catalogue, Column
-from instructrec.envs.conversational_kernels import react
 from instructrec.envs.domain import Domain
 from instructrec.envs.domain_file import read_domain
 from instructrec.envs.domain_words import vocabulary_of
@@ -19,6 +18,7 @@ from instructrec.envs.made_items import made_catalogue
 from instructrec.envs.parser import parse
 from instructrec.envs.requests import Matcher, count_hard
 from instructrec.envs.sampled import SAMPLE, sample_of
+from instructrec.envs.speaking_kernels import speak
 from instructrec.goals import Operator, Predicate, compile_goals, satisfied
 from instructrec.sessions import Sessions, start, step
 
@@ -324,9 +324,9 @@ def test_a_domain_file_is_a_world_even_of_people_who_never_criticise(
         constants, speech = given[3], given[5]
         # Compiled code reads beyond the end of an empty list without saying so.
         assert constants.critique == 0 or len(speech.critique_column)
-        react(*given)
+        speak(*given)
 
-    monkeypatch.setattr("instructrec.envs.conversational.react", watched)
+    monkeypatch.setattr("instructrec.envs.conversational.speak", watched)
     for text in (TOYS, TOYS.replace("    critiques:\n      cheaper: {less: price, words: [cheaper, less dear]}\n", "")):
         file.write_text(text)
         world = domain_world(file, bank_size=200)
