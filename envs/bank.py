@@ -316,7 +316,7 @@ def compile_bank(
         )
     per_goal = (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL) + ("reset" in words.templates)
     wanted = max(1, int(writer.left / per_goal))
-    asking = Asking(catalogue, words, tuple(about))
+    asking = Asking(catalogue, words, tuple(about), style.cooperation)
     requests, changes = choose_requests(asking, splits, rng, wanted, slate_size, turn_limit, num_predicates - 1)
     groups, spoken = _write(requests, changes, words, rng, style, writer)
     requests = requests[: len(groups)]

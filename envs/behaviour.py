@@ -29,6 +29,7 @@ _SHARES = frozenset(
         "reset",
         "relax",
         "drift",
+        "click_noise",
         "allure_from_popularity",
     }
 )
@@ -90,6 +91,7 @@ class Behaviour:
         relax: Probability of giving up, after a slate, the condition without which a request can be met, where nothing
             meets the whole. Assumed.
         drift: Probability that one condition changes unsaid; it is said once a shown item breaks it. Assumed.
+        click_noise: Share of looked-at positions at which a coin decides about the click. Assumed.
         weight_drift: Standard deviation, per turn, of the logarithm of each weight of a goal. Assumed.
     """
 
@@ -131,6 +133,7 @@ class Behaviour:
     relax: float = field(default=0.0, metadata=ADDED)
     drift: float = field(default=0.0, metadata=ADDED)
     weight_drift: float = field(default=0.0, metadata=ADDED)
+    click_noise: float = field(default=0.0, metadata=ADDED)
 
     def __repr__(self) -> str:
         return written(self)

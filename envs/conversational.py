@@ -278,7 +278,8 @@ class ConversationalPopulation:
 
     def expected_utility(self, state: ConversationalState) -> Floats:
         """Returns the probability that an examined item is clicked, perceptions at their mean, [batch, num_items]."""
-        return self._probability(state, enjoyed=False)
+        likes, noise = self._probability(state, enjoyed=False), np.float32(self.behaviour.click_noise)
+        return likes + noise * (np.float32(0.5) - likes)
 
     def expected_enjoyment(self, state: ConversationalState) -> Floats:
         """Returns how much each item would be enjoyed, perceptions at their mean, 0 to 1, [batch, num_items]."""

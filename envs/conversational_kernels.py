@@ -73,6 +73,7 @@ class Constants(NamedTuple):
     relax: float
     drift: float
     weight_drift: float
+    click_noise: float
 
 
 class Items(NamedTuple):
@@ -382,7 +383,7 @@ def react(
             if violations > 0:
                 broken += 1.0
             go_on = constants.continue_after_skip
-            if _uniform(now, _CLICK, position) < likes:
+            if _uniform(now, _CLICK, position) < likes + constants.click_noise * (0.5 - likes):
                 clicked[n, position] = True
                 go_on = constants.continue_after_click
                 num_clicked += 1

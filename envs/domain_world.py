@@ -14,6 +14,7 @@ from instructrec.envs import movies
 from instructrec.envs.bank import Bank, compile_bank
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conversational import ConversationalPopulation, Tastes
+from instructrec.envs.dials import Dials
 from instructrec.envs.domain import Domain
 from instructrec.envs.domain_file import MOST_ITEMS, domain_at
 from instructrec.envs.domain_words import vocabulary_of
@@ -46,6 +47,13 @@ def domain_world(
     reward: Reward | None = None,
     candidates: CandidateSource | None = None,
     items_seed: int = 0,
+    cooperation: float = 1.0,
+    vagueness: float = 0.0,
+    reveal: float | None = None,
+    typos: float | None = None,
+    click_noise: float = 0.0,
+    patience: float = 1.0,
+    drift: float | None = None,
 ) -> World:
     """Builds the world of a domain file.
 
@@ -66,11 +74,27 @@ def domain_world(
         reward: What a reaction is worth; the file's when omitted.
         candidates: Which items may be ranked each turn; the file's when omitted.
         items_seed: Which made-up items and people of this kind.
+        cooperation: This and what follows are dials of realism: see `instructrec.envs.dials.Dials`.
+        vagueness: As there.
+        reveal: As there.
+        typos: As there.
+        click_noise: As there.
+        patience: As there.
+        drift: As there.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is wrong, a split is misspelt or a size out of range.
     """
+    dials = Dials(
+        cooperation=cooperation,
+        vagueness=vagueness,
+        reveal=reveal,
+        typos=typos,
+        click_noise=click_noise,
+        patience=patience,
+        drift=drift,
+    )
     domain = domain_at(path, name)
     chosen = splits if splits is not None else Splits.of(split)
     slate_size = domain.slate_size if slate_size is None else slate_size
@@ -92,6 +116,10 @@ def domain_world(
         language=language if domain.asks is not None else World.language,
     )
     if domain.people.population != "conversational":
+        if dials != Dials():
+            raise ValueError(
+                f"the people of {domain.name} do not converse: dials turn only those who say what they want"
+            )
         return with_population(base, domain.people.population, dict(domain.people.settings), split=split)
     if domain.asks is None:
         raise ValueError(
@@ -101,15 +129,16 @@ def domain_world(
     held_out = 800 if domain.asks.extras.replies else 500
     size = bank_size if bank_size is not None else (6_000 if chosen.has("templates", Split.TRAIN) else held_out)
     constants = behaviour if isinstance(behaviour, Behaviour) else _behaviour(domain, behaviour or {})
+    words = dials.vocabulary(vocabulary_of(domain, language))
     population = ConversationalPopulation(
         catalogue,
         _tastes(domain, num_items, items_seed, chosen.users, past_length, constants),
-        _bank(domain, num_items, items_seed, language, chosen, size, slate_size, turn_limit),
+        _bank(domain, num_items, items_seed, language, chosen, size, slate_size, turn_limit, dials),
         topic=domain.people.topic or domain.asks.about[0],
-        behaviour=constants,
+        behaviour=dials.behaviour(constants) if dials != Dials() else constants,
         slate_size=slate_size,
         turn_limit=turn_limit,
-        vocabulary=vocabulary_of(domain, language),
+        vocabulary=words,
         rules=tuple(tuple(predicate for predicate, _ in rule.shares) for rule in domain.rules),
         lives_by=person_rules(domain, domain.people.count, items_seed) if domain.rules else None,
     )
@@ -169,14 +198,16 @@ def _bank(
     size: int,
     slate_size: int,
     turn_limit: int,
+    dials: Dials,
 ) -> Bank:
     if domain.asks is None:
         raise ValueError(f"the people of {domain.name} do not say what they want")
     return compile_bank(
         _catalogue(domain, num_items, seed),
-        vocabulary_of(domain, language),
+        dials.vocabulary(vocabulary_of(domain, language)),
         domain.asks.about,
         splits=splits,
+        style=dials.style(),
         size=size,
         slate_size=slate_size,
         turn_limit=turn_limit,

@@ -50,12 +50,14 @@ class Style:
         casual: All lower case and no final full stop. Assumed.
         typos: One misspelt letter in a word of five letters or more, never the first letter. Assumed.
         reset: A cue such as "actually," before an opening. Assumed.
+        cooperation: What of a condition's chance to be said at once is left; at 0 all but one are held back. Assumed.
     """
 
     polite: float = 0.15
     casual: float = 0.5
     typos: float = 0.04
     reset: float = 0.08
+    cooperation: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -119,12 +119,16 @@ class Asking:
         catalogue: The items.
         words: The vocabulary, already within the catalogue.
         about: The set attributes that people name, for Movies the genre; exclusions and shares are of the first.
+        cooperation: How willing they are to say their conditions at once, 0 to 1; see `instructrec.envs.dials`.
 
     Raises:
         ValueError: If an attribute has fewer than two values that an item has.
     """
 
-    def __init__(self, catalogue: Catalogue, words: Vocabulary, about: tuple[str, ...]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, words: Vocabulary, about: tuple[str, ...], cooperation: float = 1.0
+    ) -> None:
+        self._cooperation = cooperation
         self.words, self.about, self.matcher = words, about, Matcher(catalogue)
         self._named = {attribute: _Named.of(catalogue, words, attribute) for attribute in about}
         of_rules = (pool for rule in words.rules for pool in words.pools.get(rule, ()))
@@ -200,7 +204,7 @@ class Asking:
             return predicate
         chance = _HELD_BACK_EXCLUSION if predicate.operator is Operator.EXCLUDE else _HELD_BACK_OTHER
         # A wish or a share that is broken is no violation, so nothing would ever bring it out.
-        if predicate.hard and rng.random() < chance:
+        if predicate.hard and rng.random() < 1 - self._cooperation * (1 - chance):
             return replace(predicate, reveal=Reveal.ON_VIOLATION)
         return predicate
 
