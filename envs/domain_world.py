@@ -117,9 +117,7 @@ def domain_world(
     )
     if domain.people.population != "conversational":
         if dials != Dials():
-            raise ValueError(
-                f"the people of {domain.name} do not converse: dials turn only those who say what they want"
-            )
+            raise ValueError(f"the people of {domain.name} do not converse; dials turn those who say what they want")
         return with_population(base, domain.people.population, dict(domain.people.settings), split=split)
     if domain.asks is None:
         raise ValueError(
