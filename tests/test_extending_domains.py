@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 
 from instructrec.agents.informed import InformedSettings, fit_informed
 from instructrec.agents.references import GoalOracle, Oracle, goal_parts
-from instructrec.envs.bank import Bank
+from instructrec.envs.bank import Bank, compile_bank
 from instructrec.envs.domain_file import FOLDER, domain_at, read_domain
+from instructrec.envs.domain_words import vocabulary_of
+from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import key_of
 from instructrec.envs.worlds import make_world
@@ -267,8 +271,6 @@ def test_a_file_may_extend_another_by_its_relative_path_and_notices_when_that_ch
     before = domain_at(path)
     write(tmp_path, "extends: Shop-v0\nturn_limit: 8\n", "base.yaml")
     stamp = base.stat().st_mtime_ns + 10_000_000
-    import os
-
     os.utime(base, ns=(stamp, stamp))
     assert domain_at(path) is not before
     assert domain_at(path).turn_limit == 8
@@ -334,3 +336,20 @@ def test_a_context_without_words_is_asked_for_by_nobody(tmp_path):
     said = text + "languages:\n  en:\n    says:\n      alone: {after: [all by myself, for a lonely night, on my own]}\n"
     spoken = make_world(str(write(tmp_path, said, "spoken.yaml")), bank_size=300)
     assert "context" in spoken.population.bank.kinds
+
+
+def test_a_language_without_words_for_operators_goes_without_them(monkeypatch):
+    plain = ("opening", "vague", "implicit", "restated", "reveal", "critique", "more")
+    english = LANGUAGES["en"]
+    few = replace(english, templates={family: english.templates[family] for family in plain})
+    monkeypatch.setitem(LANGUAGES, "en", few)
+    domain = read_domain(FOLDER / "Shop-v0.yaml")
+    words = vocabulary_of(domain, "en")
+    catalogue = world("instructrec/Shop-v0").catalogue
+    bank = compile_bank(catalogue, words, domain.asks.about, size=1_000)
+    parts = {part for kind in bank.kinds for part in kind.split("+")}
+    assert "context" in parts
+    assert not parts & {"count", "conditional", "misinformed", "infeasible", "relaxed"}
+    assert not bank.likenesses
+    assert not bank.changes.num
+    assert not bank.reset.num_groups
