@@ -80,7 +80,7 @@ class Dials:
         vague = sum(kind.share for kind in usual.requests if kind.intention == "vague")
         if not vague:
             raise ValueError(
-                "vagueness needs vague requests, and these people have none; add `asks: others: {vague: 0.05}` to the file"
+                "vagueness needs vague requests, and these people have none; add asks: others: {vague: 0.05}"
             )
         specific = sum(kind.share for kind in usual.requests if kind.intention == "specific")
         more = 1 + self.vagueness * specific / vague
