@@ -91,8 +91,8 @@ class Behaviour:
         relax: Probability of giving up, after a slate, the condition without which a request can be met, where nothing
             meets the whole. Assumed.
         drift: Probability that one condition changes unsaid; it is said once a shown item breaks it. Assumed.
-        click_noise: Share of looked-at positions at which a coin decides about the click. Assumed.
         weight_drift: Standard deviation, per turn, of the logarithm of each weight of a goal. Assumed.
+        click_noise: Share of looked-at positions at which a coin decides about the click. Assumed.
     """
 
     click_bias: float = -3.7

@@ -36,7 +36,7 @@ _CHOOSING, _REPORTING = (0, 1), (10, 11)
 # Shares of the ratings' variance, around what was chosen for MovieLens.
 _BIASES, _TASTES, _NOISES = (0.1, 0.2, 0.4), (0.05, 0.1, 0.2, 0.4), (0.6, 0.75)
 _LIKED = (CLICKED + PASSED_OVER) / 2
-_MOST_SCALE = 2.0
+_MOST_SCALE, _STEEPEST = 2.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,10 @@ def fit_tastes(
     biases, chosen = _choose(ratings, catalogue.num_items, ranks)
     scales = _scales(ratings, catalogue.num_items, chosen)
     figures = _figures(ratings, catalogue.num_items, biases, chosen, scales, record.feedback)
-    # Taste that loses on fresh ratings was chosen by luck; a slope of 0 or less says the same.
-    if chosen.rank and (figures["rmse"] >= figures["rmse_biases"] or scales[2] == 0):
+    # Taste that loses on fresh ratings was chosen by luck; a slope of 0 or less says the same, and so does one so steep
+    # that the taste it multiplies is nothing.
+    lost = figures["rmse"] >= figures["rmse_biases"] or scales[2] == 0 or figures["taste_slope"] > _STEEPEST
+    if chosen.rank and lost:
         chosen, scales = biases, _scales(ratings, catalogue.num_items, biases)
         figures = _figures(ratings, catalogue.num_items, biases, chosen, scales, record.feedback)
     factors = fit(ratings, catalogue.num_items, chosen, np.ones(len(ratings.item), np.bool_))

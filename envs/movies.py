@@ -64,7 +64,9 @@ def allure(catalogue: Catalogue, quality: Floats, from_popularity: float) -> npt
         from_popularity: Correlation of allure with the unexplained popularity, 0 to 1.
     """
     popularity = np.log1p(catalogue.popularity.astype(np.float64))
-    slope, intercept = np.polyfit(quality.astype(np.float64), popularity, 1)
+    slope, intercept = 0.0, float(popularity.mean())
+    if np.ptp(quality) > 0:  # Where everybody finds everything as good, quality explains nothing.
+        slope, intercept = np.polyfit(quality.astype(np.float64), popularity, 1)
     unexplained = _standardised(popularity - slope * quality - intercept)
     words = mix(np.arange(1, catalogue.num_items + 1, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95))
     luck = _standardised((words >> np.uint64(11)).astype(np.float64))

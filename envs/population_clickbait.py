@@ -209,7 +209,10 @@ class Optimum:
 
 def _scores(catalogue: Catalogue, column: str) -> npt.NDArray[np.float64]:
     if column not in catalogue.columns:
-        raise ValueError(unknown_name("column of clickbait scores", column, catalogue.columns))
+        others = [name for name, known in catalogue.columns.items() if not known.is_set]
+        raise ValueError(
+            unknown_name("column of clickbait scores", column, others) + "; the setting column names another"
+        )
     if catalogue.column(column).is_set:
         raise ValueError(f"the column {column!r} holds words; clickbait scores are numbers from 0 to 1")
     numbers = catalogue.column(column).numbers.astype(np.float64)

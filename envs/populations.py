@@ -137,8 +137,8 @@ def with_population(
             raise TypeError(unknown_name(f"setting of {said}", name, known))
     if missing := [name for name, default in known.items() if default is inspect.Parameter.empty and name not in given]:
         raise TypeError(
-            f"{said} needs {', '.join(missing)}: neither a setting given, nor one of what a world offers "
-            f"({', '.join(_OFFERED)})"
+            f"{said} needs {', '.join(missing)}: population_settings={{'{missing[0]}': ...}}, or on the command line "
+            f"--population-set {missing[0]}=... (a world itself offers {', '.join(_OFFERED)})"
         )
     offer = {
         "catalogue": world.catalogue,

@@ -57,8 +57,8 @@ def comparison(results: Mapping[str, Any]) -> Answer:
     """Returns a comparison as a document, a table and its headline."""
     from instructrec.experiments.headline import headline, scope, to_text
 
-    lines = [to_text(results), "", *headline(results), scope(results)]
-    return Answer(document=results, text="\n".join(lines))
+    said = [part for sentence in (*headline(results), scope(results)) for part in textwrap.wrap(sentence, 80)]
+    return Answer(document=results, text="\n".join([to_text(results), "", *said]))
 
 
 def listing(rows: Sequence[tuple[str, str]]) -> str:

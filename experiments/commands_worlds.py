@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -100,7 +101,7 @@ class Populations(Command):
         from instructrec.envs.populations import known_populations
 
         specs = list(known_populations().values())
-        rows = [(spec.name, spec.summary) for spec in specs]
+        rows = [(spec.name, f"{spec.summary} {_source(spec.reference)}{_needs(spec.parameters())}") for spec in specs]
         document = [
             {
                 "name": s.name,
@@ -124,6 +125,19 @@ class Agents(Command):
         rows = [(name, f"{words} ({kind_of(name)})") for name, words in ABOUT.items()]
         document = [{"name": name, "kind": kind_of(name), "summary": words} for name, words in ABOUT.items()]
         return Answer(document=document, text=listing(rows))
+
+
+def _source(reference: str) -> str:
+    return f"After {reference.rstrip('.')}. " if reference else ""
+
+
+def _needs(parameters: Mapping[str, Any]) -> str:
+    """Returns a population's settings in a sentence: first what it must be given."""
+    must = [name for name, default in parameters.items() if default is inspect.Parameter.empty]
+    may = [name for name in parameters if name not in must]
+    said = f"Needs {', '.join(f'{name}=...' for name in must)}. " if must else ""
+    shown = ", ".join(may[:6]) + (f" and {len(may) - 6} more" if len(may) > 6 else "")
+    return said + (f"Settings: {shown}." if may else "")
 
 
 def _default(value: Any) -> Any:

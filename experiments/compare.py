@@ -62,7 +62,8 @@ def measure(
         narrator: Is told how far it has come.
     """
     people = Sessions.first(seed, sessions)
-    with narrator.task(f"Comparing {len(agents)} agents on {sessions} sessions") as advance:
+    told = f"{len(agents)} agents" if len(agents) > 1 else next(iter(agents))
+    with narrator.task(f"Comparing {told} on {sessions} sessions") as advance:
         results = compare_agents(
             world,
             agents,
@@ -134,6 +135,7 @@ def compare(
     plain = [name for name in names if "=" not in name]
     check_names([*plain, *trained])
     world = world_of(world_id, settings, split_name(final))
+    _check_free(Path(out), world)
     if not any_language and set(plain) & _READERS:
         check_reads(load_encoder(encoder), encoder, world.language)
     training_world = functools.cache(lambda: world_of(world_id, settings, "train"))
@@ -180,6 +182,17 @@ def compare(
         write_outputs(out, results, conversations=conversations, curves=curves)
     narrator.say(f"Results and report lie in {Path(out)}.")
     return results
+
+
+def _check_free(out: Path, world: World) -> None:
+    """Raises a FileExistsError where a folder holds a comparison made in another world, which would be lost."""
+    if (out / runs.RESULTS).is_file():
+        before = runs.read_json(out / runs.RESULTS)
+        if before.get("fingerprint") != world.fingerprint:
+            raise FileExistsError(
+                f"{out} holds a comparison made in {before.get('world')} with other people or rules "
+                f"({before.get('fingerprint')}; these are {world.fingerprint}); choose another folder, or remove it"
+            )
 
 
 def trained_ranker(folder: str, world: World, items: Catalogue | None = None) -> tuple[Ranker, RunConfig]:

@@ -86,7 +86,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     """Returns what the comparison found as sentences, the most important first."""
     earned = metric(results, FLAGSHIP, "return")
     if earned is None:
-        return [f"{len(results['agents'])} agents were compared; {FLAGSHIP} was not among them."]
+        return []
     sentences = []
     won, level, lost = verdicts(results)
     ahead = {name: found for name in won if (found := interval(results["differences"][name]))}
@@ -119,9 +119,11 @@ def scope(results: Mapping[str, Any]) -> str:
     seeds = results.get("seeds") or []
     count = len(seeds) if isinstance(seeds, Sequence) else int(seeds)
     trained = "one training seed: this run only" if count == 1 else f"{count} training seeds"
+    people, sessions = results.get("people"), results.get("sessions")
     held = {"test": "held-out ", "validation": "validation "}.get(str(results.get("split", "")), "")
     return (
-        f"{results.get('people')} {held}people in {results.get('sessions')} sessions; {trained}. "
+        f"{people} {held}{'person' if people == 1 else 'people'} in {sessions} "
+        f"{'session' if sessions == 1 else 'sessions'}; {trained}. "
         "Intervals are 95 %, resampling people."
     )
 
@@ -132,6 +134,7 @@ COLUMNS = (
     ("csr", "CSR", "{:.2f}"),
     ("strict", "strict", "{:.2f}"),
     ("violation", "violation", "{:.2f}"),
+    ("unsuitable", "unsuitable", "{:.3f}"),
     ("control_gain", "control gain", "{:.2f}"),
     ("session_length", "session length", "{:.1f}"),
     ("latency_p50_ms", "ms p50", "{:.1f}"),
@@ -153,9 +156,11 @@ def ordered(results: Mapping[str, Any]) -> list[str]:
 
 def to_text(results: Mapping[str, Any]) -> str:
     """Returns the comparison as a table of at most 80 columns: an agent a line, returns with their intervals."""
-    heads = ("agent", "return", "95 %", "share", "CSR", "viol.", "gain", "turns", "p99 ms")
-    names = ("return", "", "informed_normalised_return", "csr", "violation", "control_gain", "session_length",
-             "latency_p99_ms")  # fmt: skip
+    heads = ["agent", "return", "95 %", "share", "CSR", "viol.", "gain", "turns", "p99 ms"]
+    names = ["return", "", "informed_normalised_return", "csr", "violation", "control_gain", "session_length",
+             "latency_p99_ms"]  # fmt: skip
+    if any(metric(results, agent, "unsuitable") for agent in results["agents"]):
+        heads[6:6], names[5:5] = ["unsuit."], ["unsuitable"]
     rows = [list(heads)]
     for agent in ordered(results):
         cells = [agent]

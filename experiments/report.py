@@ -255,6 +255,7 @@ def _glossary() -> str:
         ("CSR", "share, by weight, of what was asked for that the shown items meet"),
         ("strict", "share of shown items that meet every hard condition that was said"),
         ("violation", "share of shown items that break an exclusion (“no horror”)"),
+        ("unsuitable", "share of shown items that a rule says must never be shown to the person"),
         ("control gain", "CSR minus the CSR of the same agent given empty text: what listening brings"),
         ("session length", "slates seen before leaving or the turn limit"),
         ("ms p50, p99", "milliseconds for one decision: the median, and the slowest in a hundred"),

@@ -85,7 +85,7 @@ def train(
     world = world_of(plan.world, dict(plan.world_settings), "train")
     settings = dict(plan.agent_settings)
     encoder_name = str(settings.pop("encoder", "minilm"))
-    learning = configured(SlatePPOConfig, settings)
+    learning = configured(SlatePPOConfig, settings, others=("encoder",))
     config = RunConfig(
         world=plan.world,
         world_settings=runs.plain(dict(plan.world_settings)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -32,8 +32,16 @@ from instructrec.sessions import Observation, World
 Config = TypeVar("Config")
 
 
-def configured(kind: type[Config], settings: Mapping[str, Any], prefix: str = "") -> Config:
+def configured(
+    kind: type[Config], settings: Mapping[str, Any], prefix: str = "", *, others: Sequence[str] = ()
+) -> Config:
     """Returns a configuration with some settings changed; nested ones are named with dots or given as mappings.
+
+    Args:
+        kind: The configuration's class.
+        settings: What is changed.
+        prefix: What stands before names in messages.
+        others: Further settings that there are, and that somebody else reads; for messages.
 
     Raises:
         ValueError: If a setting is unknown (the nearest is suggested) or of the wrong type.
@@ -49,7 +57,7 @@ def configured(kind: type[Config], settings: Mapping[str, Any], prefix: str = ""
     chosen: dict[str, Any] = {}
     for name, value in nested.items():
         if name not in known:
-            raise ValueError(unknown_name("setting", prefix + name, [prefix + each for each in known]))
+            raise ValueError(unknown_name("setting", prefix + name, [*others, *(prefix + each for each in known)]))
         chosen[name] = _converted(hints[name], value, prefix + name)
     return kind(**chosen)
 
