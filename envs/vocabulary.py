@@ -263,7 +263,8 @@ class Vocabulary:
 
         Alternatives are split within their group (the terms of one sense, the frames that say one thing in one place),
         so every meaning can be said in every split, and the most ordinary one (two of a large group), which stands
-        first, in training. Heads, courtesies and cues are everybody's.
+        first, in training. Heads, courtesies and cues are everybody's, and so are the words of a meaning that has too
+        few to go round.
         """
         shapes, words = set(templates), set(synonyms)
 
@@ -287,13 +288,18 @@ class Vocabulary:
             # Terms after the head cannot stand in every phrase, so they are split apart from those that can.
             plain = kept("synonyms", (t.text for t in sense.terms if t.speech is not Speech.AFTER), words)
             after = kept("synonyms", (t.text for t in sense.terms if t.speech is Speech.AFTER), words)
-            senses.append(replace(sense, terms=tuple(t for t in sense.terms if t.text in plain + after)))
+            terms = tuple(term for term in sense.terms if term.text in plain + after)
+            if not any(term.speech in PLAIN for term in terms):
+                terms += tuple(term for term in sense.terms if term.speech in PLAIN)
+            senses.append(replace(sense, terms=terms or sense.terms))
         return replace(
             self,
             frames=tuple(frames),
             senses=tuple(senses),
             portions=tuple(replace(p, frames=kept("templates", p.frames, shapes)) for p in self.portions),
-            comparatives=tuple(replace(c, terms=kept("synonyms", c.terms, words)) for c in self.comparatives),
+            comparatives=tuple(
+                replace(c, terms=kept("synonyms", c.terms, words) or c.terms) for c in self.comparatives
+            ),
             templates={
                 family: kept("templates", texts, shapes, ordinary=(0, 0)) for family, texts in self.templates.items()
             },

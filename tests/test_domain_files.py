@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from instructrec.catalogue import Catalogue, Column
+from instructrec.envs.conversational_kernels import react
 from instructrec.envs.domain import Domain
 from instructrec.envs.domain_file import read_domain
 from instructrec.envs.domain_words import vocabulary_of
@@ -313,8 +315,18 @@ def test_a_domain_may_word_numbers_and_add_sentences(toys: Domain) -> None:
     assert "I want {one}" in vocabulary.templates["opening"]
 
 
-def test_a_domain_file_is_a_world_people_without_critiques_too(tmp_path: Path) -> None:
+def test_a_domain_file_is_a_world_even_of_people_who_never_criticise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "toys.yaml"
+
+    def watched(*given: Any) -> None:
+        constants, speech = given[3], given[5]
+        # Compiled code reads beyond the end of an empty list without saying so.
+        assert constants.critique == 0 or len(speech.critique_column)
+        react(*given)
+
+    monkeypatch.setattr("instructrec.envs.conversational.react", watched)
     for text in (TOYS, TOYS.replace("    critiques:\n      cheaper: {less: price, words: [cheaper, less dear]}\n", "")):
         file.write_text(text)
         world = domain_world(file, bank_size=200)

@@ -21,6 +21,7 @@ from instructrec.envs.worlds import make_world
 from instructrec.experiments.evaluation import evaluate
 from instructrec.goals import Operator, Predicate, Reveal, allowed, compile_goals
 from instructrec.sessions import Observation, Sessions, SessionState, World, observe, start, step
+from instructrec.splits import Splits
 from instructrec.testing import check_world
 
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -160,6 +161,15 @@ def test_held_out_worlds_have_other_people_and_other_sentences(name: str) -> Non
     assert len({world.fingerprint for world in worlds}) == 3
     for one in (1, 2):
         assert len(said[0] & said[one]) <= 0.15 * len(said[one])
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_everything_can_be_said_in_words_never_heard(name: str) -> None:
+    splits = Splits(users=("test",), templates=("test",), synonyms=("test",), combinations=("test",))
+    held_out = make_world(f"instructrec/{name}", num_items=400, bank_size=420, splits=splits)
+    heard, unheard = people_of(small(name, "test")).bank, people_of(held_out).bank
+    assert unheard.num_goals > 40
+    assert len(set(heard.texts) & set(unheard.texts)) < 0.3 * len(unheard.texts)
 
 
 @pytest.mark.parametrize(("name", "language"), SPOKEN)
@@ -305,3 +315,16 @@ def test_risk_and_return_go_together() -> None:
 )
 def test_movies_are_what_published_figures_were_measured_on(split: str, fingerprint: str) -> None:
     assert make_world("instructrec/Movies-v0", split=split).fingerprint == fingerprint
+
+
+def test_people_may_ask_for_what_keeps_their_rule_anyway() -> None:
+    people = people_of(whole("Finance-v0"))
+    catalogue, limits = people.catalogue, {"risk ≤ 1", "risk ≤ 2", "risk ≤ 3"}
+    idle = 0
+    for predicates in people.bank.predicates:
+        asked = [predicate for predicate in predicates if str(predicate) not in limits]
+        if len(asked) < len(predicates):
+            goals = compile_goals([predicates, asked], catalogue)
+            both = allowed(goals, catalogue, np.arange(catalogue.num_items)).sum(axis=1)
+            idle += bool(both[0] == both[1])
+    assert idle > 0
