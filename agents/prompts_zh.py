@@ -12,7 +12,8 @@ from instructrec.agents.prompt_maker import Prompt, PromptMaker, is_years
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Column
 
-_OTHER_WORD, _IN_CLAUSE = 0.5, 0.35
+_OTHER_WORD, _IN_CLAUSE = 0.3, 0.35
+# Other words are English ones where texts have those: to an encoder of both languages they are the same.
 _TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
 _DIGITS = "零一二三四五六七八九"
 _SPANS = {2: "两", 3: "三", 5: "五", 10: "十", 15: "十五", 20: "二十", 30: "三十", 40: "四十"}
