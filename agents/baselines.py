@@ -37,7 +37,8 @@ from instructrec.sessions import Observation, World
 TIE = 1e-3
 """How much the most popular item's popularity may add to a score: it orders what is otherwise equal."""
 Number = TypeVar("Number", bound=np.generic)
-_WORD = re.compile(r"[^\W_]+")
+_HAN = re.compile("[\u3400-\u9fff]")
+_WORD = re.compile("[\u3400-\u9fff]+|[^\\W_\u3400-\u9fff]+")
 
 
 def consumed(observation: Observation, num_items: int) -> Bools:
@@ -222,8 +223,14 @@ class BM25:
 
 
 def words(text: str) -> list[str]:
-    """Returns the words of a text as `BM25` compares them."""
-    return [_singular(word) for word in _WORD.findall(text.lower()) if word not in _SKIPPED]
+    """Returns the words of a text as `BM25` compares them; of Chinese, which has no blanks, every two signs."""
+    found: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        if _HAN.match(word):
+            found += [word[at : at + 2] for at in range(max(1, len(word) - 1))]
+        elif word not in _SKIPPED:
+            found.append(_singular(word))
+    return found
 
 
 def _singular(word: str) -> str:

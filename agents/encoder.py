@@ -8,7 +8,8 @@ local folder any other. Nothing heavy is imported before a text that no cache kn
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from instructrec.arrays import Floats, Ints
 from instructrec.names import unknown_name
 
 Progress = Callable[[int, int], None]
+_HAN = re.compile("[\u3400-\u9fff]")
 
 
 class TokenModel(Protocol):
@@ -276,6 +278,20 @@ def _loaded(name: str, cache: Path | None, device: str, token_length: int) -> Te
 def _kept(model: LanguageModel | Multilingual, cache: Path | None) -> Path | None:
     # What another processor or another version of PyTorch computes may differ in the last bit: it is kept apart.
     return None if cache is None else cache / "encoders" / f"{model.fingerprint}-{model.numerics}"
+
+
+class UnreadWarning(UserWarning):
+    """A text is in a language that the encoder does not read."""
+
+
+def unread(encoder: TextEncoder, texts: Iterable[str]) -> str:
+    """Returns a sentence for texts in a script that the encoder does not read, and nothing where there are none."""
+    if encoder.reads("zh") or not any(_HAN.search(text) for text in texts):
+        return ""
+    return (
+        "the language model of this agent reads no Chinese, so it does not know what was asked; train one that does: "
+        f"{INSTALL} and then choose encoder=multilingual"
+    )
 
 
 def check_reads(encoder: TextEncoder, name: str, language: str) -> None:

@@ -102,7 +102,7 @@ class FrozenModel:
     depends on that row only. Many rows go together, which is faster, only after a trial in this process has shown that
     it changes no bit here. On other devices every call has the same number of rows.
 
-    A model says what its tokens' vectors are (`_states`) and makes one of them for the text (`_sentences`).
+    A model says in `_read` what it makes of rows of tokens.
 
     Attributes:
         width: Length of a text's vector.
@@ -137,12 +137,13 @@ class FrozenModel:
         """Loads the weights, before several threads ask for them."""
         raise NotImplementedError
 
-    def _states(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns token vectors, [rows, length, state_width], and which are of tokens, [rows, length]."""
-        raise NotImplementedError
+    def _read(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns what the model makes of rows of tokens.
 
-    def _sentences(self, states: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
-        """Returns one unit vector per row, [rows, width]."""
+        Returns:
+            Token vectors, [rows, length, state_width]; which are of tokens, [rows, length]; and one unit vector per
+            row, [rows, width].
+        """
         raise NotImplementedError
 
     def vectors(self, tokens: Ints, head: Head | None = None) -> npt.NDArray[np.float32]:
@@ -166,7 +167,7 @@ class FrozenModel:
             import torch
 
             with torch.inference_mode():
-                states, used = self._states(block)
+                states, used, _ = self._read(block)
                 states = (states * used[:, :, None]).clamp(-6e4, 6e4)
             result[rows, : block.shape[1]] = states[: len(rows)].cpu().numpy()
 
@@ -233,8 +234,7 @@ class FrozenModel:
         import torch
 
         with torch.inference_mode():
-            states, used = self._states(block)
-            vectors = self._sentences(states, used)
+            states, used, vectors = self._read(block)
             if head is not None:
                 # Heads are small and live on the processor, wherever the model runs.
                 vectors = torch.cat([vectors.cpu(), head(states.cpu(), used.cpu())], dim=1)

@@ -146,22 +146,16 @@ class LanguageModel(FrozenModel):
     def _load(self) -> None:
         _ = self._model
 
-    def _states(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns token vectors, [rows, length, state_width], and which are of tokens, [rows, length]."""
+    def _read(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         import torch
 
         tokens = torch.from_numpy(block).to(self._device)
         used = tokens != self.pad_id
         used[:, 0] |= ~used.any(dim=1)  # Rows that only fill the shape: attending to nothing would give NaN.
         made = self._model(input_ids=tokens, attention_mask=used.long(), output_hidden_states=True)
-        middle = made.hidden_states[len(made.hidden_states) // 2]
-        return torch.cat([middle, made.last_hidden_state], dim=2), used
-
-    def _sentences(self, states: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        hidden = states[:, :, self.width :]
-        return torch.nn.functional.normalize(_pool(hidden, used, self.pooling), dim=1)
+        middle, last = made.hidden_states[len(made.hidden_states) // 2], made.last_hidden_state
+        vectors = torch.nn.functional.normalize(_pool(last, used, self.pooling), dim=1)
+        return torch.cat([middle, last], dim=2), used, vectors
 
 
 def _pool(hidden: torch.Tensor, used: torch.Tensor, pooling: str) -> torch.Tensor:

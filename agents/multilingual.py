@@ -59,7 +59,8 @@ class _Weights:
 class Multilingual(FrozenModel):
     """A `TokenModel` (see `instructrec.agents.encoder`): one unit vector of 512 numbers per text.
 
-    A token's vector is what is summed over the text: the piece's own vector and those of its three windows.
+    A token's vectors are what the model makes of the piece, as it is read there, and of it and its two neighbours: a
+    text of its own each. So they lie where translations meet, as the text's vector does.
 
     Args:
         folder: Where the weights and word pieces are.
@@ -72,10 +73,10 @@ class Multilingual(FrozenModel):
             raise ValueError(f"token_length must be at least 3, got {token_length}")
         super().__init__(device)
         self._folder = folder
-        self.width, self.state_width = _WIDTH, _WIDTH + len(_REACHES) * _WINDOW
+        self.width, self.state_width = _WIDTH, 2 * _WIDTH
         self.token_length, self.languages = token_length, LANGUAGES
         self.pad_id, self.vocabulary_size = _PIECES, _PIECES + 1
-        parts = ("multilingual-1", sorted(SHA256.items()), token_length)
+        parts = ("multilingual-2", sorted(SHA256.items()), token_length)
         self.fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     @cached_property
@@ -111,7 +112,8 @@ class Multilingual(FrozenModel):
         tensors = {name: torch.from_numpy(part).to(self._device) for name, part in parts.items()}
         return _Weights(torch.from_numpy(pieces).to(self._device), tensors)
 
-    def _states(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _summands(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns what each piece adds to the sum over its text, [rows, length, width], and which are pieces."""
         import torch
 
         weights, parts = self._weights, self._weights.parts
@@ -134,18 +136,28 @@ class Multilingual(FrozenModel):
                 seen = _windows(mixed, reach, before) @ parts[f"{layer}_{reach}"] + parts[f"b{layer[1]}_{reach}"]
                 mixed = (seen.relu() + mixed) * there
             found.append(mixed)
-        return _normalised(torch.cat(found, dim=2), parts["ln_g"], parts["ln_b"], parts["eps"]) * there, used
+        read = _normalised(torch.cat(found, dim=2), parts["ln_g"], parts["ln_b"], parts["eps"])
+        return (read @ parts["cnn_W"] + parts["cnn_b"]) * there, used
 
-    def _sentences(self, states: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
+    def _read(self, block: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        import torch
+
+        summands, used = self._summands(block)
+        there = used[:, :, None].float()
+        around = _windows(summands, 3, 1).reshape(*summands.shape[:2], 3, _WIDTH).sum(dim=2) / 3**0.5
+        states = torch.cat([self._meaning(summands) * there, self._meaning(around) * there], dim=2)
+        length = used.sum(dim=1, keepdim=True).clamp_min(1).float()
+        return states, used, self._meaning(summands.sum(dim=1) / length.sqrt())
+
+    def _meaning(self, summed: torch.Tensor) -> torch.Tensor:
+        """Returns the unit vector that the network makes of a sum over pieces, [..., width]."""
         import torch
 
         parts = self._weights.parts
-        length = used.sum(dim=1, keepdim=True).clamp_min(1).float()
-        text = (states.sum(dim=1) @ parts["cnn_W"] + length * parts["cnn_b"]) / length.sqrt()
-        first = (text @ parts["d0"]).relu()
-        second = (text @ parts["p1"] + first @ parts["d1"]).relu()
+        first = (summed @ parts["d0"]).relu()
+        second = (summed @ parts["p1"] + first @ parts["d1"]).relu()
         third = (second @ parts["d2"]).relu()
-        return torch.nn.functional.normalize((second @ parts["p3"] + third @ parts["d3"]).tanh(), dim=1)
+        return torch.nn.functional.normalize((second @ parts["p3"] + third @ parts["d3"]).tanh(), dim=-1)
 
 
 def _normalised(states: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, least: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,8 @@ from instructrec.agents.prompt_maker import Prompt, PromptMaker, is_years
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Column
 
-_OTHER_WORD, _IN_CLAUSE = 0.5, 0.35
+_OTHER_WORD, _IN_CLAUSE = 0.3, 0.35
+# Other words are English ones where texts have those: to an encoder of both languages they are the same.
 _TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
 _DIGITS = "零一二三四五六七八九"
 _SPANS = {2: "两", 3: "三", 5: "五", 10: "十", 15: "十五", 20: "二十", 30: "三十", 40: "四十"}
@@ -145,12 +146,27 @@ class ChinesePrompts(PromptMaker):
 
     def _of_number(self, column: Column) -> _Part:
         numbers, much = column.numbers.astype(np.float64), self._chance(0.6)
+        if column.name in say.UNITS and self._chance(0.5):
+            return self._counted(column)
         bound = float(np.nanquantile(numbers, _TOP if much else _BOTTOM))
         items = numbers >= bound if much else numbers <= bound
         if column.name in say.CALLED and self._chance(0.7):
             called = self._pick(say.CALLED[column.name][not much])
             return self._placed(self._pick(("{}", "{}", "很{}", "最{}", "比较{}")).format(called), items)
         return self._placed(self._pick(say.HIGH if much else say.LOW).format(_called(column)), items)
+
+    def _counted(self, column: Column) -> _Part:
+        """Returns a part that bounds a number by a round one: 评分4分以上, 100元以内."""
+        numbers, unit = column.numbers.astype(np.float64), self._pick(say.UNITS[column.name])
+        low, high = sorted(_rounded(float(np.nanquantile(numbers, self._rng.random()))) for _ in range(2))
+        name = _called(column) if not unit or self._chance(0.5) else ""
+        kind = self._rng.random()
+        if kind < 0.2 and low < high:
+            said = self._pick(say.RANGE).format(f"{low:g}", f"{high:g}{unit}")
+            return self._placed(name + said, (numbers >= low) & (numbers <= high))
+        least = kind < 0.6
+        said = self._pick(say.AT_LEAST if least else say.AT_MOST).format(f"{low:g}{unit}")
+        return self._placed(name + said, numbers >= low if least else numbers <= low)
 
     def _of_years(self, column: Column) -> _Part:
         years = column.numbers.astype(np.float64)
@@ -199,6 +215,14 @@ class ChinesePrompts(PromptMaker):
 def _stem(name: str) -> str:
     """Returns what kind of film a film is: 恐怖片 is 恐怖."""
     return name[:-1] if name.endswith("片") and len(name) > 2 else name
+
+
+def _rounded(number: float) -> float:
+    """Returns a number as people say it: halves to 10, then multiples of 5, 50, 500."""
+    step = 0.5
+    while abs(number) >= 20 * step:
+        step *= 10
+    return round(number / step) * step
 
 
 def _called(column: Column) -> str:

@@ -33,9 +33,6 @@ def similar_words(catalogue: Catalogue, encoder: TextEncoder) -> Names:
         catalogue: The items.
         encoder: Says what is alike.
     """
-    if catalogue.labels:
-        # What stands in texts without blanks between words are no words.
-        return {}
     words, has = _words_of(catalogue)
     columns = [column for column in catalogue.columns.values() if column.is_set and len(column.values) > 1]
     if not words or not columns:

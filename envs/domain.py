@@ -167,7 +167,7 @@ class Words:
         critiques: Directions of critique.
         templates: Families of sentences that replace the language's.
         also: Sentences that are said beside the language's, by family.
-        text: A sentence about each item, as in `Items`; empty where the items' own is kept.
+        text: A sentence about each item, as in `Items`, with ``{text}`` for the items' own; empty to keep that.
         contexts: Terms for the contexts that people name.
         names: What attributes are called; their own names where none is given.
     """

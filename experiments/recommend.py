@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import textwrap
 import uuid
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, overload
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.agents.encoder import UnreadWarning, unread
 from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import Parse, parse
 from instructrec.envs.vocabulary import Vocabulary
@@ -105,6 +107,8 @@ class Recommender:
                 raise ValueError(f"text {place} is empty; say what is wanted, for example 'a comedy from the 90s'")
         if not len(texts):
             return []
+        if problem := self.unread(texts):
+            warnings.warn(problem, UnreadWarning, stacklevel=2)
         scores = np.asarray(self.ranker.scores(self._observation(texts, history)))
         best = best_first(scores, k)
         found = np.take_along_axis(scores, best, axis=1)
@@ -115,6 +119,11 @@ class Recommender:
             ]
             for items, row in zip(best, found, strict=True)
         ]
+
+    def unread(self, texts: Sequence[str]) -> str:
+        """Returns a sentence for texts that the agent's language model does not read, and nothing for others."""
+        reader = getattr(self.ranker, "reader", None)
+        return "" if reader is None else unread(reader.encoder, texts)
 
     def _observation(self, texts: Sequence[str], history: Sequence[Past | None] | None) -> Observation:
         batch = len(texts)
@@ -217,7 +226,9 @@ def answer(run: str | os.PathLike[str], text: str, k: int) -> tuple[dict[str, An
     if k < 1:
         raise ValueError(f"-k must be 1 or more, got {k}")
     recommender = load(run, warm=False)
-    found = recommender.recommend(text, k)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreadWarning)  # It stands in the answer.
+        found = recommender.recommend(text, k)
     places = {name: place for place, name in enumerate(recommender.catalogue.item_ids)}
     config = recommender.config
     words = speech_of(config.world, str(config.world_settings.get("language", "en"))).within(recommender.catalogue)
@@ -237,7 +248,11 @@ def answer(run: str | os.PathLike[str], text: str, k: int) -> tuple[dict[str, An
             for place, item in enumerate(found)
         ],
     }
-    return document, _table(found, judged)
+    table = _table(found, judged)
+    if problem := recommender.unread([text]):
+        document["warning"] = problem
+        table += "\n\n" + textwrap.fill(f"Beware: {problem}.", 80)
+    return document, table
 
 
 def _table(found: Sequence[Recommendation], judged: _Judged) -> str:

@@ -124,6 +124,7 @@ def test_popularity_hears_nothing(films: Catalogue) -> None:
 def test_words_are_compared_without_endings_and_small_talk() -> None:
     assert words("Show me some Comedies, please!") == ["comedy"]
     assert words("westerns horses glass bus") == ["western", "horse", "glass", "bus"]
+    assert words("90年代恐怖片，IMAX 鞋") == ["90", "年代", "代恐", "恐怖", "怖片", "imax", "鞋"]
 
 
 def test_bm25_finds_what_shares_words_and_orders_the_rest_by_popularity(films: Catalogue) -> None:

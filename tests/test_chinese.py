@@ -339,7 +339,10 @@ def test_a_world_speaks_chinese_and_its_items_are_the_same(world):
 def test_item_texts_call_values_by_their_most_ordinary_word():
     catalogue = make_world("instructrec/Movies-v0", language="zh", bank_size=300).catalogue
     place = catalogue.titles.index("Heat (1995)")
-    assert catalogue.texts[place] == "Heat (1995)，动作片、犯罪片、惊悚片，1995年。"
+    own = make_world("instructrec/Movies-v0", bank_size=300).catalogue.texts[place]
+    assert catalogue.texts[place] == f"动作片、犯罪片、惊悚片，1995年：{own}"
+    shop = make_world("instructrec/Shop-v0", language="zh", num_items=50, bank_size=300).catalogue
+    assert all(re.search("：.+，[0-9]+欧元", text) for text in shop.texts)
     assert catalogue.labels["genre", "Sci-Fi"] == "科幻片"
     assert make_world("instructrec/Movies-v0", bank_size=300).catalogue.labels == {}
 

