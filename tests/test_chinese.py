@@ -55,8 +55,9 @@ def understood(text: str) -> list[str]:
 # --- Saying ------------------------------------------------------------------------------------------------------
 
 
-def test_films_and_the_shop_speak_chinese():
-    assert set(SPOKEN) >= {"instructrec/Movies-v0", "instructrec/Shop-v0"}
+def test_films_the_shop_and_travel_speak_chinese():
+    assert set(SPOKEN) >= {"instructrec/Movies-v0", "instructrec/Shop-v0", "instructrec/Travel-v0"}
+    assert WORLDS["instructrec/Movies-v0"].about().languages == ("en", "zh")
 
 
 @pytest.mark.parametrize("world", SPOKEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from instructrec.agents.prompts import prompts_of
 from instructrec.agents.wordings import IDLE, NEUTRAL
 from instructrec.catalogue import Catalogue, Column
+from instructrec.envs.movielens import shipped
 from instructrec.envs.worlds import make_world
 
 
@@ -100,6 +102,15 @@ def test_the_same_seed_gives_the_same_prompts(films: Catalogue) -> None:
     assert [prompt.text for prompt in one] == [prompt.text for prompt in same]
     assert [prompt.text for prompt in one] != [prompt.text for prompt in other]
     assert prompts_of(films, 0) == []
+
+
+def test_english_prompts_about_films_are_what_they_were_to_the_bit() -> None:
+    # What published agents learned to read from.
+    names = {("genre", "Horror"): ("scary", "creepy")}
+    digest = hashlib.sha256()
+    for prompt in prompts_of(shipped()[0], 4000, names=names, seed=3):
+        digest.update(prompt.text.encode() + bytes([prompt.follows]) + b"".join(p.tobytes() for p in prompt.parts))
+    assert digest.hexdigest()[:16] == "b0cf3dc73ac3f71a"
 
 
 def test_hardly_any_instruction_of_the_world_is_a_prompt() -> None:
