@@ -50,7 +50,7 @@ conversational.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 POPULATION = PopulationSpec(
     name="conversational",
     summary="They say what they want, read slates from the top, click, tire, lose trust, criticise and leave.",
-    reference="This project; Craswell et al. (2008) and Guo et al. (2009) on reading, McFadden (1974) on choice.",
+    reference="this project; Craswell et al. (2008) and Guo et al. (2009) on reading, McFadden (1974) on choice.",
     maker=conversational,
 )
 """How it is known."""

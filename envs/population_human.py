@@ -176,6 +176,6 @@ class HumanPopulation(UserPopulation):
 POPULATION = PopulationSpec(
     name="human",
     summary="You, at the keyboard; nothing measured with a person can be repeated. A script types for you.",
-    reference="This project: a person in the loop, or a script of what one typed.",
+    reference="this project: a person in the loop, or a script of what one typed.",
     maker=HumanPopulation,
 )

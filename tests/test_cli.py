@@ -298,3 +298,17 @@ def test_settings_with_dots_are_parts_of_one_setting(capsys: pytest.CaptureFixtu
     sizes = ["--world-set", "bank_size=300", "behaviour=2", "behaviour.boredom=2"]
     assert run(["compare", "movies", "--agents", "random", "--out", "x", *sizes]) == 2
     assert "behaviour is given as a whole and by its parts" in capsys.readouterr().err
+
+
+def test_a_comparison_without_the_flagship_writes_its_report_and_is_not_overwritten_by_another_worlds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "c")
+    assert run(["compare", "health", "--agents", "random,parser", "--people", "5", "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "unsuit." in shown
+    assert "parser earns most" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "unsuitable" in (tmp_path / "c" / "report.html").read_text()
+    assert run(["compare", "tiny", "--agents", "random", "--people", "5", "--out", out]) == 2
+    assert "holds a comparison made in instructrec/Health-v0" in capsys.readouterr().err
