@@ -86,8 +86,10 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     """Returns what the comparison found as sentences, the most important first."""
     earned = metric(results, FLAGSHIP, "return")
     if earned is None:
-        best = [(found.value, name) for name in results["agents"] if (found := metric(results, name, "return"))]
-        return [f"{max(best)[1]} earns most, {max(best)[0]:.2f} points a session; {FLAGSHIP} was not compared."]
+        honest = [name for name in results["agents"] if kind_of(name) != "reference"] or list(results["agents"])
+        best = [(found.value, name) for name in honest if (found := metric(results, name, "return"))]
+        earned_most, name = max(best)
+        return [f"{name} earns most, {earned_most:.2f} points a session; {FLAGSHIP} was not compared."]
     sentences = []
     won, level, lost = verdicts(results)
     ahead = {name: found for name in won if (found := interval(results["differences"][name]))}

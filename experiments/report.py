@@ -33,8 +33,8 @@ GROUPS = {
     "reference": "References: they know what no honest agent knows",
 }
 LIMITS = (
-    "The people are simulated. Taste and quality come from real ratings; how they look down a slate, tire, trust and "
-    "leave is assumed, not fitted.",
+    "The people are simulated. How they look down a slate, tire, trust and leave is assumed, not fitted; so are taste "
+    "and quality, but in Movies and in worlds made from data, where they are fitted to ratings or clicks.",
     "Instructions come from a grammar. CSR is adherence inside this world; it does not show that an agent "
     "understands language at large.",
     "A greedy oracle is no upper bound: an agent that plans may pass it.",
@@ -122,7 +122,8 @@ def _return_figure(results: Mapping[str, Any]) -> Iterable[str]:
         yield _figure(
             plot,
             "Return",
-            "Mean points per session; a click is one point. The bar is the 95 % interval over people.",
+            "Mean points per session, a click one point unless the world says otherwise. "
+            "The bar is the 95 % interval over people.",
         )
 
 
