@@ -70,9 +70,9 @@ class Transfer(Command):
     world: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world; `instructrec worlds` lists them."""
     variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")]
-    """What differs, one per variant: plain: hasty:turn_limit=5 crowd:population=clickbait."""
+    """What differs, one per variant: plain: hasty:turn_limit=5 crowd:population=clickbait talk:world=MoviesTalk."""
     out: Path
-    """Folder for the runs and transfer.json; a killed one goes on where it stood."""
+    """Folder for the runs, transfer.json and transfer.md; a killed one goes on where it stood."""
     agent: str = "slate_ppo"
     """The agent that is trained."""
     set: Settings = ()
@@ -81,8 +81,10 @@ class Transfer(Command):
     """User-steps of training, the same for all."""
     people: int = 300
     """How many people each agent meets in each variant."""
+    seeds: int = 1
+    """How many agents to train in each variant."""
     seed: int = 0
-    """The seed of training."""
+    """The first one's seed; the others follow."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
 
@@ -98,6 +100,7 @@ class Transfer(Command):
             agent_settings=settings(self.set),
             steps=at_least(1, "steps", self.steps),
             sessions=at_least(1, "people", self.people),
+            seeds=at_least(1, "seeds", self.seeds),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
             narrator=narrator,
@@ -110,7 +113,10 @@ def _variant(given: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = given.partition(":")
     if not name.replace("_", "").replace("-", "").isalnum():
         raise UserError(f"a variant is NAME:SETTING=VALUE,SETTING=VALUE (plain: for none), got {given!r}")
-    return name, nested(settings([part for part in rest.split(",") if part]))
+    given_settings = nested(settings([part for part in rest.split(",") if part]))
+    if "world" in given_settings:
+        given_settings["world"] = world_name(str(given_settings["world"]))
+    return name, given_settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,41 @@ def test_everybody_is_tested_everywhere_between_random_and_oracle(matrix):
     assert max(len(line) for line in to_text(document).splitlines()) <= 80
 
 
+def test_what_a_visitor_loses_is_beside_those_at_home(matrix):
+    _, _, document = matrix
+    cells = document["cells"]
+    lost = cells["bored"]["plain"]["loss"]["value"]
+    earned = {trained: cells[trained]["plain"]["return"]["value"] for trained in cells}
+    assert lost == pytest.approx(earned["plain"] - earned["bored"])
+    assert "loss" not in cells["plain"]["plain"]
+
+
+def test_the_page_says_what_differs_and_how_it_was_made(matrix):
+    out, _, document = matrix
+    page = (out / "transfer.md").read_text()
+    assert "`behaviour={'boredom': 3.0}`" in page
+    assert document["fingerprints"]["bored"] in page
+    assert document["command"] in page
+    assert "This run only" in page
+
+
+def test_several_seeds_train_an_agent_each_and_widen_the_claim(tmp_path):
+    variants = {"plain": SMALL, "talk": {**SMALL, "world": "instructrec/MoviesTalk-v0"}}
+    document = transfer(
+        "instructrec/Movies-v0",
+        variants,
+        out=tmp_path,
+        agent_settings=AGENT,
+        steps=128,
+        sessions=8,
+        seeds=2,
+        narrator=QUIET,
+    )
+    assert sorted(path.name for path in (tmp_path / "talk").iterdir()) == ["seed-0", "seed-1"]
+    assert "2 seeds" in to_text(document)
+    assert document["cells"]["plain"]["talk"]["return"]["low"] < document["cells"]["plain"]["talk"]["return"]["high"]
+
+
 def test_a_matrix_done_before_trains_nothing_again(matrix):
     out, variants, document = matrix
     again = transfer(
@@ -58,3 +93,9 @@ def test_a_misspelt_variant_is_told_how_to_write_it(tmp_path, capsys):
     arguments = ["transfer", "movies", "--out", str(tmp_path / "t"), "--variant", "pla in:", "b:turn_limit=3"]
     assert cli.run(arguments) == 2
     assert "a variant is NAME:SETTING=VALUE" in capsys.readouterr().err
+
+
+def test_a_variant_may_be_another_world_by_its_short_name(tmp_path, capsys):
+    arguments = ["transfer", "movies", "--out", str(tmp_path / "t"), "--variant", "plain:", "shop:world=shop"]
+    assert cli.run(arguments) == 2
+    assert "shop has other items than plain" in capsys.readouterr().err
