@@ -17,11 +17,12 @@ A table is a CSV file (``.csv``, ``.csv.gz``) or a Parquet file (``.parquet``, r
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +37,7 @@ from instructrec.envs.tables import Table, read_table
 COLUMNS = ("session", "turn", "position", "item", "clicked")
 OPTIONAL = ("person", "instruction")
 _TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
-_PARQUET = (".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ def read_log(path: str | os.PathLike[str], catalogue: Catalogue) -> ClickLog:
             file) and the cure.
         ImportError: If it is a Parquet file and pyarrow is not installed.
     """
-    table = _table(Path(path))
+    table = click_table(Path(path))
     session, names = _numbered(table.filled("session"))
     turn, position = table.integers("turn"), table.integers("position")
-    items, clicked = _items(table, catalogue), _clicked(table)
+    items, clicked = _items(table, catalogue), clicked_cells(table)
     order = np.lexsort((position, turn, session))
     session, turn, position = session[order], turn[order], position[order]
     fresh = np.append(True, (session[1:] != session[:-1]) | (turn[1:] != turn[:-1]))
@@ -148,11 +149,19 @@ def read_log(path: str | os.PathLike[str], catalogue: Catalogue) -> ClickLog:
     return ClickLog(shown, marked, session[fresh].astype(np.int32), said, person, persons, texts)
 
 
-def _table(path: Path) -> Table:
+def column_names(path: Path) -> list[str]:
+    """Returns the names of a table's columns; the file is CSV, packed or not, or Parquet.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If its name is of none of these, or it is not what its name says.
+        ImportError: If it is a Parquet file and pyarrow is not installed.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a log as .csv, .csv.gz or .parquet")
-    if path.suffix.lower() in _PARQUET:
-        return _parquet(path)
+    if path.suffix.lower() in PARQUET:
+        with _sound_parquet(path) as parquet:
+            return list(parquet.read_schema(path).names)
     if path.name.endswith(".csv"):
         with path.open("rb") as file:
             header = file.readline()
@@ -161,27 +170,26 @@ def _table(path: Path) -> Table:
             header = packed.readline()
     else:
         raise ValueError(f"{path} is no table this reads; a log is named .csv, .csv.gz or .parquet")
-    named = [cell.strip() for row in csv.reader(io.StringIO(header.decode("utf-8-sig", "replace"))) for cell in row]
-    return read_table(path.parent, path.name.partition(".csv")[0], [*COLUMNS, *(n for n in OPTIONAL if n in named)])
+    return [cell.strip() for row in csv.reader(io.StringIO(header.decode("utf-8-sig", "replace"))) for cell in row]
 
 
-def _parquet(path: Path) -> Table:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as problem:
-        raise ImportError(
-            f"{path}: reading Parquet needs pyarrow; pip install pyarrow, or save the log as CSV"
-        ) from problem
-    try:
-        known = parquet.read_schema(path).names
-        for name in COLUMNS:
-            if name not in known:
-                raise ValueError(
-                    f"{path}: the column {name!r} is missing (found: {', '.join(known)}); add or rename it"
-                )
-        read = parquet.read_table(path, columns=[*COLUMNS, *(name for name in OPTIONAL if name in known)])
-    except ArrowException as problem:
-        raise ValueError(f"{path} is not a sound Parquet file ({problem}); write it again") from None
+def click_table(path: Path, columns: Sequence[str] = COLUMNS, optional: Sequence[str] = OPTIONAL) -> Table:
+    """Returns the table's ``columns``, and those of the ``optional`` ones that it has, as text.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, a line has too few cells, or there is no row.
+        ImportError: If it is a Parquet file and pyarrow is not installed.
+    """
+    known = column_names(path)
+    wanted = [*columns, *(name for name in optional if name in known)]
+    if path.suffix.lower() not in PARQUET:
+        return read_table(path.parent, path.name.partition(".csv")[0], wanted)
+    for name in columns:
+        if name not in known:
+            raise ValueError(f"{path}: the column {name!r} is missing (found: {', '.join(known)}); add or rename it")
+    with _sound_parquet(path) as parquet:
+        read = parquet.read_table(path, columns=wanted)
     if not len(read):
         raise ValueError(f"{path} has columns but no rows; it needs at least one")
 
@@ -189,7 +197,21 @@ def _parquet(path: Path) -> Table:
         return "" if value is None else str(value).strip()
 
     cells = {name: [text(value) for value in read.column(name).to_pylist()] for name in read.column_names}
-    return Table(str(path), cells, range(1, len(read) + 1))
+    return Table(str(path), cells, range(1, len(read) + 1), "row")
+
+
+@contextlib.contextmanager
+def _sound_parquet(path: Path) -> Iterator[Any]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as problem:
+        raise ImportError(
+            f"{path}: reading Parquet needs pyarrow; pip install pyarrow, or save the log as CSV"
+        ) from problem
+    try:
+        yield parquet
+    except ArrowException as problem:
+        raise ValueError(f"{path} is not a sound Parquet file ({problem}); write it again") from None
 
 
 def _numbered(cells: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
@@ -206,7 +228,7 @@ def _items(table: Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     unknown = np.flatnonzero(items < 0)
     if len(unknown):
         row = int(unknown[0])
-        more = f" (nor are {len(unknown) - 1:,} further lines')" if len(unknown) > 1 else ""
+        more = f" (nor are {len(unknown) - 1:,} further {table.unit}s')" if len(unknown) > 1 else ""
         raise ValueError(
             f"{table.at(row)}: item {cells[row]!r} is not in the catalogue{more}; ids are those of item_ids, such as "
             f"{catalogue.item_ids[0]!r}: add the item, or remove every line of its slate"
@@ -214,7 +236,12 @@ def _items(table: Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     return items
 
 
-def _clicked(table: Table) -> npt.NDArray[np.bool_]:
+def clicked_cells(table: Table) -> npt.NDArray[np.bool_]:
+    """Returns which rows were clicked.
+
+    Raises:
+        ValueError: If a cell is neither 1 nor 0; the message names its line.
+    """
     cells = table.columns["clicked"]
     for row, cell in enumerate(cells):
         if cell.lower() not in _TRUTH:
@@ -237,7 +264,7 @@ def _check_positions(
     if len(twice):
         here, before = sorted((int(order[twice[0]]), int(order[twice[0] - 1])), reverse=True)
         raise ValueError(
-            f"{table.at(here)}: position {position[twice[0]]} of this slate stood on line {table.lines[before]} "
+            f"{table.at(here)}: position {position[twice[0]]} of this slate stood on {table.unit} {table.lines[before]} "
             "already; keep one of the two, or number the turns"
         )
     wrong = np.flatnonzero(position != place + low)

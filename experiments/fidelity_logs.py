@@ -5,13 +5,11 @@
 | ratings | a folder or .zip archive as MovieLens gives out: ``ratings.csv`` and ``movies.csv`` |
 | queries | the MIT movie corpus: a query a line, ``word:TAG word:TAG …``, or the folder with its file ``train`` |
 | dialogues | IARD: JSON, a list of conversations whose turns carry ``dialogue_acts``, or the folder with it |
-| clicks | a CSV table, a row per shown item: session, position, clicked (0 or 1) and, if known, turn and item |
+| clicks | a CSV or Parquet table, a row per shown item: session, position, clicked and, if known, turn and item |
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.catalogue import Catalogue
+from instructrec.envs.click_logs import PARQUET, click_table, clicked_cells, column_names
 from instructrec.envs.english import English
 from instructrec.envs.movielens import Ratings, load_movielens
 from instructrec.envs.parser import words_of
-from instructrec.envs.tables import has_table, read_table
+from instructrec.envs.tables import has_table
 
 NAMED = {"GENRE": "genre", "YEAR": "year", "RATINGS_AVERAGE": "quality"}
 """What the world's people can name too, by the corpus's tags; "quality" is how good or popular something is."""
@@ -121,13 +120,13 @@ def read_log(path: Path) -> Log:
     file = _one_file(path) if path.is_dir() else path
     if file.suffix == ".json":
         return _dialogues(file, name)
-    if file.name.endswith((".csv", ".csv.gz")):
+    if file.name.endswith((".csv", ".csv.gz", *PARQUET)):
         return _clicks(file, name)
     return _queries(file, name)
 
 
 def _one_file(folder: Path) -> Path:
-    for pattern in ("*.json", "*.csv", "*.csv.gz", "train"):
+    for pattern in ("*.json", "*.csv", "*.csv.gz", "*.parquet", "train"):
         found = sorted(folder.glob(pattern))
         if len(found) == 1:
             return found[0]
@@ -136,8 +135,8 @@ def _one_file(folder: Path) -> Path:
                 f"{folder} holds several logs ({', '.join(each.name for each in found)}); name one of them"
             )
     raise ValueError(
-        f"{folder} holds no log: expected ratings.csv and movies.csv, a table of clicks (.csv), dialogues (.json), or "
-        "the file train of the MIT movie corpus"
+        f"{folder} holds no log: expected ratings.csv and movies.csv, a table of clicks (.csv or .parquet), "
+        "dialogues (.json), or the file train of the MIT movie corpus"
     )
 
 
@@ -223,15 +222,11 @@ def _answers(turns: Sequence[Any]) -> tuple[list[int], int]:
 
 # --- Clicks ----------------------------------------------------------------------------------------------------------
 
-_TRUTH = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
-
 
 def _clicks(file: Path, name: str) -> ClickLog:
-    header = _header(file)
-    if {"userId", "movieId", "rating"} <= set(header):
+    if {"userId", "movieId", "rating"} <= set(column_names(file)):
         raise ValueError(f"{file} holds ratings: give the folder, which needs movies.csv too")
-    known = [column for column in ("turn", "item") if column in header]
-    table = read_table(file.parent, file.name.split(".csv")[0], ("session", "position", "clicked", *known))
+    table = click_table(file, ("session", "position", "clicked"), ("turn", "item"))
     rows: dict[str, list[int]] = defaultdict(list)
     for row, session in enumerate(table.filled("session")):
         rows[session].append(row)
@@ -239,10 +234,7 @@ def _clicks(file: Path, name: str) -> ClickLog:
     if position.min() < 0:
         raise ValueError(f"{table.at(int(position.argmin()))}: positions are counted from 1, or all from 0")
     position = position - min(int(position.min()), 1)  # Counted from 1; where one is 0, from 0.
-    clicked = np.array([_TRUTH.get(cell.lower(), -1) for cell in table.columns["clicked"]])
-    if (clicked < 0).any():
-        row = int(np.flatnonzero(clicked < 0)[0])
-        raise ValueError(f"{table.at(row)}: clicked is {table.columns['clicked'][row]!r}, expected 0 or 1")
+    clicked = clicked_cells(table)
     counts = np.zeros((len(rows), 2, int(position.max()) + 1), np.int64)
     at = np.empty(len(position), np.int64)
     for place, members in enumerate(rows.values()):
@@ -251,20 +243,11 @@ def _clicks(file: Path, name: str) -> ClickLog:
         counts[place, :, position[row]] += (int(clicked[row]), 1)
     turns = items = None
     num_items = 0
-    if "turn" in header:
+    if "turn" in table.columns:
         turn = table.filled("turn")
         turns = np.array([len({turn[row] for row in members}) for members in rows.values()])
-    if "item" in header:
+    if "item" in table.columns:
         names, item = np.unique(np.array(table.filled("item")), return_inverse=True)
         num_items = len(names)
         items = tuple(item[[row for row in members if clicked[row]]].astype(np.int64) for members in rows.values())
     return ClickLog(name, counts, turns, items, num_items)
-
-
-def _header(file: Path) -> list[str]:
-    with (
-        gzip.open(file, "rt", encoding="utf-8-sig")
-        if file.suffix == ".gz"
-        else file.open(encoding="utf-8-sig") as lines
-    ):
-        return [cell.strip() for cell in next(csv.reader(lines), [])]

@@ -89,7 +89,7 @@ def test_parquet_is_read_alike(tmp_path):
     parquet.write_table(pyarrow.table(table), tmp_path / "log.parquet")
     same(read_log(tmp_path / "log.parquet", SHOP), read_log(log_of(tmp_path, *ROWS), SHOP))
     parquet.write_table(pyarrow.table({**table, "item": ["i9"] * len(ROWS)}), tmp_path / "log.parquet")
-    with pytest.raises(ValueError, match=r"line 1: item 'i9' is not in the catalogue \(nor are 6 further lines'\)"):
+    with pytest.raises(ValueError, match=r"row 1: item 'i9' is not in the catalogue \(nor are 6 further rows'\)"):
         read_log(tmp_path / "log.parquet", SHOP)
     parquet.write_table(pyarrow.table({"session": ["a"]}), tmp_path / "log.parquet")
     with pytest.raises(ValueError, match="the column 'turn' is missing"):

@@ -230,7 +230,7 @@ def test_logs_are_told_by_their_content(tmp_path: Path) -> None:
         ("log.json", "{", "not JSON"),
         ("log.json", '[{"turns": []}]', "expected a list of dialogues"),
         ("log.csv", "session,position\na,1\n", "'clicked' is missing"),
-        ("log.csv", "session,position,clicked\na,1,maybe\n", "line 2: clicked is 'maybe', expected 0 or 1"),
+        ("log.csv", "session,position,clicked\na,1,maybe\n", "line 2: clicked is 'maybe', expected 1 or 0"),
         ("log.csv", "session,position,clicked\na,-1,1\n", "positions are counted from 1"),
         ("ratings.csv", "userId,movieId,rating\n1,1,1\n", "give the folder"),
     ],
