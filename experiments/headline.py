@@ -163,7 +163,10 @@ def to_text(results: Mapping[str, Any]) -> str:
     names = ["return", "", "informed_normalised_return", "csr", "violation", "control_gain", "session_length",
              "latency_p99_ms"]  # fmt: skip
     if any(metric(results, agent, "unsuitable") for agent in results["agents"]):
-        heads[6:6], names[5:5] = ["unsuit."], ["unsuitable"]
+        # In the place of the latency, which the report has too.
+        heads[6:], names[5:] = ["unfit", *heads[6:-1]], ["unsuitable", *names[5:-1]]
+    returns = [found for agent in results["agents"] if (found := metric(results, agent, "return"))]
+    to = " to " if any(found.low < 0 for found in returns) else "–"
     rows = [list(heads)]
     for agent in ordered(results):
         cells = [agent]
@@ -172,7 +175,7 @@ def to_text(results: Mapping[str, Any]) -> str:
             if found is None:
                 cells.append("–")
             elif not name:
-                cells.append(f"{found.low:.1f}–{found.high:.1f}")
+                cells.append(f"{found.low:.1f}{to}{found.high:.1f}")
             else:
                 cells.append(f"{found.value:.{1 if name in ('session_length', 'latency_p99_ms') else 2}f}")
         rows.append(cells)

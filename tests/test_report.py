@@ -202,6 +202,16 @@ def test_the_table_fits_eighty_columns_and_names_everyone() -> None:
     assert text.splitlines()[2].startswith("slate_ppo ")
 
 
+def test_a_world_with_rules_fits_eighty_columns_too_and_its_losses_read_as_numbers() -> None:
+    found = results(random=(-14.57, 0.2, None))
+    for entry in found["agents"].values():
+        entry["unsuitable"] = _spread(0.3, 0.01)
+    lines = to_text(found).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "unfit" in lines[0]
+    assert any("-15.0 to -14.2" in line for line in lines)
+
+
 def test_order_is_flagship_controls_baselines_by_return_references() -> None:
     order = ordered(results())
     assert order[:3] == ["slate_ppo", "slate_ppo_blank", "supervised"]
