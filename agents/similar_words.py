@@ -39,6 +39,8 @@ def similar_words(catalogue: Catalogue, encoder: TextEncoder) -> Names:
         return {}
     noun = catalogue.nouns[0] if catalogue.nouns else _NOUN
     vectors = _directions(encoder.encode([_USED.format(word, noun) for word in words]))
+    # A word that names another value stands for that one: many desks are for the office, but "desk" is no office.
+    taken = {value.lower() for column in columns for value in column.values}
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for column in columns:
         similar = (
@@ -48,7 +50,7 @@ def similar_words(catalogue: Catalogue, encoder: TextEncoder) -> Names:
         clear = (ordered[:, -1] >= _SIMILAR) & (ordered[:, -1] - ordered[:, -2] >= _CLEARLY)
         indicators = column.indicators() > 0
         for place, value in enumerate(column.values):
-            mine = [word for word in np.flatnonzero(clear & (best == place)) if words[word] != value.lower()]
+            mine = [word for word in np.flatnonzero(clear & (best == place)) if words[word] not in taken]
             often = _OFTENER * max(float(indicators[:, place].mean()), 1e-9)
             mine = [word for word in mine if indicators[has[word], place].mean() >= min(often, 0.9)]
             mine.sort(key=lambda word: -similar[word, place])

@@ -264,8 +264,8 @@ def _check_positions(
     if len(twice):
         here, before = sorted((int(order[twice[0]]), int(order[twice[0] - 1])), reverse=True)
         raise ValueError(
-            f"{table.at(here)}: position {position[twice[0]]} of this slate stood on {table.unit} {table.lines[before]} "
-            "already; keep one of the two, or number the turns"
+            f"{table.at(here)}: position {position[twice[0]]} of this slate stood on "
+            f"{table.unit} {table.lines[before]} already; keep one of the two, or number the turns"
         )
     wrong = np.flatnonzero(position != place + low)
     if len(wrong):

@@ -14,6 +14,7 @@ from instructrec.agents.prompts import Prompt, prompts_of
 from instructrec.agents.similar_words import similar_words
 from instructrec.agents.wishes import Wishes, fit_wishes, wish_encoder
 from instructrec.catalogue import Catalogue, Column
+from instructrec.envs import make_world
 
 GENRES = ("Comedy", "Horror", "Western", "Drama")
 
@@ -134,3 +135,11 @@ def test_similar_words_are_those_that_the_items_confirm(films) -> None:
     assert "scary" in words["genre", "Horror"]
     assert "funny" in words["genre", "Comedy"]
     assert "scary" not in words["genre", "Comedy"]
+
+
+def test_a_word_that_names_a_value_of_another_attribute_stands_for_that_one() -> None:
+    shop = make_world("instructrec/Shop-v0", num_items=500).catalogue
+    words = similar_words(shop, load_encoder("minilm"))
+    assert "shipping" in words["offer", "free shipping"]
+    assert "desk" not in words["occasion", "office"]
+    assert "office" not in words["category", "Desk"]
