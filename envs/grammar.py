@@ -131,16 +131,21 @@ def _value_term(words: Vocabulary, rng: np.random.Generator, predicate: Predicat
 
 def _stuff(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
     """Returns what an exclusion or a share speaks of: "horror", "scary movies or westerns"."""
-    parts = []
-    for value in predicate.values:
-        term = _value_term(words, rng, predicate, value)
-        if term.speech is Speech.NOUN:
-            parts.append(term.plural or term.text)
-        elif term.speech is Speech.MASS and rng.random() < 0.5:
-            parts.append(term.text)
-        else:
-            parts.append(words.tongue.joined(term, _head(words, rng)[1]))
-    return words.tongue.alternative.join(parts)
+    return words.tongue.alternative.join(_things(words, rng, predicate, value)[0] for value in predicate.values)
+
+
+def _things(
+    words: Vocabulary, rng: np.random.Generator, predicate: Predicate, value: str, *, counted: bool = False
+) -> tuple[str, str]:
+    """Returns the items of one value, "horror" or "scary movies", and their measure word."""
+    term = _value_term(words, rng, predicate, value)
+    if term.speech is Speech.NOUN:
+        return term.plural or term.text, words.measure_word(term.text)
+    # What takes a measure word is a noun: 三部恐怖电影, never 三部恐怖.
+    if term.speech is Speech.MASS and rng.random() < 0.5 and not (counted and words.tongue.measures):
+        return term.text, ""
+    head = _head(words, rng)[1]
+    return words.tongue.joined(term, head), words.measure_word(head)
 
 
 def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> tuple[str, str, str]:
@@ -241,7 +246,8 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
 def _counted(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
     """Returns a count as a clause: "at least three comedies", "exactly two of them from the 90s"."""
     template = _pick(rng, words.templates["exactly" if predicate.most else "at_least"])
-    return _fill(template, {"count": words.tongue.count(predicate.least), "stuff": _what_counts(words, rng, predicate)})
+    stuff, measure = _what_counts(words, rng, predicate)
+    return _fill(template, {"count": words.tongue.count(predicate.least, measure), "stuff": stuff})
 
 
 def countable(words: Vocabulary, predicate: Predicate) -> bool:
@@ -253,19 +259,26 @@ def countable(words: Vocabulary, predicate: Predicate) -> bool:
     return after or bool(_number_frames(words, predicate, (Role.AFTER,)))
 
 
-def _what_counts(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+def _what_counts(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> tuple[str, str]:
+    """Returns what is counted, and its measure word."""
     test = replace(predicate, least=0, most=0)
     if test.values:
-        return _stuff(words, rng, test)
+        things = [_things(words, rng, test, value, counted=True) for value in test.values]
+        return words.tongue.alternative.join(text for text, _ in things), things[0][1]
+    return words.tongue.of_them(_what_describes(words, rng, test)), words.measure_word(words.heads[0][0])
+
+
+def _what_describes(words: Vocabulary, rng: np.random.Generator, test: Predicate) -> str:
+    """Returns a number or a time as it describes items that are not named: "from the 90s"."""
     numbers, sense = _number_frames(words, test, (Role.AFTER,)), words.sense_of(test)
     term = _term_for(words, rng, sense, (Speech.PERIOD, Speech.AFTER)) if sense is not None else None
     if term is None or (numbers and rng.random() < 0.2):
         frame, said = _pick(rng, numbers)
-        return words.tongue.of_them(_fill(frame.text, said))
+        return _fill(frame.text, said)
     if term.speech is Speech.AFTER:
-        return words.tongue.of_them(term.text)
+        return term.text
     frame = _pick(rng, _frames(words, None, Role.AFTER, "period"))
-    return words.tongue.of_them(_fill(frame.text, {"period": term.text}))
+    return _fill(frame.text, {"period": term.text})
 
 
 def _conditional(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
@@ -273,7 +286,7 @@ def _conditional(words: Vocabulary, rng: np.random.Generator, predicate: Predica
     given, then = predicate.given, replace(predicate, given=None)
     assert given is not None
     one, _, measure = _either(words, rng, given)
-    said = {"one": words.tongue.one(one, measure), "clause": clause(words, rng, then)}
+    said = {"one": words.tongue.one(one, measure), "bare": one, "clause": clause(words, rng, then)}
     return _fill(_pick(rng, words.templates["conditional"]), said)
 
 
