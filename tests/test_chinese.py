@@ -171,6 +171,24 @@ def test_a_count_takes_the_measure_word_of_what_is_counted(value):
     assert all(f"两{measure}" in clause(shop, generator, wish) for _ in range(50))
 
 
+def test_numbers_are_counted_with_the_measure_word_of_the_noun_before_them():
+    shop, generator = words("instructrec/Shop-v0"), rng()
+    bicycle = Predicate(field="category", operator=Operator.INCLUDE, values=("Bicycle",))
+    cheap = Predicate(field="price", operator=Operator.AT_MOST, high=100, least=3, hard=False)
+    texts = [realise([bicycle, cheap], shop, generator, family="restated") for _ in range(200)]
+    assert any("三辆" in text for text in texts)
+    assert not any("三件" in text for text in texts if re.search("几辆", text))
+
+
+@pytest.mark.parametrize("split", EVERY_SPLIT)
+def test_nobody_asks_for_one_and_then_for_three_of_them(split):
+    talk, generator = words("instructrec/MoviesTalk-v0", split), rng()
+    comedies = Predicate(field="genre", operator=Operator.INCLUDE, values=("Comedy",), least=3, hard=False)
+    for family in ("opening", "restated", "reset"):
+        for _ in range(100):
+            assert "一部" not in realise([NINETIES, comedies], talk, generator, family=family)
+
+
 def test_what_is_counted_is_a_noun_and_numbers_need_none():
     talk, generator = words("instructrec/MoviesTalk-v0"), rng()
     horror = Predicate(field="genre", operator=Operator.INCLUDE, values=("Horror",), least=3, hard=False)
@@ -361,6 +379,8 @@ def test_phrases_mean_what_people_mean(text, wanted):
         ("是恐怖片或者西部片的话，评分要4分以上", ["if genre: Horror or Western: rating ≥ 4"]),
         ("要90年代的，如果是西部片的话，评分要4分以上", ["year 1990–1999", "if genre: Western: rating ≥ 4"]),
         ("要90年代的，可以的话", ["year 1990–1999"]),
+        ("90年代的如果是西部片的话，评分要4分以上", ["year 1990–1999", "if genre: Western: rating ≥ 4"]),
+        ("90年代的，正好两部，喜剧片", ["year 1990–1999", "2 of genre: Comedy"]),
         ("不要恐怖片的话，来一部西部片", ["genre: not Horror", "genre: Western"]),
         ("多来点像第三部那样的", ["genre like that of no. 3"]),
         ("再来几部跟第3部差不多的", ["genre like that of no. 3"]),
