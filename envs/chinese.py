@@ -36,6 +36,8 @@ _SOUNDS_ALIKE = (
     *("老佬", "近进尽", "拍排"),
 )  # fmt: skip
 _TURNS_DOWN = re.compile("[不没别非无]|讨厌|排除|避开|除外|算了|免了|受够了")
+_VAGUE_NOUNS = frozenset({"东西", "地方", "去处"})
+"""Nouns that nothing stands before without a 的: 户外用品, but 户外的东西."""
 # What turns a sentence round, and the numbers, are never taken for one another.
 _NEVER = frozenset("不没别非无") | frozenset(_NUMERAL)
 
@@ -127,6 +129,7 @@ class Chinese:
         "了 和 跟 与 以及 或 或者 或是 还有 也 都 于 在 的 那些 这些 属于 那类 这类 类型 会 让我 我"
     )
     leading: frozenset[str] = frozenset()
+    place = "第{}"
     closing = "的"
     alternatives = _words("或 或者 或是 还是")
     additions = _words("和 跟 与 以及 还有 并且")
@@ -159,7 +162,7 @@ class Chinese:
         *attributes, (head, _) = phrase.heads
         for text, _ in attributes:
             said = _beside(said, _without_kind(text))
-        return _beside(said, head)
+        return f"{said}的{head}" if said and head in _VAGUE_NOUNS and not said.endswith("的") else _beside(said, head)
 
     def _before(self, pieces: Sequence[Piece]) -> str:
         said = ""
@@ -176,19 +179,25 @@ class Chinese:
         return f"一{measure}{phrase}"
 
     def joined(self, term: Term, head: str) -> str:
-        """Returns both, 的 between them where the term is an adjective."""
-        return f"{term.text}的{head}" if term.speech is Speech.ADJECTIVE else _beside(term.text, head)
+        """Returns both, 的 between them where the term is an adjective or the head says next to nothing."""
+        linked = term.speech is Speech.ADJECTIVE or head in _VAGUE_NOUNS
+        return f"{term.text}的{head}" if linked else _beside(term.text, head)
 
     def series(self, names: Sequence[str]) -> str:
         """Returns 动作、科幻; 无 for none."""
         return "、".join(names) or "无"
 
     def listed(self, tags: Sequence[str], rng: np.random.Generator) -> str:
-        """Returns fragments with commas or blanks between them; 、 only where nothing is turned down."""
+        """Returns fragments with commas or blanks between them; 、 only where nothing is turned down.
+
+        Those with a pause inside come last, so that it is plain where they end.
+        """
+        tags = sorted(tags, key=lambda tag: "，" in tag)
         marks = ["，"]
-        if not any(tag[:1].isdigit() or tag[-1:].isdigit() for tag in tags):
+        whole = not any("，" in tag for tag in tags)
+        if whole and not any(tag[:1].isdigit() or tag[-1:].isdigit() for tag in tags):
             marks.append(" ")
-        if not any(map(_TURNS_DOWN.search, tags)):
+        if whole and not any(map(_TURNS_DOWN.search, tags)):
             marks.append("、")
         return marks[int(rng.integers(len(marks)))].join(tags)
 
@@ -200,13 +209,13 @@ class Chinese:
         """Returns 第2."""
         return f"第{position}"
 
-    def count(self, number: int) -> str:
-        """Returns 三, 十一; what is counted takes its measure word from the sentence."""
-        return "两" if number == 2 else numeral(number)
+    def count(self, number: int, measure: str) -> str:
+        """Returns 三部, 两双."""
+        return ("两" if number == 2 else numeral(number)) + measure
 
     def of_them(self, text: str) -> str:
-        """Returns what is counted as it is: it follows the number and its measure word."""
-        return text
+        """Returns 90年代的: it follows the number and its measure word, without a noun."""
+        return f"{text}的"
 
     def places(self, position: int) -> tuple[str, ...]:
         """Returns 第二, 第2."""

@@ -1,7 +1,9 @@
 """Sentence shapes of Chinese: templates, frames, portions and courtesies, as data, for any domain.
 
 Slots are those of `instructrec.envs.english_sentences`: ``{one}`` 一部恐怖片, ``{some}`` 几部恐怖片, ``{any}``,
-``{many}``, ``{those}`` and ``{bare}`` 恐怖片. Frames with the role AFTER stand before the noun and get a 的.
+``{many}``, ``{those}`` and ``{bare}`` 恐怖片; ``{count}`` is 三部. What tells the parser which operator is meant stands
+before the first slot, behind it where nothing but a small word stands before it, or around a place in the slate.
+Frames with the role AFTER stand before the noun and get a 的.
 ``<use>`` is what people do with an item (看), ``<measure>`` the measure word of items (部), ``<unit>`` what a number
 counts (元).
 """
@@ -305,6 +307,50 @@ _MORE = (
     "然后呢？", "就按这个思路再来",
     "再让我看几<measure>", "换一批",
 )  # fmt: skip
+_AT_LEAST = (
+    "至少{count}{stuff}", "至少要有{count}{stuff}", "起码要{count}{stuff}", "不少于{count}{stuff}",
+    "其中至少{count}是{stuff}", "{stuff}至少要{count}", "{stuff}不能少于{count}", "{stuff}最少来{count}",
+)  # fmt: skip
+_EXACTLY = (
+    "正好{count}{stuff}", "刚好要{count}{stuff}", "不多不少{count}{stuff}", "总共要{count}{stuff}",
+    "其中恰好{count}是{stuff}", "{stuff}要正好{count}", "{stuff}一共{count}，不能多也不能少",
+    "{stuff}得是{count}，多了少了都不行",
+)  # fmt: skip
+_CONDITIONAL = (
+    "如果是{bare}，{clause}", "如果是{bare}的话，{clause}", "{bare}的话，{clause}", "是{bare}的话，{clause}",
+    "假如是{bare}，{clause}", "要是推荐{bare}，{clause}", "若是{one}，{clause}", "遇到{bare}的话，{clause}",
+)  # fmt: skip
+_LIKE = (
+    "多来点像{ordinal}<measure>那样的", "再来几<measure>跟{number}<measure>差不多的", "要和{ordinal}<measure>类似的",
+    "有没有跟{ordinal}<measure>同一类的？", "照着{number}<measure>再找几<measure>", "{ordinal}<measure>那样的再来一些",
+    "我喜欢{number}<measure>这一类的", "有更接近{ordinal}<measure>的吗？",
+)  # fmt: skip
+_UNLIKE = (
+    "不要像{ordinal}<measure>那样的", "别再给我{number}<measure>那种的了", "要跟{ordinal}<measure>完全不一样的",
+    "换点和{number}<measure>不同的", "跟{number}<measure>差别越大越好", "{ordinal}<measure>那样的就别来了",
+    "有没有跟{ordinal}<measure>正相反的？", "不想再<use>{number}<measure>那一类的了",
+)  # fmt: skip
+_SAME = (
+    "{name}要和{ordinal}<measure>一样的", "{name}跟{number}<measure>相同的", "{name}就照{ordinal}<measure>的来",
+    "我喜欢{number}<measure>的{name}", "要跟{ordinal}<measure>同样{name}的", "{name}保持{number}<measure>那样",
+    "有没有和{ordinal}<measure>{name}一样的？",
+)  # fmt: skip
+_OVERRIDE = (
+    "我改主意了，{clause}", "想了想，{clause}", "考虑了一下，{clause}", "刚才那条改一下，{clause}",
+    "前面那条作废，{clause}", "前面那条换成这样：{clause}", "{clause}，这样更合适", "{clause}，还是按这个来",
+)  # fmt: skip
+_RESET = (
+    "刚才说的都别管了，给我{one}", "前面的要求都不算了，我想<use>{one}", "我们从头来，给我看{some}", "重新开始：{one}",
+    "之前说的统统作废，我要{one}", "当我没说过，来{one}", "重新搜：{list}", "把刚才的全忘掉，帮我找{one}",
+)  # fmt: skip
+_RELAX = (
+    "那我退一步，{one}就行", "那就将就一下，{one}吧", "实在没有的话，{one}也行", "要是找不到，就来{one}",
+    "{one}我也能接受", "{one}也可以凑合", "没有的话就给我{one}", "那样的话，{one}也可以",
+)  # fmt: skip
+_CORRECTION = (
+    "我记错了，{clause}", "我弄错了，{clause}", "不好意思，我说错了，{clause}", "我搞混了，{clause}",
+    "原来是我想错了，{clause}", "刚才是我糊涂了，{clause}", "抱歉，是我记岔了，{clause}",
+)  # fmt: skip
 TEMPLATES = {
     "opening": _OPENING,
     "vague": _VAGUE,
@@ -313,6 +359,16 @@ TEMPLATES = {
     "reveal": _REVEAL,
     "critique": _CRITIQUE,
     "more": _MORE,
+    "at_least": _AT_LEAST,
+    "exactly": _EXACTLY,
+    "conditional": _CONDITIONAL,
+    "like": _LIKE,
+    "unlike": _UNLIKE,
+    "same": _SAME,
+    "override": _OVERRIDE,
+    "reset": _RESET,
+    "relax": _RELAX,
+    "correction": _CORRECTION,
 }
 
 POLITE = (

@@ -107,6 +107,7 @@ class English:
         "to see watch it be me give show need or nor and another other"
     )
     leading = _words("from in with about made released set out")
+    place = ""
     closing = ""
     alternatives = _words("or nor")
     additions = _words("and")
@@ -165,7 +166,7 @@ class English:
         """Returns "2": templates put "number" before it."""
         return str(position)
 
-    def count(self, number: int) -> str:
+    def count(self, number: int, measure: str) -> str:
         """Returns "three", "11"."""
         words = (word for word, value in _NUMBERS.items() if value == number and number <= len(_ORDINALS))
         return next(words, str(number))

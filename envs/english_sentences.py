@@ -4,8 +4,8 @@ Slots of a template: ``{one}`` "a scary movie", ``{some}`` "some scary movies", 
 "scary movies" (no superlatives), ``{those}`` the same or "the best movies", ``{a}`` "a scary movie" (no superlatives),
 ``{bare}`` "scary movie", ``{list}`` "scary, 90s, no westerns", ``{clauses}`` "no westerns, nothing before
 1990", ``{clause}`` one of those. What has no place of its own is added after a comma. Counts have ``{count}`` and
-``{stuff}``, conditions ``{one}`` and ``{clause}``, comparisons ``{ordinal}`` or ``{number}`` and what is compared,
-``{name}``: what stands before the first slot tells the parser what is meant. No template holds a word that
+``{stuff}``, conditions ``{one}`` or ``{bare}``, and ``{clause}``, comparisons ``{ordinal}`` or ``{number}`` and what
+is compared, ``{name}``: what stands before the first slot tells the parser what is meant. No template holds a word that
 means something to the parser. ``<use>`` is what people do with an item ("watch"), ``<unit>`` what a number counts
 ("euros"), ``<name>`` what its attribute is called: a domain fills them in.
 """

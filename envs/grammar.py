@@ -131,16 +131,21 @@ def _value_term(words: Vocabulary, rng: np.random.Generator, predicate: Predicat
 
 def _stuff(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
     """Returns what an exclusion or a share speaks of: "horror", "scary movies or westerns"."""
-    parts = []
-    for value in predicate.values:
-        term = _value_term(words, rng, predicate, value)
-        if term.speech is Speech.NOUN:
-            parts.append(term.plural or term.text)
-        elif term.speech is Speech.MASS and rng.random() < 0.5:
-            parts.append(term.text)
-        else:
-            parts.append(words.tongue.joined(term, _head(words, rng)[1]))
-    return words.tongue.alternative.join(parts)
+    return words.tongue.alternative.join(_things(words, rng, predicate, value)[0] for value in predicate.values)
+
+
+def _things(
+    words: Vocabulary, rng: np.random.Generator, predicate: Predicate, value: str, *, counted: bool = False
+) -> tuple[str, str]:
+    """Returns the items of one value, "horror" or "scary movies", and their measure word."""
+    term = _value_term(words, rng, predicate, value)
+    if term.speech is Speech.NOUN:
+        return term.plural or term.text, words.measure_word(term.text)
+    # What takes a measure word is a noun: 三部恐怖电影, never 三部恐怖.
+    if term.speech is Speech.MASS and rng.random() < 0.5 and not (counted and words.tongue.measures):
+        return term.text, ""
+    head = _head(words, rng)[1]
+    return words.tongue.joined(term, head), words.measure_word(head)
 
 
 def _either(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> tuple[str, str, str]:
@@ -196,14 +201,20 @@ def can_say(words: Vocabulary, predicate: Predicate) -> bool:
     return on_sets and plain and len(named) == len(predicate.values)
 
 
-def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, measure: str = "") -> str:
     """Returns a phrase that says one predicate and stands alone: "no horror", "nothing before 1990".
+
+    Args:
+        words: The vocabulary.
+        rng: Where every choice comes from.
+        predicate: What to say.
+        measure: What the items that the sentence is about are counted with, if it names any.
 
     Raises:
         ValueError: If the vocabulary has no way to say it.
     """
     if predicate.least or predicate.given is not None:
-        return _counted(words, rng, predicate) if predicate.least else _conditional(words, rng, predicate)
+        return _counted(words, rng, predicate, measure) if predicate.least else _conditional(words, rng, predicate)
     if predicate.operator is Operator.SHARE:
         portions = [p for p in words.portions if p.share == predicate.share]
         if not portions:
@@ -238,10 +249,12 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) ->
     return _fill(_pick(rng, _frames(words, None, Role.CLAUSE, slot)).text, said)
 
 
-def _counted(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+def _counted(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, measure: str) -> str:
     """Returns a count as a clause: "at least three comedies", "exactly two of them from the 90s"."""
     template = _pick(rng, words.templates["exactly" if predicate.most else "at_least"])
-    return _fill(template, {"count": words.tongue.count(predicate.least), "stuff": _what_counts(words, rng, predicate)})
+    stuff, own_measure = _what_counts(words, rng, predicate)
+    measure = own_measure or measure or words.measure_word(words.heads[0][0])
+    return _fill(template, {"count": words.tongue.count(predicate.least, measure), "stuff": stuff})
 
 
 def countable(words: Vocabulary, predicate: Predicate) -> bool:
@@ -253,19 +266,26 @@ def countable(words: Vocabulary, predicate: Predicate) -> bool:
     return after or bool(_number_frames(words, predicate, (Role.AFTER,)))
 
 
-def _what_counts(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
+def _what_counts(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> tuple[str, str]:
+    """Returns what is counted, and the measure word of its noun, if it has one."""
     test = replace(predicate, least=0, most=0)
     if test.values:
-        return _stuff(words, rng, test)
+        things = [_things(words, rng, test, value, counted=True) for value in test.values]
+        return words.tongue.alternative.join(text for text, _ in things), things[0][1]
+    return words.tongue.of_them(_what_describes(words, rng, test)), ""
+
+
+def _what_describes(words: Vocabulary, rng: np.random.Generator, test: Predicate) -> str:
+    """Returns a number or a time as it describes items that are not named: "from the 90s"."""
     numbers, sense = _number_frames(words, test, (Role.AFTER,)), words.sense_of(test)
     term = _term_for(words, rng, sense, (Speech.PERIOD, Speech.AFTER)) if sense is not None else None
     if term is None or (numbers and rng.random() < 0.2):
         frame, said = _pick(rng, numbers)
-        return words.tongue.of_them(_fill(frame.text, said))
+        return _fill(frame.text, said)
     if term.speech is Speech.AFTER:
-        return words.tongue.of_them(term.text)
+        return term.text
     frame = _pick(rng, _frames(words, None, Role.AFTER, "period"))
-    return words.tongue.of_them(_fill(frame.text, {"period": term.text}))
+    return _fill(frame.text, {"period": term.text})
 
 
 def _conditional(words: Vocabulary, rng: np.random.Generator, predicate: Predicate) -> str:
@@ -273,7 +293,7 @@ def _conditional(words: Vocabulary, rng: np.random.Generator, predicate: Predica
     given, then = predicate.given, replace(predicate, given=None)
     assert given is not None
     one, _, measure = _either(words, rng, given)
-    said = {"one": words.tongue.one(one, measure), "clause": clause(words, rng, then)}
+    said = {"one": words.tongue.one(one, measure), "bare": one, "clause": clause(words, rng, then)}
     return _fill(_pick(rng, words.templates["conditional"]), said)
 
 
@@ -369,7 +389,8 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
     if ("clauses" in slots and not apart) or (phrase.superlative and shape in ("many", "a")):
         return ""
     tongue = words.tongue
-    clauses = tongue.comma.join(clause(words, rng, predicate) for predicate in apart)
+    named = phrase.measure or (words.measure_word(phrase.heads[-1][0]) if phrase.heads else "")
+    clauses = tongue.comma.join(clause(words, rng, predicate, named) for predicate in apart)
     if not phrase.heads:
         phrase.heads = [words.heads[0] if phrase.something else _head(words, rng)]
     phrase.measure = phrase.measure or words.measure_word(phrase.heads[-1][0])
@@ -420,7 +441,11 @@ def realise(
         templates = tuple(t for t in templates if not {"list", "clauses", "clause"} & set(SLOT.findall(t)))
     predicates = _as_said(predicates)
     if any(predicate.slate_level for predicate in predicates):
-        templates = tuple(t for t in templates if _PLURALS & set(SLOT.findall(t))) or templates
+        plural = tuple(t for t in templates if _PLURALS & set(SLOT.findall(t)))
+        if not plural and words.tongue.measures and any(predicate.least for predicate in predicates):
+            # Nouns are the same for one and for several.
+            plural = tuple(t.replace("{one}", "{some}") for t in templates)
+        templates = plural or templates
     text = ""
     for _ in range(_ATTEMPTS):
         template = _pick(rng, templates)

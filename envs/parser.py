@@ -20,6 +20,8 @@ from instructrec.goals import Operator, Predicate
 _LONGEST_FORGIVEN = 24
 _MOST_ORDINALS = 50
 _LONGEST_SPAN = 150
+_COUNT = "xcountx"
+"""Stands for a number while a phrase is taken apart."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class _Means:
     """What a phrase of the lexicon does.
 
     ``brief`` negations end with the attribute that they stand in, ``denies`` is said of what stands just before it,
-    and ``small`` a phrase that means nothing by itself.
+    ``behind`` one that stands behind what it is about, and ``small`` a phrase that means nothing by itself.
     """
 
     predicate: Predicate | None = None
@@ -54,6 +56,7 @@ class _Means:
     brief: bool = False
     denies: bool = False
     small: str = ""
+    behind: bool = False
     after: bool = False
     counts: str = ""
     depends: bool = False
@@ -158,34 +161,48 @@ class _Lexicon:
                 self._learn(phrase, _Means(frame=frame))
 
     def _learn_operators(self) -> None:
-        """Learns what stands before the first slot, place or pause of the sentences of operators."""
-        places = {"ordinal": self.tongue.ordinal(1), "number": self.tongue.figure(1)}
-        ends = "|".join(map(re.escape, ("{", *self.tongue.places(1), *sorted(self.tongue.boundaries))))
-
-        def beginnings(family: str, **slots: str) -> Iterable[tuple[str, ...]]:
-            for text in self.vocabulary.templates.get(family, ()):
-                for slot, word in (slots | places).items():
-                    text = text.replace(f"{{{slot}}}", word)
-                spoken = self._words(re.split(ends, text)[0])
-                if spoken:
-                    yield tuple("<count>" if word == "xcountx" else word for word in spoken)
-
+        """Learns the cues in the sentences of operators."""
+        v = self.vocabulary
         for family in ("at_least", "exactly"):
-            for phrase in beginnings(family, count="xcountx"):
-                self._learn(phrase, _Means(counts=family))
-        for phrase in beginnings("conditional"):
-            self._learn(phrase, _Means(depends=True))
-        for field_ in self.vocabulary.extras.alike[:1]:
-            for phrase in beginnings("like"):
-                self._learn(phrase, _Means(compares=(Operator.LIKE, field_)))
-            for phrase in beginnings("unlike"):
-                self._learn(phrase, _Means(compares=(Operator.UNLIKE, field_)))
-        for field_ in self.vocabulary.extras.alike[1:]:
-            for phrase in beginnings("same", name=self.vocabulary.names[field_]):
+            for measure in sorted({v.measure_word(head) for head, _ in v.heads} | {*v.measure_words.values()}):
+                for phrase, _ in self._cues(family, count=f"{_COUNT}{measure}"):
+                    self._learn(phrase, _Means(counts=family))
+        for phrase, behind in self._cues("conditional"):
+            self._learn(phrase, _Means(depends=True, behind=behind))
+        for field_ in v.extras.alike[:1]:
+            for family, operator in (("like", Operator.LIKE), ("unlike", Operator.UNLIKE)):
+                for phrase, _ in self._cues(family):
+                    self._learn(phrase, _Means(compares=(operator, field_)))
+        for field_ in v.extras.alike[1:]:
+            for phrase, _ in self._cues("same", name=v.names[field_]):
                 self._learn(phrase, _Means(compares=(Operator.LIKE, field_)))
         for family in ("reset", "relax"):
-            for phrase in beginnings(family):
-                self._learn(phrase, _Means(fresh=True))
+            for phrase, behind in self._cues(family):
+                self._learn(phrase, _Means(fresh=True, behind=behind))
+
+    def _cues(self, family: str, **slots: str) -> Iterable[tuple[tuple[str, ...], bool]]:
+        """Yields (phrase, whether it stands behind what it is about) for the sentences of an operator.
+
+        That is what stands before the first slot, place or pause; behind the first slot, where nothing but a small word
+        stands before it ("是恐怖片的话"); and all around a place, where the language puts cues there.
+        """
+        tongue = self.tongue
+        pauses = "|".join(map(re.escape, sorted(tongue.boundaries)))
+        open_place = tongue.place.format(_COUNT)
+        places = {"ordinal": open_place or tongue.ordinal(1), "number": open_place or tongue.figure(1)}
+        for text in self.vocabulary.templates.get(family, ()):
+            for slot, word in (slots | places).items():
+                text = text.replace(f"{{{slot}}}", word)
+            pieces = re.split(pauses, text)
+            if open_place and open_place in text:
+                before, behind = next(piece for piece in pieces if open_place in piece), False
+            else:
+                before, *after = re.split("|".join(map(re.escape, ("{", *tongue.places(1)))), pieces[0])
+                behind = bool(after) and (not before.strip() or before in tongue.function_words)
+                before = after[0].partition("}")[2] if behind else before
+            spoken = self._words(before)
+            if spoken:
+                yield tuple("<count>" if word == _COUNT else word for word in spoken), behind
 
     def _misspellings(self) -> Mapping[str, tuple[str, ...]]:
         near: dict[str, list[str]] = {}
@@ -267,11 +284,12 @@ class _Lexicon:
     def _fits(self, means: _Means, tokens: Sequence[Token], at: int, end: int, *, as_said: bool) -> bool:
         """Returns whether a phrase may stand there.
 
-        What denies what was said before it has nothing after it, and a single sign is not taken for another.
+        What denies, or is about, what was said before it has nothing after it, and a single sign is not taken for
+        another.
         """
         if not as_said and (end - at < 2 or (means.small and tokens[at].text == self.tongue.closing)):
             return False
-        return not means.denies or means.negates or self.ends(tokens, end)
+        return not (means.denies or means.behind) or means.negates or self.ends(tokens, end)
 
     def ends(self, tokens: Sequence[Token], at: int) -> bool:
         """Returns whether a text, or a part of it, ends before ``at``."""
@@ -319,6 +337,7 @@ class _Reader:
         self.count: tuple[str, int] | None = None  # How many of what comes next there should be.
         self.depends = False  # Whether what comes next is what a condition depends on.
         self.given: Predicate | None = None  # What the condition that comes next depends on.
+        self.begun = 0  # How much had been found before the last pause.
         self.fresh = False
         self.position = 0
 
@@ -336,7 +355,7 @@ class _Reader:
                 if means.small:
                     self._plain(Token(means.small, said), at)
                 else:
-                    self._phrase(means, numbers, said, ends=self.lexicon.ends(self.tokens, end))
+                    self._phrase(means, numbers, said, end)
                 at = end
         if self.comparison is not None:
             more, said = self.comparison
@@ -368,7 +387,7 @@ class _Reader:
         elif word not in self.lexicon.articles:
             self.alternative, self.joining = -1, False
         if boundary:
-            self.share = 0.0
+            self.share, self.begun = 0.0, len(self.found)
         elif not stop:
             if self.tongue.phrasal and self.last_unknown == at - 1 >= 0:
                 self.unknown[-1] += token.written
@@ -384,8 +403,8 @@ class _Reader:
         else:
             self.found[-1] = opposite
 
-    def _phrase(self, means: _Means, numbers: list[float], said: str, *, ends: bool) -> None:
-        self.after_and = False
+    def _phrase(self, means: _Means, numbers: list[float], said: str, end: int) -> None:
+        self.after_and, ends = False, self.lexicon.ends(self.tokens, end)
         if means.denies and (ends or not means.negates):
             self._deny(said)
         elif means.negates:
@@ -397,10 +416,17 @@ class _Reader:
             self.comparison = (means.comparative, said)
         elif means.counts:
             self.count, self.negated, self.alternative = (means.counts, int(numbers[0])), False, -1
+            if (ends or self.tokens[end].text in self.tongue.punctuation) and self._just_said():
+                # "喜剧片至少要三部": a number with nothing after it counts what stands before it.
+                self._add(self.found.pop())
+        elif means.behind and means.depends:
+            if self.given is None and self._just_said():
+                self.given, self.alternative = self.found.pop(), -1
         elif means.depends:
             self.depends, self.negated, self.alternative = True, False, -1
         elif means.compares is not None:
             self.compares = means.compares
+            self.position = int(numbers[0]) if numbers else self.position
         elif means.fresh:
             self.fresh = True
         elif means.position:
@@ -416,6 +442,11 @@ class _Reader:
                 # "no horror from the last few years": what follows the negated thing describes what is wanted.
                 self.negated = False
             self._sense(means.predicate, said)
+
+    def _just_said(self) -> bool:
+        """Returns whether the last thing found can be counted or depended on, and no pause stands after it."""
+        last = self.found[-1] if len(self.found) > self.begun else None
+        return last is not None and last.plain and last.operator is not Operator.EXCLUDE
 
     def _sense(self, predicate: Predicate, said: str) -> None:
         on_sets = predicate.operator is Operator.INCLUDE

@@ -95,6 +95,8 @@ class Tongue(Protocol):
         negations: What turns round what follows.
         through: What may stand between "no" and what it negates, or between two negated things.
         leading: What may lead from "nothing" to what it negates, but not from one negated thing to the next.
+        place: How a place in a slate is written, its number left open as ``{}``, where what is said of it may stand
+            around it or behind it ("跟第三部差不多的"); empty where that always stands before it ("like the third").
         closing: What ends a negation inside a noun phrase once it has met what it negates; empty where nothing does.
         alternatives: Words that join values of which any will do.
         additions: Words that join things that are all wanted, or all not.
@@ -115,6 +117,7 @@ class Tongue(Protocol):
     negations: frozenset[str]
     through: frozenset[str]
     leading: frozenset[str]
+    place: str
     closing: str
     alternatives: frozenset[str]
     additions: frozenset[str]
@@ -151,12 +154,12 @@ class Tongue(Protocol):
         """Returns a place counted from 1 in figures, as templates say it."""
         ...
 
-    def count(self, number: int) -> str:
-        """Returns how many there are, in words where people use words: "three"."""
+    def count(self, number: int, measure: str) -> str:
+        """Returns how many there are, in words where people use words: "three"; with the measure word, if any."""
         ...
 
     def of_them(self, text: str) -> str:
-        """Returns what counts, where it is said by what follows the head alone: "of them from the 90s"."""
+        """Returns what counts, where it is said by what describes the head alone: "of them from the 90s"."""
         ...
 
     def places(self, position: int) -> tuple[str, ...]:

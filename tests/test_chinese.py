@@ -16,7 +16,8 @@ from instructrec.envs.domain_file import FOLDER, domain_at
 from instructrec.envs.grammar import Style, clause, criticise, realise
 from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.parser import Parse, parse
-from instructrec.envs.vocabulary import SLOT, Vocabulary, key_of
+from instructrec.envs.tongue import NounPhrase
+from instructrec.envs.vocabulary import SLOT, Speech, Term, Vocabulary, key_of
 from instructrec.envs.worlds import WORLDS, make_world, speech_of
 from instructrec.goals import Operator, Predicate, Reveal
 from instructrec.splits import EVERY_SPLIT, Split, Splits
@@ -28,6 +29,17 @@ THRILLER = Predicate(field="genre", operator=Operator.INCLUDE, values=("Thriller
 NO_HORROR = Predicate(field="genre", operator=Operator.EXCLUDE, values=("Horror",))
 NINETIES = Predicate(field="year", operator=Operator.BETWEEN, low=1990, high=1999)
 LATIN = re.compile(r"[A-Za-z]+")
+TRAVEL_TALK = """
+extends: Travel-v0
+asks:
+  others: {count: 0.1, conditional: 0.1, kind+misinformed: 0.05, infeasible: 0.05}
+  counts: {of: [kind, district, price], at_least: [2, 3], exactly: [2]}
+  conditional: [price, near]
+  misinformed: [price]
+  infeasible: [kind+cuisine+price, kind+class+price]
+  alike: [kind, district, price]
+  replies: {like: 0.06, unlike: 0.03, override: 0.12, reset: 0.3, relax: 0.6}
+"""
 
 
 @cache
@@ -150,6 +162,57 @@ def test_critiques_name_the_place_and_the_direction():
             assert any(term in text for term in more.terms)
 
 
+@pytest.mark.parametrize("value", ["Book", "Shoe", "Bicycle", "Lamp"])
+def test_a_count_takes_the_measure_word_of_what_is_counted(value):
+    shop = words("instructrec/Shop-v0")
+    wish = Predicate(field="category", operator=Operator.INCLUDE, values=(value,), least=2, most=2, hard=False)
+    (measure,) = {shop.measure_word(term.text) for term in shop.sense_of_value("category", value).terms}
+    generator = rng()
+    assert all(f"两{measure}" in clause(shop, generator, wish) for _ in range(50))
+
+
+def test_numbers_are_counted_with_the_measure_word_of_the_noun_before_them():
+    shop, generator = words("instructrec/Shop-v0"), rng()
+    bicycle = Predicate(field="category", operator=Operator.INCLUDE, values=("Bicycle",))
+    cheap = Predicate(field="price", operator=Operator.AT_MOST, high=100, least=3, hard=False)
+    texts = [realise([bicycle, cheap], shop, generator, family="restated") for _ in range(200)]
+    assert any("三辆" in text for text in texts)
+    assert not any("三件" in text for text in texts if re.search("几辆", text))
+
+
+@pytest.mark.parametrize("split", EVERY_SPLIT)
+def test_nobody_asks_for_one_and_then_for_three_of_them(split):
+    talk, generator = words("instructrec/MoviesTalk-v0", split), rng()
+    comedies = Predicate(field="genre", operator=Operator.INCLUDE, values=("Comedy",), least=3, hard=False)
+    for family in ("opening", "restated", "reset"):
+        for _ in range(100):
+            assert "一部" not in realise([NINETIES, comedies], talk, generator, family=family)
+
+
+def test_what_is_counted_is_a_noun_and_numbers_need_none():
+    talk, generator = words("instructrec/MoviesTalk-v0"), rng()
+    horror = Predicate(field="genre", operator=Operator.INCLUDE, values=("Horror",), least=3, hard=False)
+    said = {clause(talk, generator, horror) for _ in range(300)}
+    assert not any(re.search(r"恐怖(?!片|电影|影片|作品)", text) for text in said)
+    old = Predicate(field="year", operator=Operator.BETWEEN, low=1980, high=1989, least=3, hard=False)
+    assert {"至少三部80年代的", "80年代的至少要三部"} <= {clause(talk, generator, old) for _ in range(2000)}
+
+
+@pytest.mark.parametrize("noun", ["东西", "地方", "去处"])
+def test_nothing_describes_a_vague_noun_without_a_link(noun):
+    term = Term("户外", Speech.KIND)
+    assert TONGUE.joined(term, noun) == f"户外的{noun}"
+    assert TONGUE.joined(term, "商品") == "户外商品"
+    phrase = NounPhrase(something=False, heads=[(noun, noun)], measure="个")
+    phrase.add(term, 2)
+    assert TONGUE.noun_phrase(phrase, "one") == f"一个户外的{noun}"
+
+
+def test_in_a_list_what_has_a_pause_inside_comes_last():
+    for seed in range(20):
+        assert TONGUE.listed(["如果是恐怖片，要新的", "喜剧", "战争"], rng(seed)) == "喜剧，战争，如果是恐怖片，要新的"
+
+
 @pytest.mark.parametrize(
     ("number", "text"), [(1, "一"), (2, "二"), (10, "十"), (11, "十一"), (20, "二十"), (35, "三十五"), (120, "120")]
 )
@@ -190,7 +253,7 @@ def meaning(predicates) -> set:
     """What predicates mean: excluding two values is excluding the one and the other."""
     found = set()
     for predicate in predicates:
-        if predicate.operator is Operator.EXCLUDE:
+        if predicate.operator is Operator.EXCLUDE and predicate.given is None:
             found |= {("exclude", predicate.field, value) for value in predicate.values}
         else:
             found.add((*key_of(predicate), predicate.hard, predicate.weight))
@@ -201,7 +264,8 @@ def said_in(bank: Bank):
     """Yields (text, what it says) for every text of a bank."""
     width = bank.goals.num_predicates
     for goal, predicates in enumerate(bank.predicates):
-        volunteered = [p for p in predicates if p.reveal is Reveal.VOLUNTEERED]
+        said = [p if p.reveal is Reveal.VOLUNTEERED else p.believed for p in predicates]
+        volunteered = [p for p in said if p is not None]
         yield from ((text, volunteered) for text in bank.texts_of(bank.opening.group(goal)))
         yield from ((text, predicates) for text in bank.texts_of(bank.restated.group(goal)))
         for place, predicate in enumerate(predicates):
@@ -296,6 +360,77 @@ def test_a_slip_in_every_sentence_is_forgiven_or_said_to_be_unknown(world):
 )
 def test_phrases_mean_what_people_mean(text, wanted):
     assert understood(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("至少三部喜剧片", ["at least 3 of genre: Comedy"]),
+        ("喜剧片至少要三部", ["at least 3 of genre: Comedy"]),
+        ("喜剧片至少要三部、90年代", ["at least 3 of genre: Comedy", "year 1990–1999"]),
+        ("90年代，喜剧片不能少于3部，多谢", ["year 1990–1999", "at least 3 of genre: Comedy"]),
+        ("推荐几部惊悚片，其中恰好两部是90年代的", ["genre: Thriller", "2 of year 1990–1999"]),
+        ("喜剧片一共两部，不能多也不能少", ["2 of genre: Comedy"]),
+        ("至少四分", ["rating ≥ 4"]),
+        ("至少三分之一是喜剧片", ["at least 30% Comedy"]),
+        ("只要一部喜剧片就好", ["genre: Comedy"]),
+        ("如果是恐怖片，只要1980年以前的", ["if genre: Horror: year ≤ 1979"]),
+        ("恐怖片的话，只要1980年以前的", ["if genre: Horror: year ≤ 1979"]),
+        ("是恐怖片或者西部片的话，评分要4分以上", ["if genre: Horror or Western: rating ≥ 4"]),
+        ("要90年代的，如果是西部片的话，评分要4分以上", ["year 1990–1999", "if genre: Western: rating ≥ 4"]),
+        ("要90年代的，可以的话", ["year 1990–1999"]),
+        ("90年代的如果是西部片的话，评分要4分以上", ["year 1990–1999", "if genre: Western: rating ≥ 4"]),
+        ("90年代的，正好两部，喜剧片", ["year 1990–1999", "2 of genre: Comedy"]),
+        ("不要恐怖片的话，来一部西部片", ["genre: not Horror", "genre: Western"]),
+        ("多来点像第三部那样的", ["genre like that of no. 3"]),
+        ("再来几部跟第3部差不多的", ["genre like that of no. 3"]),
+        ("第十一部那样的再来一些", ["genre like that of no. 11"]),
+        ("不要像第二部那样的", ["genre unlike that of no. 2"]),
+        ("第2部那样的就别来了", ["genre unlike that of no. 2"]),
+        ("年代要和第一部一样的", ["year like that of no. 1"]),
+        ("我喜欢第4部的年代", ["year like that of no. 4"]),
+        ("跟第三部差不多，只是要更老", ["year below that of no. 3"]),
+        ("我喜欢这些，继续吧", []),
+        ("就看80年代的吧，这样更合适", ["year 1980–1989"]),
+        ("约会看的", ["genre: Romance", "genre: not Horror", "rating: highest 50%"]),
+    ],
+)
+def test_phrases_of_operators_mean_what_people_mean(text, wanted):
+    talk = speech_of("instructrec/MoviesTalk-v0", "zh")
+    assert [str(predicate) for predicate in parse(text, talk).predicates] == wanted
+
+
+@pytest.mark.parametrize(
+    "text", ["重新开始：一部喜剧片", "没有的话就给我一部喜剧片", "一部喜剧片我也能接受，多谢", "一部喜剧片也可以凑合。"]
+)
+def test_cues_behind_what_is_asked_and_before_it_say_that_what_came_before_is_over(text):
+    read = parse(text, speech_of("instructrec/MoviesTalk-v0", "zh"))
+    assert read.fresh
+    assert [str(predicate) for predicate in read.predicates] == ["genre: Comedy"]
+
+
+@pytest.mark.parametrize("world", SPOKEN)
+def test_people_ask_for_the_same_in_chinese_as_in_english(world):
+    chinese, english = speech_of(world, "zh"), speech_of(world, "en")
+    assert chinese.requests == english.requests
+    assert chinese.extras == english.extras
+    assert set(chinese.templates) == set(english.templates)
+    assert not set(chinese.names.values()) & set(chinese.names)
+
+
+def test_in_travel_too_every_operator_has_words_once_a_file_switches_it_on(tmp_path):
+    path = tmp_path / "talk.yaml"
+    path.write_text(TRAVEL_TALK, "utf-8")
+    place = make_world(str(path), language="zh")
+    bank, vocabulary = place.population.bank, place.population.vocabulary
+    assert {"count", "conditional", "kind+misinformed", "infeasible", "relaxed"} <= set(bank.kinds)
+    right = [meaning(parse(text, vocabulary).predicates) == meaning(wanted) for text, wanted in said_in(bank)]
+    assert np.mean(right) >= 0.98
+    for position, likeness in enumerate(bank.likenesses):
+        operator = Operator.UNLIKE if likeness.unlike else Operator.LIKE
+        for text in bank.texts_of(bank.like.group(position * 10 + 2)):
+            wanted = Predicate(field=likeness.field, operator=operator, position=3)
+            assert parse(text, vocabulary).predicates == (wanted,), text
 
 
 @pytest.mark.parametrize("family", ["opening", "vague", "implicit", "restated", "reveal", "more", "critique"])

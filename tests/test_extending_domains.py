@@ -28,12 +28,12 @@ NAMES = ("instructrec/Shop-v0", "instructrec/MoviesTalk-v0")
 
 
 @cache
-def world(name: str, split: str = "train") -> World:
-    return make_world(name, split=split)
+def world(name: str, split: str = "train", language: str = "en") -> World:
+    return make_world(name, split=split, language=language)
 
 
-def bank_of(name: str, split: str = "train") -> Bank:
-    return world(name, split).population.bank
+def bank_of(name: str, split: str = "train", language: str = "en") -> Bank:
+    return world(name, split, language).population.bank
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,11 @@ def said_in(bank: Bank) -> Iterator[tuple[str, str, list[Predicate]]]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_what_people_say_is_understood_whatever_operator_they_use(name, split):
-    words = world(name, split).population.vocabulary
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_people_say_is_understood_whatever_operator_they_use(name, split, language):
+    words = world(name, split, language).population.vocabulary
     right: dict[str, list[bool]] = {}
-    for sort, text, wanted in said_in(bank_of(name, split)):
+    for sort, text, wanted in said_in(bank_of(name, split, language)):
         sort = next((s for s in ("count", "conditional", "context", "misinformed", "infeasible") if s in sort), sort)
         right.setdefault(sort, []).append(meaning(parse(text, words).predicates) == meaning(wanted))
     assert {"count", "conditional", "context", "misinformed", "infeasible", "likeness", "override"} <= set(right)
@@ -103,8 +104,9 @@ def test_what_people_say_is_understood_whatever_operator_they_use(name, split):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fresh_start_is_heard_as_one_and_nothing_else_is(name):
-    words, bank = world(name).population.vocabulary, bank_of(name)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_fresh_start_is_heard_as_one_and_nothing_else_is(name, language):
+    words, bank = world(name, language=language).population.vocabulary, bank_of(name, language=language)
     announced = [
         text
         for goal in range(bank.num_goals)
