@@ -18,10 +18,12 @@ from instructrec.envs.dials import Dials
 from instructrec.envs.domain import Domain
 from instructrec.envs.domain_file import MOST_ITEMS, domain_at
 from instructrec.envs.domain_words import vocabulary_of
+from instructrec.envs.held_out import HeldOut
 from instructrec.envs.item_texts import in_language
 from instructrec.envs.languages import LANGUAGES
 from instructrec.envs.made_items import made_catalogue
 from instructrec.envs.made_people import made_people, person_rules
+from instructrec.envs.movielens import Ratings
 from instructrec.envs.own_data import OwnData
 from instructrec.envs.populations import with_population
 from instructrec.names import unknown_name
@@ -143,6 +145,27 @@ def domain_world(
     return replace(base, population=population)
 
 
+def expected_ratings(path: Path, name: str, ratings: Ratings, num_items: int, *, seed: int) -> HeldOut | None:
+    """Returns held-out ratings of a log and what the model of taste of a domain's people expects of them.
+
+    The model, its rank and priors as they were fitted for these people, learns from four fifths of the log.
+
+    Args:
+        path: The domain file.
+        name: The world's full name, or "".
+        ratings: The log.
+        num_items: How many items its numbers stand for.
+        seed: Which fifth is held out.
+
+    Returns:
+        None where the domain's people and items are made up, so that no ratings stand behind them.
+    """
+    domain = domain_at(path, name)
+    if domain.items.source == "made":
+        return None
+    return _SOURCES[domain.items.source].held_out(domain, ratings, num_items, seed)
+
+
 class _Nobody:
     """Stands where a population will."""
 
@@ -256,6 +279,7 @@ class _Source(Protocol):
     def catalogue(self, domain: Domain) -> Catalogue: ...
     def behaviour(self, given: Mapping[str, float]) -> Behaviour: ...
     def tastes(self, domain: Domain, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes: ...
+    def held_out(self, domain: Domain, ratings: Ratings, num_items: int, seed: int) -> HeldOut: ...
 
 
 _SOURCES: Mapping[str, _Source] = {"movielens": movies.MovieLens(), "data": OwnData()}

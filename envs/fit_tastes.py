@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.arrays import Bools
 from instructrec.catalogue import Catalogue
 from instructrec.envs.conversational import Tastes
 from instructrec.envs.gathering import luck_of
@@ -167,7 +166,7 @@ def fit_tastes(
         )
     ratings = chosen_ratings(record, catalogue, max_persons=max_persons, min_person_ratings=min_person_ratings)
     liked = ratings.rating > _LIKED if record.feedback is Feedback.CLICKS else np.ones(len(ratings.item), np.bool_)
-    past = _some(ratings, liked)
+    past = ratings.some(liked)
     if record.feedback is Feedback.CLICKS and not record.knows_passed_over:
         ratings = with_passed_over(ratings, catalogue.num_items, seed)
     if len(ratings.item) < FEWEST or ratings.rating.std() < 1e-6:
@@ -177,13 +176,13 @@ def fit_tastes(
             f"too little to fit tastes: it takes {FEWEST} that differ; lower min_person_ratings or bring more data"
         )
     biases, chosen = _choose(ratings, catalogue.num_items, ranks)
-    scales = _scales(ratings, catalogue.num_items, chosen)
+    scales = scales_for(ratings, catalogue.num_items, chosen)
     figures = _figures(ratings, catalogue.num_items, biases, chosen, scales, record.feedback)
     # Taste that loses on fresh ratings was chosen by luck; a slope of 0 or less says the same, and so does one so steep
     # that the taste it multiplies is nothing.
     lost = figures["rmse"] >= figures["rmse_biases"] or scales[2] == 0 or figures["taste_slope"] > _STEEPEST
     if chosen.rank and lost:
-        chosen, scales = biases, _scales(ratings, catalogue.num_items, biases)
+        chosen, scales = biases, scales_for(ratings, catalogue.num_items, biases)
         figures = _figures(ratings, catalogue.num_items, biases, chosen, scales, record.feedback)
     factors = fit(ratings, catalogue.num_items, chosen, np.ones(len(ratings.item), np.bool_))
     shift, quality, taste = scales
@@ -222,7 +221,7 @@ def chosen_ratings(record: Interactions, catalogue: Catalogue, *, max_persons: i
             f"{counts.max()}); lower min_person_ratings"
         )
     drawn = sorted(enough, key=lambda person: luck_of(whole.person_ids[person]))[:max_persons]
-    return _of_persons(_some(ratings, known), np.sort(np.array(drawn, np.int64)))
+    return _of_persons(ratings.some(known), np.sort(np.array(drawn, np.int64)))
 
 
 def with_passed_over(clicks: Ratings, num_items: int, seed: int) -> Ratings:
@@ -248,19 +247,13 @@ def with_passed_over(clicks: Ratings, num_items: int, seed: int) -> Ratings:
     )
 
 
-def _some(ratings: Ratings, rows: Bools) -> Ratings:
-    return Ratings(
-        ratings.person[rows], ratings.item[rows], ratings.rating[rows], ratings.timestamp[rows], ratings.person_ids
-    )
-
-
 def _of_persons(ratings: Ratings, persons: npt.NDArray[np.int64]) -> Ratings:
     """Returns the ratings of some people, numbered anew in their order."""
     numbers = np.full(ratings.num_persons, -1, np.int32)
     numbers[persons] = np.arange(len(persons))
     rows = numbers[ratings.person] >= 0
     names = tuple(ratings.person_ids[person] for person in persons)
-    return replace(_some(ratings, rows), person=numbers[ratings.person[rows]], person_ids=names)
+    return replace(ratings.some(rows), person=numbers[ratings.person[rows]], person_ids=names)
 
 
 def _choose(ratings: Ratings, num_items: int, ranks: Sequence[int]) -> tuple[Setting, Setting]:
@@ -294,7 +287,7 @@ def _choose(ratings: Ratings, num_items: int, ranks: Sequence[int]) -> tuple[Set
     return without[1], max([without, found, *others], key=lambda entry: entry[0])[1]
 
 
-def _scales(ratings: Ratings, num_items: int, chosen: Setting) -> tuple[float, float, float]:
+def scales_for(ratings: Ratings, num_items: int, chosen: Setting) -> tuple[float, float, float]:
     """Returns what to add to the mean, and what to multiply quality and taste with, for slopes of 1."""
     trial = [held_out(ratings, num_items, chosen, seed) for seed in _CHOOSING]
     intercepts, qualities, tastes = np.transpose([result.slopes() for result in trial])
@@ -311,7 +304,7 @@ def _figures(
     feedback: Feedback,
 ) -> dict[str, float]:
     """Measures on splits that nothing was chosen on."""
-    fair = _scales(ratings, num_items, biases)
+    fair = scales_for(ratings, num_items, biases)
     plain = [held_out(ratings, num_items, biases, seed).rescaled(*fair) for seed in _REPORTING]
     whole = [held_out(ratings, num_items, chosen, seed).rescaled(*scales) for seed in _REPORTING]
     figures = {"num_ratings": float(len(ratings.item))}

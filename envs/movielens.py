@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.arrays import Bools
 from instructrec.catalogue import Catalogue, Column
 from instructrec.envs.tables import Table, has_table, read_table
 from instructrec.names import unknown_name
@@ -55,6 +56,10 @@ class Ratings:
     def num_persons(self) -> int:
         """How many people there are."""
         return len(self.person_ids)
+
+    def some(self, rows: Bools) -> Ratings:
+        """Returns those of the rows chosen, [num_ratings]; people keep their numbers."""
+        return Ratings(self.person[rows], self.item[rows], self.rating[rows], self.timestamp[rows], self.person_ids)
 
     def starts(self) -> npt.NDArray[np.int64]:
         """Returns where each person's ratings begin, and the end of the last, int64 [num_persons + 1]."""

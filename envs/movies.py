@@ -13,7 +13,8 @@ from instructrec.catalogue import Catalogue
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conversational import Tastes
 from instructrec.envs.domain import Domain
-from instructrec.envs.movielens import shipped, shipped_people, visible_past
+from instructrec.envs.held_out import HeldOut, Setting, held_out
+from instructrec.envs.movielens import Ratings, shipped, shipped_people, visible_past
 from instructrec.noise import mix
 from instructrec.splits import Split, split_of
 
@@ -34,6 +35,13 @@ class MovieLens:
     def tastes(self, domain: Domain, users: tuple[Split, ...], past_length: int, behaviour: Behaviour) -> Tastes:
         """Returns the people of some splits: tastes fitted to their ratings, and the ratings that agents may see."""
         return _tastes(users, past_length, behaviour.allure_from_popularity)
+
+    def held_out(self, domain: Domain, ratings: Ratings, num_items: int, seed: int) -> HeldOut:
+        """Returns a random fifth of a log's ratings, and what the model of these people's tastes expects of them."""
+        people = shipped_people()
+        rank = int(people.person_factors.shape[1])
+        setting = Setting(rank=rank, taste_variance=people.taste_variance, noise_variance=people.noise_variance)
+        return held_out(ratings, num_items, setting, seed).rescaled(0.0, people.quality_scale, people.taste_scale)
 
 
 @functools.lru_cache(maxsize=8)

@@ -11,8 +11,10 @@ from instructrec.catalogue import Catalogue
 from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.conversational import Tastes
 from instructrec.envs.domain import Domain
-from instructrec.envs.fit_tastes import FittedTastes
+from instructrec.envs.fit_tastes import FittedTastes, scales_for
+from instructrec.envs.held_out import HeldOut, held_out
 from instructrec.envs.kept_data import read_kept
+from instructrec.envs.movielens import Ratings
 from instructrec.splits import Split
 
 
@@ -37,6 +39,14 @@ class OwnData:
         return fitted.tastes(
             catalogue, users=users, past_length=past_length, from_popularity=behaviour.allure_from_popularity
         )
+
+    def held_out(self, domain: Domain, ratings: Ratings, num_items: int, seed: int) -> HeldOut:
+        """Returns a random fifth of a log's ratings, and what the model of these people's tastes expects of them.
+
+        Rank and priors are those chosen for these people; scales are fitted to the log.
+        """
+        setting = _kept(domain)[1].setting
+        return held_out(ratings, num_items, setting, seed).rescaled(*scales_for(ratings, num_items, setting))
 
 
 def _kept(domain: Domain) -> tuple[Catalogue, FittedTastes]:

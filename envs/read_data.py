@@ -74,6 +74,11 @@ FORMATS: Mapping[str, Format] = {
 """The formats by name, in the order in which they are looked for."""
 
 
+def format_of(files: Files) -> str | None:
+    """Returns the name of the format that a place holds; None where it holds none."""
+    return next((name for name, each in FORMATS.items() if each.recognises(files)), None)
+
+
 def read_data(
     path: Path | str,
     format: str | None = None,  # noqa: A002
@@ -111,7 +116,7 @@ def read_data(
     """
     files = Files.at(path)
     if format is None:
-        format = next((name for name, each in FORMATS.items() if each.recognises(files)), None)  # noqa: A001
+        format = format_of(files)  # noqa: A001
         if format is None:
             sought = "; ".join(f"{name}: {each.looks_for}" for name, each in FORMATS.items())
             raise ValueError(

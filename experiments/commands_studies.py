@@ -170,8 +170,10 @@ class Fidelity(Command):
     world: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world; `instructrec worlds` lists them."""
     log: Annotated[tuple[Path, ...], UseAppendAction, arg(metavar="LOG")] = ()
-    """A log, as often as you like: a MovieLens folder, the MIT movie corpus, IARD's JSON, or a table of shown items
-    (CSV: session, turn, position, item, clicked)."""
+    """A log, as often as you like: ratings or clicks in any format of `instructrec world new`, the MIT movie corpus,
+    IARD's JSON, or a table of shown items (session, turn, position, item, clicked)."""
+    columns: Settings = ()
+    """Which column of a plain table of ratings means what: person=uid item=sku rating=stars."""
     out: Path = Path("runs/fidelity")
     """Folder for fidelity.md, fidelity.json and the pictures."""
     agent: str = "parser"
@@ -195,6 +197,7 @@ class Fidelity(Command):
             world_name(self.world),
             self.log,
             out=self.out,
+            columns={name: str(value) for name, value in settings(self.columns).items()} or None,
             agent=self.agent,
             world_settings=world_settings(self.world_set, self.population, self.population_set),
             people=at_least(1, "people", self.people),

@@ -31,6 +31,7 @@ def fidelity(
     logs: Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str],
+    columns: Mapping[str, str] | None = None,
     agent: str = "parser",
     world_settings: Mapping[str, Any] | None = None,
     people: int = 1000,
@@ -45,6 +46,7 @@ def fidelity(
         world_id: The world.
         logs: What to compare with; see `instructrec.experiments.fidelity_logs.read_log`.
         out: The folder.
+        columns: Which column of a plain table of ratings means what.
         agent: Who recommends in the world: a name, or a run folder. What people click depends on it.
         world_settings: The world's settings.
         people: How many sessions are simulated.
@@ -62,7 +64,7 @@ def fidelity(
     """
     if not logs:
         raise ValueError("there is nothing to compare with: give at least one --log")
-    read = [read_log(Path(log)) for log in logs]
+    read = [read_log(Path(log), columns) for log in logs]
     settings = dict(world_settings or {})
     world = world_of(world_id, settings, "train")
     recommender = competitor_named(agent, world, world_id, settings, narrator)
@@ -76,7 +78,7 @@ def fidelity(
 
         episodes = evaluate(world, recommender, Sessions.first(seed, people), keep_goals=True, progress=progress)
     texts = world.population.texts.strings(episodes.instruction[:, 0])
-    findings, missing = compare_logs(read, Simulated(world, episodes, texts), narrator)
+    findings, missing = compare_logs(read, Simulated(world, episodes, texts, world_id), narrator)
     about = {"agent": agent, "people": people, "seed": seed, "command": command_line()}
     logs_read = [{"name": log.source, "kind": _KINDS[type(log).__name__]} for log in read]
     document = {**document_of(world, world_id, findings, missing), **about, "logs": logs_read}

@@ -119,11 +119,19 @@ class LackingError(Exception):
 
 @dataclass(frozen=True)
 class Simulated:
-    """What the world produced: sessions, and the texts of their first instructions."""
+    """What the world produced: sessions, and the texts of their first instructions.
+
+    Attributes:
+        world: The world.
+        episodes: The sessions.
+        texts: What each began with.
+        world_id: What the world was made by, where that is not its own name: the path of a domain file.
+    """
 
     world: World
     episodes: Episodes
     texts: Sequence[str]
+    world_id: str = ""
 
 
 def compared(

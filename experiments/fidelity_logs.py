@@ -2,7 +2,7 @@
 
 | kind | what it is |
 |---|---|
-| ratings | a folder or .zip archive as MovieLens gives out: ``ratings.csv`` and ``movies.csv`` |
+| ratings | any format of `instructrec.envs.read_data`: a row for each person and item that they rated or clicked |
 | queries | the MIT movie corpus: a query a line, ``word:TAG word:TAG …``, or the folder with its file ``train`` |
 | dialogues | IARD: JSON, a list of conversations whose turns carry ``dialogue_acts``, or the folder with it |
 | clicks | a CSV or Parquet table, a row per shown item: session, position, clicked and, if known, turn and item |
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,9 +23,13 @@ import numpy.typing as npt
 from instructrec.catalogue import Catalogue
 from instructrec.envs.click_logs import PARQUET, click_table, clicked_cells, column_names
 from instructrec.envs.english import English
+from instructrec.envs.files import Files
+from instructrec.envs.fit_tastes import chosen_ratings
+from instructrec.envs.infer_catalogue import infer_catalogue
+from instructrec.envs.interactions import Feedback
 from instructrec.envs.movielens import Ratings, load_movielens
 from instructrec.envs.parser import words_of
-from instructrec.envs.tables import has_table
+from instructrec.envs.read_data import format_of, read_data
 
 NAMED = {"GENRE": "genre", "YEAR": "year", "RATINGS_AVERAGE": "quality"}
 """What the world's people can name too, by the corpus's tags; "quality" is how good or popular something is."""
@@ -36,11 +40,19 @@ RECOMMENDED, ACCEPTED, REJECTED, CRITICISED = "REC-", "ACC", "REJ", "CRI-"
 
 @dataclass(frozen=True)
 class RatingLog:
-    """Who rated what: ``catalogue`` and ``ratings`` as `instructrec.envs.movielens.load_movielens` reads them."""
+    """Who rated, or clicked, what.
+
+    Attributes:
+        source: The log's name.
+        catalogue: The items.
+        ratings: In stars; of clicks those of which there was one.
+        clicks: Whether it holds clicks, so that the stars say nothing.
+    """
 
     source: str
     catalogue: Catalogue
     ratings: Ratings
+    clicks: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,8 +114,12 @@ class ClickLog:
 Log: TypeAlias = RatingLog | QueryLog | DialogueLog | ClickLog
 
 
-def read_log(path: Path) -> Log:
+def read_log(path: Path, columns: Mapping[str, str] | None = None) -> Log:
     """Reads a log of any kind, told by its content.
+
+    Args:
+        path: A file, a folder or an archive.
+        columns: Which column of a plain table of ratings means what; see `instructrec.envs.read_data.read_data`.
 
     Raises:
         ValueError: If it does not exist, is of no kind, or is malformed; the message names the place and the cure.
@@ -112,32 +128,43 @@ def read_log(path: Path) -> Log:
     if not path.exists():
         raise ValueError(f"there is no log {path}; give a folder or a file")
     name = path.name or str(path)
-    if path.suffix == ".zip" or (path.is_dir() and has_table(path, "ratings")):
-        if not (has_table(path, "ratings") and has_table(path, "movies")):
-            raise ValueError(f"{path} needs both ratings.csv and movies.csv, as MovieLens gives them out")
+    files = Files.at(path)
+    if format_of(files) == "movielens":
         catalogue, ratings = load_movielens(path)
         return RatingLog(name, catalogue, ratings)
-    file = _one_file(path) if path.is_dir() else path
-    if file.suffix == ".json":
+    file = _only_file(path) if path.is_dir() else path
+    if file is not None and file.suffix == ".json":
         return _dialogues(file, name)
-    if file.name.endswith((".csv", ".csv.gz", *PARQUET)):
+    if file is not None and not columns and file.name.endswith(_TABLES) and _shows_slates(file):
         return _clicks(file, name)
+    if format_of(files) is not None:
+        return _ratings(path, name, columns)
+    if file is None:
+        raise ValueError(
+            f"{path} holds no log, or several ({files.listed()}): expected ratings in a format of `instructrec world "
+            "new`, or one table of shown items (.csv or .parquet), file of dialogues (.json) or file train of the MIT "
+            "movie corpus; name the file"
+        )
     return _queries(file, name)
 
 
-def _one_file(folder: Path) -> Path:
+_TABLES = (".csv", ".csv.gz", *PARQUET)
+
+
+def _only_file(folder: Path) -> Path | None:
+    """Returns the one log that a folder holds; None where it is not one file."""
     for pattern in ("*.json", "*.csv", "*.csv.gz", "*.parquet", "train"):
         found = sorted(folder.glob(pattern))
         if len(found) == 1:
             return found[0]
         if found:
-            raise ValueError(
-                f"{folder} holds several logs ({', '.join(each.name for each in found)}); name one of them"
-            )
-    raise ValueError(
-        f"{folder} holds no log: expected ratings.csv and movies.csv, a table of clicks (.csv or .parquet), "
-        "dialogues (.json), or the file train of the MIT movie corpus"
-    )
+            return None
+    return None
+
+
+def _shows_slates(file: Path) -> bool:
+    """Returns whether a table is of shown items: a column may be misspelt, which is then told."""
+    return len({"session", "position", "clicked"} & set(column_names(file))) > 1
 
 
 def _text(file: Path) -> str:
@@ -147,6 +174,19 @@ def _text(file: Path) -> str:
         raise ValueError(
             f"{file} is not UTF-8 text ({problem.reason} at byte {problem.start}); save it as UTF-8"
         ) from None
+
+
+# --- Ratings ---------------------------------------------------------------------------------------------------------
+
+
+def _ratings(path: Path, name: str, columns: Mapping[str, str] | None) -> RatingLog:
+    record = read_data(path, columns=columns or None)
+    clicks = record.feedback is Feedback.CLICKS
+    if clicks:
+        record = replace(record, ratings=record.ratings.some(record.ratings.rating > 0))
+    catalogue = infer_catalogue(record)
+    ratings = chosen_ratings(record, catalogue, max_persons=record.num_persons, min_person_ratings=1)
+    return RatingLog(name, catalogue, ratings, clicks)
 
 
 # --- Queries ---------------------------------------------------------------------------------------------------------
@@ -224,8 +264,6 @@ def _answers(turns: Sequence[Any]) -> tuple[list[int], int]:
 
 
 def _clicks(file: Path, name: str) -> ClickLog:
-    if {"userId", "movieId", "rating"} <= set(column_names(file)):
-        raise ValueError(f"{file} holds ratings: give the folder, which needs movies.csv too")
     table = click_table(file, ("session", "position", "clicked"), ("turn", "item"))
     rows: dict[str, list[int]] = defaultdict(list)
     for row, session in enumerate(table.filled("session")):

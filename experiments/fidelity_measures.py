@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from instructrec.catalogue import Catalogue
 from instructrec.envs.bank import Bank
+from instructrec.envs.domain_world import expected_ratings
 from instructrec.envs.english import English
-from instructrec.envs.held_out import HeldOut, Setting, held_out
-from instructrec.envs.movielens import shipped_people
+from instructrec.envs.held_out import HeldOut
 from instructrec.envs.parser import words_of
+from instructrec.envs.worlds import world_spec
 from instructrec.experiments.distances import (
     HALVINGS,
     TOP_SHARES,
@@ -137,8 +138,9 @@ def _entropies(items: Units, catalogue: Catalogue) -> Units:
 
 
 def _entropy(log: RatingLog, simulated: Simulated) -> Finding:
-    if "genre" not in simulated.world.catalogue.columns:
-        raise LackingError("not in this world: its items have no genre")
+    for place, catalogue in (("world", simulated.world.catalogue), ("log", log.catalogue)):
+        if "genre" not in catalogue.columns:
+            raise LackingError(f"not in this {place}: its items have no genre")
     rated, clicked = _entropies(_rated(log), log.catalogue), _entropies(_consumed(simulated), simulated.world.catalogue)
     told = (_mean(rated, "bits"), _mean(clicked, "bits"))
     note = "a session asks for something, while a person's ratings are of years"
@@ -150,15 +152,17 @@ def _ratings(log: RatingLog, simulated: Simulated) -> Iterator[tuple[str, Compar
 
     @functools.cache
     def held() -> HeldOut:
-        tastes: Any = getattr(simulated.world.population, "tastes", None)
-        if tastes is None:
+        if log.clicks:
+            raise LackingError("not in this log: it holds clicks, no ratings")
+        spec = world_spec(simulated.world_id or simulated.world.name)
+        if spec.file is None or not hasattr(simulated.world.population, "tastes"):
             raise LackingError("not in this world: its people have no model of ratings")
         if log.ratings.num_persons < FEWEST:
             raise LackingError(f"too few people in this log: {log.ratings.num_persons} of at least {FEWEST}")
-        people, rank = shipped_people(), int(tastes.person_factors.shape[1])
-        setting = Setting(rank=rank, taste_variance=people.taste_variance, noise_variance=people.noise_variance)
-        found = held_out(log.ratings, log.catalogue.num_items, setting, _SPLIT)
-        return found.rescaled(0.0, people.quality_scale, people.taste_scale)
+        found = expected_ratings(spec.file, spec.name, log.ratings, log.catalogue.num_items, seed=_SPLIT)
+        if found is None:
+            raise LackingError("not in this world: its people and their tastes are made up, not fitted to ratings")
+        return found
 
     yield "rating_error", lambda: _rating_error(log, held())
     yield "rating_calibration", lambda: _rating_calibration(log, held())

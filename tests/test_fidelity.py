@@ -232,7 +232,6 @@ def test_logs_are_told_by_their_content(tmp_path: Path) -> None:
         ("log.csv", "session,position\na,1\n", "'clicked' is missing"),
         ("log.csv", "session,position,clicked\na,1,maybe\n", "line 2: clicked is 'maybe', expected 1 or 0"),
         ("log.csv", "session,position,clicked\na,-1,1\n", "positions are counted from 1"),
-        ("ratings.csv", "userId,movieId,rating\n1,1,1\n", "give the folder"),
     ],
 )
 def test_a_log_that_cannot_be_read_is_a_sentence(
@@ -267,6 +266,8 @@ def test_what_the_world_lacks_is_said_too(tmp_path: Path) -> None:
     assert missing["genre_entropy"] == "not in this world: its items have no genre"
     assert missing["rating_error"] == "not in this world: its people have no model of ratings"
     assert missing["critique_rate"] == "not in this world: its people do not criticise"
+    missing = compare_logs(logs, _simulated(6, "Books", 20), QUIET)[1]
+    assert missing["rating_error"].startswith("not in this world: its people and their tastes are made up")
 
 
 def test_two_logs_of_one_kind_are_both_compared(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from instructrec.envs import register_file
 from instructrec.envs.worlds import WORLDS, make_world
 from instructrec.experiments import cli
+from instructrec.experiments.fidelity import fidelity
 from instructrec.experiments.new_world import new_world
 from instructrec.experiments.progress import Narrator
 from instructrec.testing import check_world
@@ -61,6 +62,16 @@ def test_its_people_ask_for_what_the_data_hold(books):
     assert "book" in said
     held_out = make_world(str(place / "books.yaml"), split="validation", bank_size=200, slate_size=4)
     assert not set(held_out.population.tastes.who) & set(world.population.tastes.who)
+
+
+def test_its_card_beside_the_data_it_came_from_says_how_well_its_people_rate(books, tmp_path):
+    place, made = books
+    columns = {"person": "uid", "item": "sku", "rating": "stars"}
+    card = fidelity(str(place / "books.yaml"), [place], out=tmp_path, columns=columns, people=60, narrator=QUIET)
+    assert card["distances"]["rating_error"] == pytest.approx(made["figures"]["rmse"], abs=0.1)
+    assert card["distances"]["rating_calibration"] < 0.3
+    assert "popularity_curve" in card["distances"]
+    assert card["missing"]["genre_entropy"] == "not in this world: its items have no genre"
 
 
 def test_it_is_an_environment_like_any_other(books):
