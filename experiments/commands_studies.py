@@ -33,7 +33,7 @@ class Robustness(Command):
     agents: str = "random,popularity,bm25,parser,goal_oracle,oracle"
     """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
     out: Path
-    """Folder for robustness.json; a killed check goes on where it stood."""
+    """Folder for robustness.json and robustness.md; a killed check goes on where it stood."""
     draws: int = 50
     """How many sets of constants."""
     people: int = 200

@@ -27,6 +27,7 @@ from instructrec.envs.conversational import ConversationalPopulation
 from instructrec.experiments.compare import trained_ranker
 from instructrec.experiments.competitors import check_names, references, split_name, untrained, world_of
 from instructrec.experiments.evaluation import Competitor, evaluate
+from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
 from instructrec.sessions import Sessions, World
 
@@ -62,7 +63,7 @@ def robustness(
     Args:
         world_id: The world; its users must be the conversational ones.
         names: Agents that need no training, and trained ones as NAME=RUN.
-        out: The folder for ``robustness.json`` and what every draw gave.
+        out: The folder for ``robustness.json``, ``robustness.md`` and what every draw gave.
         draws: How many sets of constants, 2 or more.
         sessions: Sessions that each agent plays in each draw.
         seed: Of constants and sessions.
@@ -113,8 +114,10 @@ def robustness(
                 advance((draw + 1) / draws, f"{draw + 1} of {draws}")
         document = summary(default, [known[str(draw)] for draw in range(draws)], draw_constants(draws, seed))
         document |= {"world": world.name, "fingerprint": world.fingerprint, "sessions": sessions, "seed": seed}
-        document |= {"split": split_name(final)}
+        usual = {name: float(getattr(world.population.behaviour, name)) for name in ASSUMED}
+        document |= {"split": split_name(final), "default_constants": usual, "command": command_line()}
         runs.write_json(Path(out) / "robustness.json", document)
+        runs.write_text(Path(out) / "robustness.md", to_markdown(document))
     return document
 
 
@@ -191,14 +194,41 @@ def to_text(document: Mapping[str, Any]) -> str:
             f"{name:<22}{row['default']:>9.2f}{row['median']:>9.2f}{row['low']:>8.2f}{row['high']:>8.2f}"
             f"{row['leads']:>8.0%}{row['worst_rank']:>12}"
         )
+    return "\n".join([*lines, "", *_sentences(document)])
+
+
+def _sentences(document: Mapping[str, Any]) -> list[str]:
+    """Returns what the draws say of the order."""
     tau = document["tau"]
-    lines += [
-        "",
+    found = [
         f"Order kept under {document['draws']} draws: Kendall's tau {tau['mean']:.2f} on average, "
-        f"{tau['low']:.2f} at worst.",
+        f"{tau['low']:.2f} at worst."
     ]
-    lines += [f"{p['better']} beats {p['worse']} in {p['holds']:.0%} of draws." for p in document["neighbours"]]
+    found += [f"{p['better']} beats {p['worse']} in {p['holds']:.0%} of draws." for p in document["neighbours"]]
     if document["swayed_by"]:
         swayed = ", ".join(f"{name} ({rho:+.2f})" for name, rho in document["swayed_by"].items())
-        lines.append(f"The lead of {document['order'][0]} hangs most on: {swayed}.")
-    return "\n".join(lines)
+        found.append(f"The lead of {document['order'][0]} hangs most on (Spearman's rho): {swayed}.")
+    return found
+
+
+def to_markdown(document: Mapping[str, Any]) -> str:
+    """Returns the summary as a page: the agents, what the draws say, the ranges drawn from, and the command."""
+    lines = [f"# Does the order of agents hold? {document['world']}", ""]
+    lines += [
+        f"{document['draws']} draws of every assumed constant from its range, {document['sessions']} "
+        f"{document['split']} sessions each; agents are not trained anew. Fingerprint of the world as it is: "
+        f"`{document['fingerprint']}`.",
+        "",
+        *(f"- {sentence}" for sentence in _sentences(document)),
+        "",
+        "| agent | return as it is | median of draws | 5 % | 95 % | leads | worst rank |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in document["order"]:
+        row = document["agents"][name]
+        numbers = " | ".join(f"{row[key]:.2f}" for key in ("default", "median", "low", "high"))
+        lines.append(f"| {name} | {numbers} | {row['leads']:.0%} | {row['worst_rank']} |")
+    lines += ["", "| constant | as it is | drawn from | to |", "|---|---|---|---|"]
+    usual = document["default_constants"]
+    lines += [f"| `{name}` | {usual[name]:g} | {low:g} | {high:g} |" for name, (low, high) in ASSUMED.items()]
+    return "\n".join([*lines, "", "Made by:", "", "```", document["command"], "```", ""])

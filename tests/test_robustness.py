@@ -52,6 +52,10 @@ def test_the_draws_change_the_users_and_the_goal_oracle_still_beats_random(tmp_p
     assert document["agents"]["goal_oracle"]["leads"] == 1.0
     assert document["agents"]["goal_oracle"]["low"] < document["agents"]["goal_oracle"]["high"]
     assert max(len(line) for line in to_text(document).splitlines()) <= 80
+    page = (tmp_path / "robustness.md").read_text()
+    assert "goal_oracle beats" in page
+    assert f"| `boredom` | {Behaviour().boredom:g} | {ASSUMED['boredom'][0]:g} |" in page
+    assert document["command"] in page
 
 
 def test_orders_that_turn_round_are_seen():
