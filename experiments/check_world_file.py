@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from instructrec.envs.conversational import ConversationalPopulation
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary, key_of
 from instructrec.envs.worlds import make_world, world_spec
+from instructrec.experiments.folding import fold
 from instructrec.goals import Reveal
 from instructrec.sessions import World
 from instructrec.testing import check_world
@@ -117,4 +117,4 @@ def _text(document: dict[str, Any], summary: str) -> str:
         lines += [f'  "{said["text"]}"', f"      {'; '.join(said['means']) or 'anything'}"]
     lines += ["", *(f"! {warning}." for warning in document["warnings"])]
     lines += ["It keeps its promises." + (" The lines with ! may be mended." if document["warnings"] else "")]
-    return "\n".join(part for line in lines for part in (textwrap.wrap(line, 80, subsequent_indent="      ") or [""]))
+    return fold("\n".join(lines), indent="      ")
