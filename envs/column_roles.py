@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from instructrec.envs.interactions import MISSING, Attribute
+from instructrec.envs.number_cells import has_decimal_commas
 from instructrec.names import unknown_name
 
 USUAL: Mapping[str, tuple[str, ...]] = {
@@ -108,6 +109,8 @@ def guess_attribute(name: str, cells: Sequence[str]) -> Attribute:
 
 def _divides(cells: Sequence[str], separator: str) -> bool:
     """Returns whether a separator stands between short values that recur, rather than inside sentences or names."""
+    if separator == "," and has_decimal_commas(cells):
+        return False
     divided = [cell for cell in cells if separator in cell and not _THOUSANDS.search(cell)]
     if len(divided) < _LISTED * len(cells):
         return False

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.envs.interactions import Attribute, Feedback, Interactions
+from instructrec.envs.interactions import Attribute, Feedback, Interactions, Places
 from instructrec.envs.movielens import Ratings
 from instructrec.envs.tables import Table
 
@@ -31,11 +31,15 @@ class Rows:
         source: Its file's name for messages.
         ids: Distinct, one per row.
         attributes: The columns, each with one entry per row.
+        lines: The line in the file that each row ends on, where it is known.
+        unit: What ``lines`` count.
     """
 
     source: str
     ids: tuple[str, ...]
     attributes: Mapping[str, Attribute]
+    lines: Sequence[int] = ()
+    unit: str = "line"
 
     def matched(self, ids: Sequence[str]) -> dict[str, Attribute]:
         """Returns the columns with one row per given id, missing where this table lacks it."""
@@ -212,6 +216,7 @@ class Gathering:
             items=items.matched(item_ids) if items is not None else {},
             persons=persons.matched(person_ids) if persons is not None else {},
             notes=tuple(said),
+            item_places=Places(items.source, items.lines, items.unit) if items is not None and items.lines else None,
         )
 
     def _arrays(

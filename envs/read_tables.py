@@ -150,7 +150,8 @@ def read_rows(reader: Reader, id_column: str) -> Rows:
     table.check_unique(id_column)
     ids = tuple(table.filled(id_column))
     named = {name: cells for name, cells in table.columns.items() if name != id_column}
-    return Rows(reader.source, ids, {name: guess_attribute(name, cells) for name, cells in named.items()})
+    attributes = {name: guess_attribute(name, cells) for name, cells in named.items()}
+    return Rows(reader.source, ids, attributes, table.lines, table.unit)
 
 
 def _told_apart(files: Files, columns: Mapping[str, str] | None, encoding: str | None) -> tuple[str, str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import shlex
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from instructrec import runs
 from instructrec.catalogue import Catalogue, Column, Kind
 from instructrec.envs.domain_file import read_domain
 from instructrec.envs.fit_tastes import fit_tastes
-from instructrec.envs.infer_attributes import OTHER, Finding, Use, infer_attributes
+from instructrec.envs.infer_attributes import OTHER, Finding, Use, infer_attributes, reading_losses
 from instructrec.envs.infer_catalogue import infer_catalogue
 from instructrec.envs.kept_data import write_kept
 from instructrec.envs.read_data import read_data
+from instructrec.experiments.folding import fold
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
 
@@ -55,8 +55,8 @@ def new_world(
         narrator: Is told what was read, inferred and fitted.
 
     Returns:
-        What was made: people, items, attributes, what was left out and why, how well the tastes hold, and all of it
-        as ``text``.
+        What was made: people, items, attributes, what was left out and why, what could not be read, how well the tastes
+        hold, and all of it as ``text``.
 
     Raises:
         FileExistsError: If the domain file is there already.
@@ -91,6 +91,7 @@ def new_world(
         "people": len(fitted.person_ids),
         "attributes": {name: str(column.kind) for name, column in catalogue.columns.items()},
         "left_out": {f.column: f.why for f in findings if f.use is Use.LEFT_OUT},
+        "unread": reading_losses(record, findings),
         "notes": list(record.notes),
         "figures": fitted.figures,
         "tastes": fitted.summary(),
@@ -102,10 +103,11 @@ def _text(made: Mapping[str, Any]) -> str:
     attributes = ", ".join(f"{name} ({kind})" for name, kind in made["attributes"].items())
     lines = [f"{made['file']}: {made['items']:,} items, {made['people']:,} people.", f"Attributes: {attributes}."]
     lines += [f"Left out: {name}: {why}." for name, why in made["left_out"].items()]
+    lines += [f"{name}: {loss}." for name, loss in made["unread"].items()]
     lines += [*made["notes"], *made["tastes"].splitlines(), ""]
     file = shlex.quote(made["file"])
     lines += [f"Look at it:   instructrec world check {file}", f"Train there:  instructrec train {file} --out RUN"]
-    return "\n".join(part for line in lines for part in (textwrap.wrap(line, 80, subsequent_indent="  ") or [""]))
+    return fold("\n".join(lines))
 
 
 def _heading(source: str | os.PathLike[str]) -> str:

@@ -49,6 +49,17 @@ def test_what_was_made_is_told(books):
     assert max(len(line) for line in made["text"].splitlines()) <= 80 or str(place) in made["text"]
 
 
+def test_values_that_could_not_be_read_are_told_with_their_line(books, tmp_path, capsys):
+    place, _ = books
+    (tmp_path / "interactions.csv").write_text((place / "interactions.csv").read_text())
+    items = (place / "items.csv").read_text().replace("9.50,", "cheap,", 1)
+    (tmp_path / "items.csv").write_text(items)
+    columns = ["--columns", "person=uid", "item=sku", "rating=stars"]
+    assert cli.run(["world", "new", str(tmp_path / "x.yaml"), "--from", str(tmp_path), *columns]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"price: 1 of its values is no prices, left out: 'cheap' ({tmp_path}/items.csv, line 4)" in said
+
+
 def test_its_people_ask_for_what_the_data_hold(books):
     place, _ = books
     world = make_world(str(place / "books.yaml"), bank_size=400, slate_size=4)
@@ -109,7 +120,7 @@ def test_mistakes_are_told_with_their_cure(books, arguments, words, capsys, tmp_
     monkeypatch.chdir(tmp_path)
     filled = [argument.replace("{place}", str(books[0])) for argument in arguments]
     assert cli.run(["world", *filled]) == 2
-    assert words in capsys.readouterr().err
+    assert words in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
 
 

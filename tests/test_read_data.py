@@ -13,6 +13,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -213,6 +214,12 @@ def test_amazon_reviews_are_joined_with_their_metadata(write):
     assert record.items["description"].cells() == ("Boils water. Whistles.", "Shines.")
     assert record.items["store"].cells() == ("Kettler", "")
     assert len(record.notes) == 2
+
+
+def test_prices_of_amazon_that_are_no_numbers_are_counted_with_the_first_line(write):
+    metadata = [dict(METADATA[1], price="call us"), dict(METADATA[2], price="—")]
+    notes = read_data(write(AMAZON, **{"meta_Home.jsonl": json_lines(metadata)})).notes
+    assert any(re.search(r"price of 1 items .* 'call us' \(.*meta_Home.jsonl, line 1\)", note) for note in notes)
 
 
 @pytest.mark.parametrize(
