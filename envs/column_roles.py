@@ -11,6 +11,7 @@ import numpy as np
 
 from instructrec.envs.interactions import MISSING, Attribute
 from instructrec.envs.number_cells import has_decimal_commas
+from instructrec.envs.reading_settings import by_columns
 from instructrec.names import unknown_name
 
 USUAL: Mapping[str, tuple[str, ...]] = {
@@ -73,7 +74,7 @@ def find_roles(
         if role not in found:
             raise ValueError(
                 f"{source}, line 1: no column for {role!r} (found: {', '.join(header)}); "
-                f"say which it is with columns={{{role!r}: 'NAME'}}, or call it {USUAL[role][1]!r}"
+                f"say which it is by {by_columns(**{role: 'NAME'})}, or call it {USUAL[role][1]!r}"
             )
     return found
 

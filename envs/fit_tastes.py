@@ -28,6 +28,7 @@ from instructrec.envs.held_out import HeldOut, Setting, fit, held_out, log_likel
 from instructrec.envs.interactions import CLICKED, PASSED_OVER, Feedback, Interactions
 from instructrec.envs.movielens import Ratings, visible_past
 from instructrec.envs.movies import allure
+from instructrec.envs.reading_settings import by_setting
 from instructrec.splits import EVERY_SPLIT, Split, split_of
 
 FEWEST = 100
@@ -174,7 +175,8 @@ def fit_tastes(
         raise ValueError(
             f"{record.source}: {len(ratings.item):,} ratings of {ratings.num_persons:,} people with "
             f"{min_person_ratings} or more, all from {ratings.rating.min():g} to {ratings.rating.max():g} stars, are "
-            f"too little to fit tastes: it takes {FEWEST} that differ; lower min_person_ratings or bring more data"
+            f"too little to fit tastes: it takes {FEWEST} that differ; bring more data, or ask less of each by "
+            f"{by_setting('min_person_ratings', 2)}"
         )
     biases, chosen = _choose(ratings, catalogue.num_items, ranks)
     scales = _scales(ratings, catalogue.num_items, chosen)
@@ -219,7 +221,7 @@ def chosen_ratings(record: Interactions, catalogue: Catalogue, *, max_persons: i
     if not len(enough):
         raise ValueError(
             f"{record.source}: nobody has {min_person_ratings} ratings of the catalogue's items (the most is "
-            f"{counts.max()}); lower min_person_ratings"
+            f"{counts.max()}); bring more data, or ask for fewer by {by_setting('min_person_ratings', 2)}"
         )
     drawn = sorted(enough, key=lambda person: luck_of(whole.person_ids[person]))[:max_persons]
     return _of_persons(_some(ratings, known), np.sort(np.array(drawn, np.int64)))

@@ -28,6 +28,7 @@ OTHER = "other"
 """The value that stands for all but the most frequent ones of an attribute with more than `MAX_VALUES`."""
 MADE = ("rating", "popularity")
 """Attributes that are made from the interactions, so that a column of such a name is called ``listed_…``."""
+_PARTS = ("quality", "vague")  # What people of a domain file ask for under these names is no attribute.
 _FEWEST, _COVERED, _DISTINCT = 0.02, 0.2, 0.9
 _SOME, _HALF = 0.1, 0.5
 _SHOWN = 40
@@ -334,14 +335,14 @@ def _of_words(column: Attribute, plain: str, filled: Sequence[str]) -> Finding:
 
 
 def _renamed(findings: Sequence[Finding]) -> list[Finding]:
-    """Gives attributes distinct names: the last part of dotted ones where that is free, and never a `MADE` one's."""
+    """Gives attributes distinct names: the last part of dotted ones where that is free, never a `MADE` or a part's."""
     taken: set[str] = set()
     renamed = []
     for finding in findings:
         if finding.use is Use.ATTRIBUTE:
             short = _plain(finding.column.rpartition(".")[2]) if "." in finding.column else finding.name
             names = [short, finding.name, *(f"{finding.name}_{number}" for number in range(2, len(findings) + 2))]
-            names = [f"listed_{name}" if name in MADE else name for name in names]
+            names = [f"listed_{name}" if name in (*MADE, *_PARTS) else name for name in names]
             finding = replace(finding, name=next(name for name in names if name not in taken))
             taken.add(finding.name)
         renamed.append(finding)

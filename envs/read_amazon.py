@@ -22,6 +22,7 @@ import numpy as np
 from instructrec.envs.files import Files
 from instructrec.envs.gathering import MAX_RATINGS, Gathering, Repeats, Rows, Unknown
 from instructrec.envs.interactions import MISSING, Attribute, Feedback, Interactions
+from instructrec.envs.reading_settings import by_setting
 from instructrec.envs.tables import Table
 
 JSON_LINES = ("*.jsonl", "*.json", "*.ndjson")
@@ -65,7 +66,7 @@ def read_amazon(
     if not name:
         raise FileNotFoundError(
             f"{files.place} holds no meta_{reviews}; download the category's metadata beside its reviews, or give it "
-            "as items="
+            f"by {by_setting('items', 'FILE')}"
         )
     gathering, notes = Gathering(files.source(reviews), max_ratings), list[str]()
     for table in _reviews(files, reviews):

@@ -178,8 +178,8 @@ def test_what_is_drawn_as_passed_over_was_not_clicked_and_is_popular():
     [
         ({"max_persons": 0}, "max_persons, min_person_ratings and ranks must be 1 or more"),
         ({"ranks": (0, 4)}, "max_persons, min_person_ratings and ranks must be 1 or more"),
-        ({"min_person_ratings": 1000}, r"nobody has 1000 ratings of the catalogue's items \(the most is \d+\); lower"),
-        ({"max_persons": 2}, r"are too little to fit tastes: it takes 100 that differ; lower min_person_ratings"),
+        ({"min_person_ratings": 1000}, r"nobody has 1000 ratings of the catalogue's items \(the most is \d+\); bring"),
+        ({"max_persons": 2}, r"are too little to fit tastes: it takes 100 that differ; bring more data"),
     ],
 )
 def test_too_little_to_fit_and_settings_out_of_range_are_explained(options, message):
