@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -82,7 +83,11 @@ def test_taste_is_found_in_clicks_whether_or_not_what_was_passed_over_is_known(p
     assert correlation(found, truth) > 0.9
     assert found.figures["auc"] > found.figures["auc_biases"] + 0.15
     assert (found.past.rating >= 4.5).all()
-    assert "clicked above passed over" in found.summary()
+    said = found.summary()
+    assert f"{len(found.past.item):,} clicks of" in said
+    assert f"the clicked one comes first in {found.figures['auc']:.1%} with taste" in said
+    assert ("it was drawn among other items" in said) is not passed_over
+    assert not {"ratings", "stars", "RMSE"} & set(re.findall(r"\w+", said))
 
 
 def test_where_there_is_no_taste_none_is_made_up():
