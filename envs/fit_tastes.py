@@ -190,8 +190,8 @@ def fit_tastes(
         span = f", all from {ratings.rating.min():g} to {ratings.rating.max():g} stars," if rated else ""
         raise ValueError(
             f"{record.source}: {num_given:,} {record.feedback} of {ratings.num_persons:,} people with "
-            f"{min_person_ratings} or more{span} are too little to fit tastes: it takes {FEWEST} that differ; bring more "
-            f"data, or ask less of each by {by_setting('min_person_ratings', 2)}"
+            f"{min_person_ratings} or more{span} are too little to fit tastes: it takes {FEWEST} that differ; bring "
+            f"more data, or ask less of each by {by_setting('min_person_ratings', 2)}"
         )
     biases, chosen = _choose(ratings, catalogue.num_items, ranks)
     scales = _scales(ratings, catalogue.num_items, chosen)
