@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import inspect
 import re
@@ -81,6 +82,7 @@ class UserPopulation:
         self._slate_size, self._turn_limit, self._keep = slate_size, turn_limit, keep
         self._texts = Texts(tuple(bank))
         self._living: OrderedDict[_SESSION, _Living] = OrderedDict()
+        self._sound: set[type] = set()
         self._compiled: dict[tuple[Predicate, ...], Goals] = {}
         self._philox = np.random.Philox(key=0)
         self._generator = np.random.Generator(self._philox)
@@ -180,6 +182,10 @@ class UserPopulation:
     def _begin(self, sessions: Sessions, row: int, key: npt.NDArray[np.uint64]) -> tuple[User, Instruction]:
         where = _where(sessions, row, 0)
         user: User = _called("the user factory", where, self._make_user)
+        if type(user) not in self._sound:
+            if lacking := lacking_of(user):
+                raise TypeError(lacking)
+            self._sound.add(type(user))
         first = _called(f"{type(user).__name__}.arrive", where, user.arrive, self._rng(key))
         if not isinstance(first, Instruction):
             raise TypeError(
@@ -280,7 +286,7 @@ def population_of(
             Give one where the behaviour depends on data or other code.
 
     Raises:
-        TypeError: If ``arrive`` returns something else than an `Instruction`.
+        TypeError: If what is made is no `User`, or ``arrive`` returns something else than an `Instruction`.
         RuntimeError: If making a user fails, or its ``arrive`` raises.
     """
     return UserPopulation(
@@ -352,6 +358,34 @@ class ScriptedUser:
         """Returns the next reaction of the script."""
         self.slates.append(slate)
         return self.reactions[slate.turn] if slate.turn < len(self.reactions) else Reaction(left=True)
+
+
+_METHODS = {
+    "arrive": "arrive(self, rng), which returns an Instruction: what the person says first",
+    "react": "react(self, slate, rng), which returns a Reaction: what the person does with a slate",
+}
+
+
+def lacking_of(user: object) -> str:
+    """Returns what an object lacks to be a `User`, in a sentence; "" where it is one.
+
+    Its methods are looked for, and whether they take what they are handed.
+    """
+    kind = type(user)
+    for name, needed in _METHODS.items():
+        method = getattr(user, name, None)
+        if not callable(method):
+            written = [each for each in dir(kind) if not each.startswith("_") and each not in _METHODS]
+            near = difflib.get_close_matches(name, written, n=1)
+            return f"{kind.__name__} has no method {needed}" + (f"; is {near[0]!r} meant to be it?" if near else "")
+        try:
+            inspect.signature(method).bind(*([None] * (needed.count(",", 0, needed.index(")")))))
+        except TypeError:
+            shown = inspect.signature(method)
+            return f"{kind.__name__}.{name} takes {shown}; it must be {needed}"
+        except ValueError:  # What is not written in Python may not tell what it takes.
+            continue
+    return ""
 
 
 def _session(sessions: Sessions, row: int) -> _SESSION:
