@@ -316,6 +316,9 @@ def test_a_user_who_does_not_arrive_is_told(catalogue):
         def arrive(self, rng):
             return "hello"
 
+        def react(self, slate, rng):
+            return Reaction()
+
     with pytest.raises(TypeError, match=r"Silent\.arrive must return an Instruction, got str"):
         population_of(Silent, catalogue)
 
