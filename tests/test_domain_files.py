@@ -146,8 +146,8 @@ BROKEN = {
     ),
     "a name twice": ("summary: People ask for toys.", "summary: x\n@domain: again", "stands twice; keep one"),
     "a text twice": ("make: [Ajax, Brio]", "@make: [Ajax, Ajax]", "'Ajax' stands twice in one list; keep one"),
-    "a tab": ("  count: 600", "@\tcount: 600", "indent with blanks alone"),
-    "an open bracket": ("make: [Ajax, Brio]\n", "make: [Ajax, Brio\n@", "close brackets and quotes"),
+    "a tab": ("  count: 600", "@\tcount: 600", "a tab; indent and divide with blanks alone"),
+    "an open bracket": ("make: [Ajax, Brio]\n", "make: [Ajax, Brio\n@", "the bracket [ is not closed; close it by ]"),
     "a list for names": ("pieces:\n    make: [Ajax, Brio]", "@pieces:\n    - Ajax", "expected names and values"),
     "an unknown name in a pattern": ("{make} {colour}", "@{maker} {colour}", "names 'maker', which is no attribute"),
     "a format that does not fit": ("{price:.0f}", "@{price:d}", "Unknown format code 'd'"),
@@ -236,7 +236,7 @@ def test_a_mistake_is_told_with_its_line_and_its_cure(mistake: str, tmp_path: Pa
         (b"# " + b"x" * 4_000_001, "has 4,000,003 bytes; a domain file has at most 4,000,000"),
         (b"[" * 5_000, "nested too deeply"),
         (b"? [a, b]\n: c\n", "a name must be a word, not a list"),
-        (b"domain: x\x00y\n", "is not sound YAML"),
+        (b"domain: x\x00y\n", "a character that no text file holds"),
     ],
 )
 def test_what_is_no_domain_file_at_all_is_told(content: bytes, message: str, tmp_path: Path) -> None:
