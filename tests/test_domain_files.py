@@ -147,7 +147,7 @@ BROKEN = {
     "a name twice": ("summary: People ask for toys.", "summary: x\n@domain: again", "stands twice; keep one"),
     "a text twice": ("make: [Ajax, Brio]", "@make: [Ajax, Ajax]", "'Ajax' stands twice in one list; keep one"),
     "a tab": ("  count: 600", "@\tcount: 600", "a tab; indent and divide with blanks alone"),
-    "an open bracket": ("make: [Ajax, Brio]\n", "make: [Ajax, Brio\n@", "the bracket [ is not closed; close it by ]"),
+    "an open bracket": ("make: [Ajax, Brio]\n", "make: [Ajax, Brio@\n", "the bracket [ is not closed; close it by ]"),
     "a list for names": ("pieces:\n    make: [Ajax, Brio]", "@pieces:\n    - Ajax", "expected names and values"),
     "an unknown name in a pattern": ("{make} {colour}", "@{maker} {colour}", "names 'maker', which is no attribute"),
     "a format that does not fit": ("{price:.0f}", "@{price:d}", "Unknown format code 'd'"),
