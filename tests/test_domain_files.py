@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from instructrec.envs.parser import parse
 from instructrec.envs.requests import Matcher, count_hard
 from instructrec.envs.sampled import SAMPLE, sample_of
 from instructrec.envs.speaking_kernels import speak
+from instructrec.envs.worlds import make_world
+from instructrec.experiments.check_world_file import warnings
 from instructrec.goals import Operator, Predicate, compile_goals, satisfied
 from instructrec.sessions import Sessions, start, step
 
@@ -356,3 +359,25 @@ def test_a_small_catalogue_is_looked_at_whole(toys: Domain) -> None:
     made: Catalogue = made_catalogue(toys, 300)
     assert sample_of(made).catalogue is made
     assert sample_of(made).scale == 1
+
+
+def _narrow(file: Path) -> list[str]:
+    return [said for said in warnings(make_world(str(file))) if "items that a session may show" in said]
+
+
+def test_as_many_items_as_a_small_catalogue_is_told_to_have_would_do_and_so_would_shorter_sessions(
+    tmp_path: Path,
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "domain_files.md").read_text()
+    tea = page.split("```yaml\n")[1].split("```")[0]
+    file = tmp_path / "tea.yaml"
+    file.write_text(tea.replace("count: 300", "count: 150"))
+    (told,) = _narrow(file)
+    assert "fewer than the 100 items that a session may show (10 slates of 10)" in told
+    enough = re.search(r"about ([\d,]+) such items instead of 150 would do, or (.+)$", told)
+    assert enough is not None
+    file.write_text(tea.replace("count: 300", f"count: {enough[1].replace(',', '')}"))
+    assert _narrow(file) == []
+    shorter = "\n".join(enough[2].split(" and "))
+    file.write_text(f"{shorter}\n" + tea.replace("count: 300", "count: 150"))
+    assert _narrow(file) == []
