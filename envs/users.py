@@ -18,6 +18,7 @@ import numpy.typing as npt
 from instructrec.arrays import Ints
 from instructrec.catalogue import Catalogue
 from instructrec.goals import RELATIVE, Goals, Predicate, compile_goals, resolved
+from instructrec.names import in_a_line
 from instructrec.noise import Noise, Purpose
 from instructrec.protocols import CandidateSource, Instruction, Reaction, Reward, Slate, User
 from instructrec.rewards import EngagementReward
@@ -105,6 +106,9 @@ class UserPopulation:
         """A hash of the code of the user and of its factory, and of the settings."""
         parts = (self._fingerprint, self._texts.bank, self._slate_size, self._turn_limit, self._num_predicates)
         return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[UserState, Instructions]:
         """Returns newly made users and what they say first."""

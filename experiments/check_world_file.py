@@ -74,9 +74,9 @@ def warnings(world: World) -> list[str]:
         if unsaid and len(unsaid) < len(column.values):
             found.append(f"nobody asks for {column.name} {', '.join(unsaid)}")
     if (narrow := float(bank.narrow.mean())) > _MOST_NARROW:
-        shown = world.slate_size * world.turn_limit
+        room = world.slate_size * world.turn_limit
         found.append(
-            f"{narrow:.0%} of the requests are met by fewer than the {shown} items that a session may show "
+            f"{narrow:.0%} of the requests are met by fewer than the {room} items that a session may show "
             f"({world.turn_limit} slates of {world.slate_size}); about {_enough_items(bank, world):,} such items "
             f"instead of {world.catalogue.num_items:,} would do, or {_enough_turns(bank, world)}"
         )
@@ -97,7 +97,7 @@ def _enough_items(bank: Bank, world: World) -> int:
     """Returns how many items like these would do, in two digits: those that meet a request grow with the catalogue."""
     exact = world.catalogue.num_items * world.slate_size * world.turn_limit / _usual(bank)
     digit = 10 ** max(0, math.floor(math.log10(exact)) - 1)
-    return math.ceil(exact / digit) * digit
+    return int(math.ceil(exact / digit) * digit)
 
 
 def _enough_turns(bank: Bank, world: World) -> str:
