@@ -104,7 +104,7 @@ class LogFittedPopulation:
         if not len(self._visits):
             raise ValueError(
                 f"none of the {len(visits.persons):,} people of the log belongs to the {split} split; "
-                "log more people, or give people='all'"
+                "log more people, or let all of them come: people='all'"
             )
         self._num_items = catalogue.num_items
         features = fitted.attributes.matrix(catalogue)
