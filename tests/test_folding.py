@@ -22,7 +22,7 @@ def test_lines_are_no_wider_than_asked_and_nothing_is_lost():
 @pytest.mark.parametrize(
     "whole",
     [
-        "/home/somebody/a-folder/with-hyphens/and/a-very-long-name/clicks-of-2024-and-2025.csv",
+        "/data/of-mine/a-folder/with-hyphens/and/a-very-long-name/clicks-of-2024-and-2025.csv",
         "'my own data/clicks of last year.csv'",
         '"something funny from the eighties"',
         "`instructrec world new books.yaml`",
