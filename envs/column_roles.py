@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from instructrec.envs.interactions import MISSING, Attribute
+from instructrec.envs.number_cells import has_decimal_commas
+from instructrec.envs.reading_settings import by_columns
 from instructrec.names import unknown_name
 
 USUAL: Mapping[str, tuple[str, ...]] = {
@@ -72,7 +74,7 @@ def find_roles(
         if role not in found:
             raise ValueError(
                 f"{source}, line 1: no column for {role!r} (found: {', '.join(header)}); "
-                f"say which it is with columns={{{role!r}: 'NAME'}}, or call it {USUAL[role][1]!r}"
+                f"say which it is by {by_columns(**{role: 'NAME'})}, or call it {USUAL[role][1]!r}"
             )
     return found
 
@@ -108,6 +110,8 @@ def guess_attribute(name: str, cells: Sequence[str]) -> Attribute:
 
 def _divides(cells: Sequence[str], separator: str) -> bool:
     """Returns whether a separator stands between short values that recur, rather than inside sentences or names."""
+    if separator == "," and has_decimal_commas(cells):
+        return False
     divided = [cell for cell in cells if separator in cell and not _THOUSANDS.search(cell)]
     if len(divided) < _LISTED * len(cells):
         return False

@@ -29,6 +29,7 @@ from instructrec.envs.sampled import sample_of
 from instructrec.envs.speaking_kernels import speak
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Check, Goals, allowed, satisfied
+from instructrec.names import in_a_line
 from instructrec.noise import Noise
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.texts import Texts
@@ -168,6 +169,14 @@ class ConversationalPopulation:
         if self.lives_by is not None:
             digest.update(repr(self.rules).encode() + self.lives_by.tobytes())
         return digest.hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return in_a_line(
+            self,
+            f"{len(self.tastes.who):,} people",
+            f"{self.bank.num_goals:,} requests",
+            f"fingerprint {self.fingerprint}",
+        )
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[ConversationalState, Instructions]:
         """Returns new users and what they say first."""

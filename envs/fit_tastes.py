@@ -27,6 +27,7 @@ from instructrec.envs.held_out import HeldOut, Setting, fit, held_out, log_likel
 from instructrec.envs.interactions import CLICKED, PASSED_OVER, Feedback, Interactions
 from instructrec.envs.movielens import Ratings, visible_past
 from instructrec.envs.movies import allure
+from instructrec.envs.reading_settings import by_setting
 from instructrec.splits import EVERY_SPLIT, Split, split_of
 
 FEWEST = 100
@@ -58,7 +59,8 @@ class FittedTastes:
         figures: What was measured on fresh held-out ratings, by name: ``rmse_mean`` (of the best constant),
             ``rmse_biases``, ``rmse`` (each at its best setting and scale), ``nats_mean``, ``nats_biases``, ``nats``
             (log-likelihood a rating), ``quality_slope``, ``taste_slope``; for clicks ``auc_biases`` and ``auc``, of
-            clicked against passed over. ``num_ratings`` counts what was fitted.
+            clicked against passed over. ``num_ratings`` counts what was fitted, and for clicks ``num_drawn`` what of
+            it was drawn as passed over.
     """
 
     person_ids: tuple[str, ...] = field(repr=False)
@@ -117,6 +119,18 @@ class FittedTastes:
     def summary(self) -> str:
         """Returns a few lines about what was fitted and how well it holds, for people to read."""
         found = self.figures
+        if "auc" in found:
+            lines = [
+                f"{len(self.past.item):,} clicks of {len(self.person_ids):,} people on {len(self.item_ids):,} items, "
+                f"{self.rank} factors",
+                "held-out pairs of a clicked item and one passed over: the clicked one comes first in "
+                f"{found['auc']:.1%} with taste, {found['auc_biases']:.1%} by what everybody likes, 50% by chance",
+            ]
+            if found.get("num_drawn"):
+                lines.append(
+                    "what was passed over is not in the data: it was drawn among other items, popular ones more often"
+                )
+            return "\n".join([*lines, *self._without_taste()])
         lines = [
             f"{found['num_ratings']:,.0f} ratings of {len(self.person_ids):,} people and {len(self.item_ids):,} items, "
             f"{self.rank} factors",
@@ -126,11 +140,12 @@ class FittedTastes:
             f"biases {found['nats_biases']:.4f}, with taste {found['nats']:.4f}",
             f"slopes of held-out ratings: quality {found['quality_slope']:.3f}, taste {found['taste_slope']:.3f}",
         ]
-        if "auc" in found:
-            lines.append(f"clicked above passed over: biases {found['auc_biases']:.1%}, with taste {found['auc']:.1%}")
-        if not self.rank:
-            lines.append("no taste beyond what everybody shares could be learned: these people differ by luck alone")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._without_taste()])
+
+    def _without_taste(self) -> list[str]:
+        if self.rank:
+            return []
+        return ["no taste beyond what everybody shares could be learned: these people differ by luck alone"]
 
 
 def fit_tastes(
@@ -166,14 +181,16 @@ def fit_tastes(
         )
     ratings = chosen_ratings(record, catalogue, max_persons=max_persons, min_person_ratings=min_person_ratings)
     liked = ratings.rating > _LIKED if record.feedback is Feedback.CLICKS else np.ones(len(ratings.item), np.bool_)
-    past = ratings.some(liked)
+    past, num_given = ratings.some(liked), len(ratings.item)
     if record.feedback is Feedback.CLICKS and not record.knows_passed_over:
         ratings = with_passed_over(ratings, catalogue.num_items, seed)
     if len(ratings.item) < FEWEST or ratings.rating.std() < 1e-6:
+        rated = record.feedback is Feedback.RATINGS
+        span = f", all from {ratings.rating.min():g} to {ratings.rating.max():g} stars," if rated else ""
         raise ValueError(
-            f"{record.source}: {len(ratings.item):,} ratings of {ratings.num_persons:,} people with "
-            f"{min_person_ratings} or more, all from {ratings.rating.min():g} to {ratings.rating.max():g} stars, are "
-            f"too little to fit tastes: it takes {FEWEST} that differ; lower min_person_ratings or bring more data"
+            f"{record.source}: {num_given:,} {record.feedback} of {ratings.num_persons:,} people with "
+            f"{min_person_ratings} or more{span} are too little to fit tastes: it takes {FEWEST} that differ; bring "
+            f"more data, or ask less of each by {by_setting('min_person_ratings', 2)}"
         )
     biases, chosen = _choose(ratings, catalogue.num_items, ranks)
     scales = scales_for(ratings, catalogue.num_items, chosen)
@@ -184,6 +201,8 @@ def fit_tastes(
     if chosen.rank and lost:
         chosen, scales = biases, scales_for(ratings, catalogue.num_items, biases)
         figures = _figures(ratings, catalogue.num_items, biases, chosen, scales, record.feedback)
+    if record.feedback is Feedback.CLICKS:
+        figures["num_drawn"] = float(len(ratings.item) - num_given)
     factors = fit(ratings, catalogue.num_items, chosen, np.ones(len(ratings.item), np.bool_))
     shift, quality, taste = scales
     return FittedTastes(
@@ -217,8 +236,8 @@ def chosen_ratings(record: Interactions, catalogue: Catalogue, *, max_persons: i
     enough = np.flatnonzero(counts >= min_person_ratings)
     if not len(enough):
         raise ValueError(
-            f"{record.source}: nobody has {min_person_ratings} ratings of the catalogue's items (the most is "
-            f"{counts.max()}); lower min_person_ratings"
+            f"{record.source}: nobody has {min_person_ratings} {record.feedback} of the catalogue's items (the most is "
+            f"{counts.max()}); bring more data, or ask for fewer by {by_setting('min_person_ratings', 2)}"
         )
     drawn = sorted(enough, key=lambda person: luck_of(whole.person_ids[person]))[:max_persons]
     return _of_persons(ratings.some(known), np.sort(np.array(drawn, np.int64)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.envs.interactions import Attribute, Feedback, Interactions
+from instructrec.envs.interactions import Attribute, Feedback, Interactions, Places
 from instructrec.envs.movielens import Ratings
+from instructrec.envs.reading_settings import by_columns, by_setting
 from instructrec.envs.tables import Table
 
 Repeats = Literal["refuse", "last", "sum"]
@@ -31,11 +33,15 @@ class Rows:
         source: Its file's name for messages.
         ids: Distinct, one per row.
         attributes: The columns, each with one entry per row.
+        lines: The line in the file that each row ends on, where it is known.
+        unit: What ``lines`` count.
     """
 
     source: str
     ids: tuple[str, ...]
     attributes: Mapping[str, Attribute]
+    lines: Sequence[int] = ()
+    unit: str = "line"
 
     def matched(self, ids: Sequence[str]) -> dict[str, Attribute]:
         """Returns the columns with one row per given id, missing where this table lacks it."""
@@ -119,7 +125,8 @@ class Gathering:
         if len(self._persons) == 1:
             raise ValueError(
                 f"{self.source}: {next(iter(self._persons))!r} alone has more than max_ratings = {self.max_ratings:,} "
-                "interactions; raise max_ratings, or check which column holds the people"
+                f"interactions; allow more by {by_setting('max_ratings', 2 * self.max_ratings)}, or check which column "
+                "holds the people"
             )
         luck = np.array(self._luck, np.uint64)
         self._limit = int(np.sort(luck)[(len(luck) + 1) // 2])
@@ -212,6 +219,7 @@ class Gathering:
             items=items.matched(item_ids) if items is not None else {},
             persons=persons.matched(person_ids) if persons is not None else {},
             notes=tuple(said),
+            item_places=Places(items.source, items.lines, items.unit) if items is not None and items.lines else None,
         )
 
     def _arrays(
@@ -248,7 +256,8 @@ class Gathering:
             row = int(np.flatnonzero(item == self._items[lacking[0]])[0])
             raise ValueError(
                 f"{self.source}, {self.unit} {line[row]}: item {lacking[0]!r} is not in {items.source} "
-                f"({len(lacking):,} such items); add it there, remove the line, or give unknown='drop' or 'keep'"
+                f"({len(lacking):,} such items); add it there, remove the line, leave such items out by "
+                f"{by_setting('unknown', 'drop')}, or keep them without attributes: 'keep'"
             )
         if lacking and unknown == "keep":
             item_ids = (*item_ids, *_ordered(lacking))
@@ -293,8 +302,8 @@ class Gathering:
             earlier, row = pairs[:, np.argmin(line[pairs[1]])]
             raise ValueError(
                 f"{self.source}, {self.unit} {line[row]}: person {person_ids[person[row]]!r} and item "
-                f"{item_ids[item[row]]!r} stood on {self.unit} {line[earlier]} already; keep one of the two, or give "
-                "repeats='last' or 'sum'"
+                f"{item_ids[item[row]]!r} stood on {self.unit} {line[earlier]} already; keep one of the two, or have "
+                f"the latest count by {by_setting('repeats', 'last')}; 'sum' adds them up"
             )
         if repeats == "sum":
             value[last] = np.add.reduceat(value[order], np.flatnonzero(np.r_[True, ~again]))
@@ -356,8 +365,9 @@ def gather(
         return gathering, Feedback.CLICKS, [f"{rating} holds nothing but 0 and 1, and is read as clicks"]
     if held.max() > _CLICKS_ABOVE:
         raise ValueError(
-            f"{reader.source}: {rating} goes up to {held.max():g}: are these ratings or counts? Say "
-            f"columns={{'clicks': {rating!r}}} for counts, or scale=(lowest, highest) for ratings"
+            f"{reader.source}: {rating} goes up to {held.max():g}: are these ratings or counts? For counts say "
+            f"{by_columns(clicks=rating)}, for ratings their lowest and highest, such as "
+            f"{by_setting('scale', (0, 10 ** math.ceil(math.log10(held.max()))))}"
         )
     return gathering, Feedback.RATINGS, []
 

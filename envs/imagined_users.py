@@ -23,7 +23,7 @@ from instructrec.arrays import Bools, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.generators import Generator
 from instructrec.envs.speech import Ask, Deed, Speaker, Tally, read_deed, read_sentence
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Population
 from instructrec.sessions import Instructions, Reactions, Sessions
@@ -123,6 +123,9 @@ class ImaginedPopulation:
     def scalars(self) -> dict[str, float]:
         """Returns what the tally counts, for TensorBoard."""
         return self.tally.scalars()
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[ImaginedState, Instructions]:
         """Returns new people and what they say first; nothing where every try failed."""

@@ -6,29 +6,38 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from instructrec.catalogue import MAX_VALUES, Kind
-from instructrec.envs.interactions import MISSING, Attribute, AttributeKind, Interactions
-from instructrec.envs.movielens import split_title
+from instructrec.envs.interactions import Attribute, AttributeKind, Interactions
+from instructrec.envs.number_cells import (
+    LATEST,
+    PRICE,
+    NumbersRead,
+    cure_of,
+    date_of,
+    has_decimal_commas,
+    numbers_read,
+    spoken,
+)
 
 OTHER = "other"
 """The value that stands for all but the most frequent ones of an attribute with more than `MAX_VALUES`."""
 MADE = ("rating", "popularity")
 """Attributes that are made from the interactions, so that a column of such a name is called ``listed_…``."""
+_PARTS = ("quality", "vague")  # What people of a domain file ask for under these names is no attribute.
 _FEWEST, _COVERED, _DISTINCT = 0.02, 0.2, 0.9
+_SOME, _HALF = 0.1, 0.5
+_SHOWN = 40
 _MOST_LEVELS, _LARGEST_LEVEL = 10, 1e6
-_LARGEST = 1e30  # A catalogue holds 32-bit numbers.
-_EARLIEST, _LATEST = 1850, 2100
+_EARLIEST = 1850
 _TITLES = ("title", "name", "movie_title", "product_name", "product_title", "item_name", "item_title", "book_title")
 _ID = re.compile(r"(^|_)(id|ids|uid|code|zip|isbn|isbn13|ean|upc|gtin|asin|sku|index|phone|barcode|unnamed_\d+)$")
 _YEAR_NAME = re.compile(r"year|released?($|_)|published|date|founded")
 _PRICE_NAME = re.compile(r"(^|_)(price|cost|fee|amount|msrp|usd|eur|gbp)($|_)")
-_PRICE = re.compile(r"[$€£¥]\s*([\d,]*\.?\d+)|([\d,]*\.?\d+)\s*(?:[$€£¥]|usd|eur|gbp)$", re.IGNORECASE)
 _CODE = re.compile(r"[0-9a-f]{12,}|m\.0\w+|(?=(?:.*\d){4})[\w-]{6,}|\W*", re.IGNORECASE)
 _TITLE_YEAR = re.compile(r"\((\d{4})\)\s*$")
 _STOPWORDS = frozenset({"the", "of", "and", "to", "in", "for", "with", "is"})
@@ -41,7 +50,6 @@ _LEVELS = (
     ("bronze", "silver", "gold", "platinum"),
     ("poor", "fair", "good", "very good", "excellent"),
 )
-_DATES = ("%d-%b-%Y", "%d.%m.%Y", "%Y/%m/%d", "%B %d, %Y", "%b %d, %Y")
 
 
 class Use(StrEnum):
@@ -51,6 +59,27 @@ class Use(StrEnum):
     ATTRIBUTE = "attribute"
     TEXT = "text"
     LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unread:
+    """Cells of a column that were to be numbers and cannot be read as such.
+
+    Attributes:
+        count: How many.
+        row: The first one's item.
+        cell: What stands there.
+        like: "year" or "price" where such were expected.
+        cure: What to write instead.
+        as_words: Whether they are so many that the whole column was taken for words; else they count as missing.
+    """
+
+    count: int
+    row: int
+    cell: str
+    like: str
+    cure: str
+    as_words: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +96,8 @@ class Finding:
         values: Of a set attribute the values that are kept, the most frequent first, or none for as many as it can
             hold; of an ordinal its levels, lowest first. Where a set attribute has more, all others become `OTHER`.
         coverage: Share of the items that have a value.
+        missing: How many items have an empty cell, or one that says that there is no value.
+        unread: What could not be read as a number, where numbers were expected.
     """
 
     column: str
@@ -77,12 +108,15 @@ class Finding:
     like: str = ""
     values: tuple[str, ...] = field(default=(), repr=False)
     coverage: float = 1.0
+    missing: int = 0
+    unread: Unread | None = None
 
 
 def infer_attributes(record: Interactions) -> tuple[Finding, ...]:
     """Concludes from names and content what every column of the item table is.
 
-    Numbers are attributes, years and prices among them; numbers with 3 to 10 whole values, and words such as S, M, L
+    Numbers are attributes, years and prices among them, where nine tenths of the cells are numbers (half of them in
+    columns of prices and years; what is unread is told); numbers with 3 to 10 whole values, and words such as S, M, L
     are levels; 0 and 1 are no and yes; dates become years. Words are attributes where at least a fifth of the items
     share one of the most frequent 64 (63 and "other" where there are more). Left out are ids, running numbers, web
     addresses, codes, columns with one value, with almost none, or with a different one for nearly every item.
@@ -113,6 +147,25 @@ def infer_attributes(record: Interactions) -> tuple[Finding, ...]:
     return tuple(_renamed(findings))
 
 
+def reading_losses(record: Interactions, findings: Sequence[Finding]) -> dict[str, str]:
+    """Returns a sentence for every column that lacks values or holds what cannot be read, with the first such place."""
+    losses = {}
+    for finding in findings:
+        parts, unread = [], finding.unread
+        if finding.use is Use.ATTRIBUTE and finding.missing:
+            parts.append(f"{finding.missing:,} of {record.num_items:,} items have no value")
+        if unread is not None:
+            what = {"year": "years", "price": "prices"}.get(unread.like, "numbers")
+            became = "so the column was taken for words, without bounds to ask for" if unread.as_words else "left out"
+            parts.append(
+                f"{unread.count:,} of its values {'is' if unread.count == 1 else 'are'} no {what}, {became}: "
+                f"{unread.cell[:_SHOWN]!r} ({record.item_at(unread.row)}); {unread.cure}"
+            )
+        if parts:
+            losses[finding.column] = "; ".join(parts)
+    return losses
+
+
 def describe(findings: Sequence[Finding]) -> str:
     """Returns what was concluded, a line per column, for people to read."""
     width = max((len(finding.column) for finding in findings), default=0)
@@ -126,11 +179,6 @@ def describe(findings: Sequence[Finding]) -> str:
     return "\n".join(lines) or "there is no item table: items are known by their ids alone"
 
 
-def spoken(values: Sequence[str]) -> tuple[str, ...]:
-    """Returns an item's values without those that stand for a missing one."""
-    return tuple(value for value in values if value.lower() not in MISSING)
-
-
 def column_values(column: Attribute) -> Sequence[tuple[str, ...]]:
     """Returns each row's values; a number as one, written briefly."""
     return column.values or tuple((cell,) if cell else () for cell in column.cells())
@@ -142,37 +190,6 @@ def most_frequent(counts: Mapping[str, int]) -> tuple[str, ...]:
     if len(ranked) <= MAX_VALUES:
         return tuple(ranked)
     return tuple(value for value in ranked if value != OTHER)[: MAX_VALUES - 1]
-
-
-def numbers_of(column: Attribute, like: str = "") -> npt.NDArray[np.float64] | None:
-    """Returns a column as numbers, NaN where missing; None if it does not hold numbers, prices or dates.
-
-    Args:
-        column: The column.
-        like: "year": numbers outside 1000 to 2100 are missing, dates and times become years, and of a title the year
-            in brackets counts. "price": numbers below 0 are missing, and currency signs do not matter.
-    """
-    if column.kind is AttributeKind.FLOAT:
-        numbers = column.numbers.copy()
-    elif column.kind is AttributeKind.TEXT and like != "year":
-        return None
-    else:
-        cells = tuple(" ".join(spoken(values)) for values in column.values)
-        parsed = [_number(cell, like) for cell in cells]
-        found = sum(number is not None for number in parsed)
-        filled = sum(bool(cell) for cell in cells)
-        if not filled or found < (0.5 if like else 1.0) * filled:
-            return None
-        numbers = np.array([np.nan if number is None else number for number in parsed])
-    numbers[~(np.abs(numbers) < _LARGEST)] = np.nan
-    if like == "year":
-        times = numbers > 1e7  # Seconds since 1970, or milliseconds.
-        seconds = np.where(numbers > 5e10, numbers / 1e3, numbers)
-        numbers[times] = [_year_of(second) for second in seconds[times]]
-        numbers[(numbers < 1000) | (numbers > _LATEST)] = np.nan
-    if like == "price":
-        numbers[numbers < 0] = np.nan
-    return numbers + 0.0  # No minus zero.
 
 
 def _title_column(items: Mapping[str, Attribute]) -> str:
@@ -214,15 +231,29 @@ def _examined(column: Attribute) -> Finding:
         return Finding(column=name, use=Use.TEXT, why="words to read; they go into the items' texts", coverage=coverage)
     if _ID.search(plain) and (column.kind is not AttributeKind.TOKEN_SEQ):
         return left_out("an id or code, by its name")
-    priced = bool(_PRICE_NAME.search(plain)) or sum(bool(_PRICE.search(cell)) for cell in filled) > 0.5 * len(filled)
+    priced = bool(_PRICE_NAME.search(plain)) or sum(bool(PRICE.search(cell)) for cell in filled) > 0.5 * len(filled)
     dated = bool(_YEAR_NAME.search(plain)) or _are_dates(filled)
     like = "price" if priced else "year" if dated else ""
+    missing = len(column) - len(filled)
     for sort in dict.fromkeys((like, "")):
-        numbers = numbers_of(column, sort)
-        if numbers is not None and not np.isnan(numbers).all():
-            return replace(_of_numbers(column, plain, numbers, sort), coverage=float((~np.isnan(numbers)).mean()))
-    found = _of_words(column, plain, filled)
-    return replace(found, coverage=coverage)
+        read = numbers_read(column, sort)
+        if read.enough and not np.isnan(read.numbers).all():
+            found = _of_numbers(column, plain, read.numbers, sort)
+            known, unread = float((~np.isnan(read.numbers)).mean()), _unread(column, read, sort, as_words=False)
+            return replace(found, coverage=known, missing=missing, unread=unread)
+    read = numbers_read(column, like)
+    share = 1 - len(read.unread) / len(filled)
+    expected = share >= (_SOME if like else _HALF) or has_decimal_commas(filled)
+    unread = _unread(column, read, like, as_words=True) if expected else None
+    return replace(_of_words(column, plain, filled), coverage=coverage, missing=missing, unread=unread)
+
+
+def _unread(column: Attribute, read: NumbersRead, like: str, *, as_words: bool) -> Unread | None:
+    if not len(read.unread):
+        return None
+    row = int(read.unread[0])
+    cell = column.take(read.unread[:1]).cells()[0]
+    return Unread(count=len(read.unread), row=row, cell=cell, like=like, cure=cure_of(cell, like), as_words=as_words)
 
 
 def _of_numbers(column: Attribute, plain: str, numbers: npt.NDArray[np.float64], like: str) -> Finding:
@@ -248,7 +279,7 @@ def _of_numbers(column: Attribute, plain: str, numbers: npt.NDArray[np.float64],
     if set(distinct) == {0, 1}:
         return attribute(Kind.CATEGORICAL, "0 and 1 mean no and yes", ("yes", "no"))
     span = f"{low:.6g} to {high:.6g}"
-    years = whole and len(distinct) >= 5 and low >= _EARLIEST and high <= _LATEST - 50
+    years = whole and len(distinct) >= 5 and low >= _EARLIEST and high <= LATEST - 50
     if (like == "year" and high >= 1000) or (not like and years):
         return attribute(Kind.NUMERIC, f"years, {span}", like="year")
     if like == "price":
@@ -304,14 +335,14 @@ def _of_words(column: Attribute, plain: str, filled: Sequence[str]) -> Finding:
 
 
 def _renamed(findings: Sequence[Finding]) -> list[Finding]:
-    """Gives attributes distinct names: the last part of dotted ones where that is free, and never a `MADE` one's."""
+    """Gives attributes distinct names: the last part of dotted ones where that is free, never a `MADE` or a part's."""
     taken: set[str] = set()
     renamed = []
     for finding in findings:
         if finding.use is Use.ATTRIBUTE:
             short = _plain(finding.column.rpartition(".")[2]) if "." in finding.column else finding.name
             names = [short, finding.name, *(f"{finding.name}_{number}" for number in range(2, len(findings) + 2))]
-            names = [f"listed_{name}" if name in MADE else name for name in names]
+            names = [f"listed_{name}" if name in (*MADE, *_PARTS) else name for name in names]
             finding = replace(finding, name=next(name for name in names if name not in taken))
             taken.add(finding.name)
         renamed.append(finding)
@@ -332,40 +363,6 @@ def _levels(values: Mapping[str, str]) -> tuple[str, ...]:
     return ()
 
 
-def _number(cell: str, like: str) -> float | None:
-    """Returns a cell as a number of its sort, or None where it is none."""
-    try:
-        # Leading zeros are those of codes; float would take "1_000" too.
-        if not re.match(r"[+-]?0\d", cell) and "_" not in cell:
-            return float(cell)
-    except ValueError:
-        pass
-    if like == "price" and (found := _PRICE.search(cell) or re.search(r"()([\d,]*\d(?:\.\d+)?)", cell)):
-        return float((found[1] or found[2]).replace(",", ""))
-    if like == "year":
-        when = _date(cell)
-        if when is not None:
-            return float(when.year)
-        return None if np.isnan(year := split_title(cell)[1]) else year
-    return None
-
-
-def _date(cell: str) -> datetime | None:
-    for read in (datetime.fromisoformat, *(lambda text, form=form: datetime.strptime(text, form) for form in _DATES)):
-        try:
-            return read(cell)
-        except ValueError:
-            continue
-    return None
-
-
 def _are_dates(filled: Sequence[str]) -> bool:
     some = filled[:: max(1, len(filled) // 200)]
-    return sum(not cell.isdecimal() and _date(cell) is not None for cell in some) > 0.9 * len(some)
-
-
-def _year_of(seconds: float) -> float:
-    try:
-        return float(datetime.fromtimestamp(seconds, UTC).year)
-    except (ValueError, OverflowError, OSError):
-        return float("nan")
+    return sum(not cell.isdecimal() and date_of(cell) is not None for cell in some) > 0.9 * len(some)

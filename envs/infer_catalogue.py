@@ -18,10 +18,9 @@ from instructrec.envs.infer_attributes import (
     column_values,
     infer_attributes,
     most_frequent,
-    numbers_of,
-    spoken,
 )
 from instructrec.envs.interactions import Attribute, Feedback, Interactions
+from instructrec.envs.number_cells import numbers_of, spoken
 from instructrec.names import unknown_name
 
 _LONGEST, _MOST_VALUES = 160, 8

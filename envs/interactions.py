@@ -123,6 +123,21 @@ class Exposures:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the rows of a table stand, for messages.
+
+    Attributes:
+        source: The table's file.
+        lines: The line of each row, counted from 1.
+        unit: What ``lines`` count: "line", or "row" where a file has no lines.
+    """
+
+    source: str
+    lines: Sequence[int]
+    unit: str = "line"
+
+
+@dataclass(frozen=True)
 class Interactions:
     """Who rated or clicked what, and what is known of the items and people.
 
@@ -138,6 +153,7 @@ class Interactions:
         persons: What is known of the people, likewise.
         exposures: Every single time something was shown, where the data say so.
         notes: What was left out or changed in reading, a sentence each.
+        item_places: Where the first items stand, those of the item table, where its lines are known.
     """
 
     source: str
@@ -150,6 +166,14 @@ class Interactions:
     persons: Mapping[str, Attribute] = field(default_factory=dict)
     exposures: Exposures | None = None
     notes: tuple[str, ...] = ()
+    item_places: Places | None = field(default=None, repr=False)
+
+    def item_at(self, item: int) -> str:
+        """Returns where an item stands, for messages: its file and line, or its id where they are not known."""
+        places = self.item_places
+        if places is None or item >= len(places.lines):
+            return f"item {self.item_ids[item]}"
+        return f"{places.source}, {places.unit} {places.lines[item]}"
 
     @property
     def num_items(self) -> int:

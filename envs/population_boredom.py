@@ -45,7 +45,7 @@ from instructrec.catalogue import Catalogue
 from instructrec.envs.populations import PopulationSpec
 from instructrec.envs.ranges import number_from, whole_from
 from instructrec.envs.topics import luck_of_items, of_catalogue, of_slates, topic_shares
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise, Purpose
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.texts import Texts
@@ -130,6 +130,9 @@ class BoredomPopulation:
         parts = repr(("boredom 1", clicks, boredom)).encode() + self.vectors.tobytes()
         self.fingerprint = hashlib.sha256(parts).hexdigest()[:16]
         """A hash of every setting and of the items' vectors."""
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[BoredomState, Instructions]:
         """Returns users who like three to five topics and are bored of none."""

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from instructrec.arrays import Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.populations import PopulationSpec
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise, Purpose
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.texts import Texts
@@ -109,6 +109,9 @@ class ClickbaitPopulation:
         parts = repr(("clickbait 1", column, moods, tastes)).encode() + self.scores.tobytes()
         self.fingerprint = hashlib.sha256(parts).hexdigest()[:16]
         """A hash of every setting and of the items' scores."""
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[ClickbaitState, Instructions]:
         """Returns users whose exposure is spread evenly over half of what it can become."""

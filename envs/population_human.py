@@ -160,6 +160,8 @@ class HumanPopulation(UserPopulation):
         HumanUser(script=script, read=read, write=write)  # Raises where they make no sense.
         self.deterministic = script is not None
         """Whether the same sessions go the same way again: only with a script."""
+        self.at_keyboard = script is None and read is None
+        """Whether somebody types the lines at standard input."""
         parts = repr(("human 1", None if script is None else tuple(script)))
         super().__init__(
             partial(HumanUser, script=script, read=read, write=write),

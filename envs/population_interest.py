@@ -38,7 +38,7 @@ from instructrec.catalogue import Catalogue
 from instructrec.envs.populations import PopulationSpec
 from instructrec.envs.ranges import number_from
 from instructrec.envs.topics import luck_of_items, of_catalogue, of_slates, topic_shares
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise, Purpose
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.texts import Texts
@@ -126,6 +126,9 @@ class InterestPopulation:
         items = self._shares.tobytes() + self.qualities.tobytes() + self.minutes.tobytes()
         self.fingerprint = hashlib.sha256(repr(("interest 1", settings)).encode() + items).hexdigest()[:16]
         """A hash of every setting and of what the items are."""
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[InterestState, Instructions]:
         """Returns users with interests spread evenly and all their time."""

@@ -30,7 +30,7 @@ from instructrec.envs.fitted_users import FittedUsers
 from instructrec.envs.item_likeness import Overlap
 from instructrec.envs.log_fitting import fit_log
 from instructrec.envs.populations import PopulationSpec
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise, Purpose
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.splits import Split, split_of
@@ -104,7 +104,7 @@ class LogFittedPopulation:
         if not len(self._visits):
             raise ValueError(
                 f"none of the {len(visits.persons):,} people of the log belongs to the {split} split; "
-                "log more people, or give people='all'"
+                "log more people, or let all of them come: people='all'"
             )
         self._num_items = catalogue.num_items
         features = fitted.attributes.matrix(catalogue)
@@ -123,6 +123,9 @@ class LogFittedPopulation:
         parts += [array.tobytes() for array in (self._profiles, visits.starts, visits.said, self._overlap.has)]
         self.fingerprint = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
         """A hash of everything fitted, and of who may come."""
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"{len(self._visits):,} visits", f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[LogFittedState, Instructions]:
         """Returns users drawn evenly from the visits of the log."""

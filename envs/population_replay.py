@@ -31,7 +31,7 @@ from instructrec.arrays import Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.dialogues import Dialogue, TitleIndex, read_dialogues, summary_of
 from instructrec.envs.populations import PopulationSpec
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise, Purpose
 from instructrec.sessions import Instructions, Reactions, Sessions
 from instructrec.splits import Split, split_of
@@ -119,6 +119,9 @@ class ReplayPopulation:
         arrays = (self._length, self._said, self._targets, self._when)
         self.fingerprint = hashlib.sha256(parts + b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
         """A hash of what is said, what is taken up, and the settings."""
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[ReplayState, Instructions]:
         """Returns users who each begin a dialogue, drawn evenly."""

@@ -39,7 +39,7 @@ from instructrec.envs.speech import Ask, Failure, Speaker, Tally, UnusableError,
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.worlds import speech_of
 from instructrec.goals import Predicate
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Population
 from instructrec.rewards import EngagementReward
@@ -141,6 +141,9 @@ class RewordedPopulation:
     def scalars(self) -> dict[str, float]:
         """Returns what the tally counts, for TensorBoard."""
         return self.tally.scalars()
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[RewordedState, Instructions]:
         """Returns the base's new users, and what they say first in other words.

@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from instructrec.envs.users import fingerprint_of, population_of
+from instructrec.envs.users import fingerprint_of, lacking_of, population_of
 from instructrec.names import unknown_name
 from instructrec.sessions import PlugInError, World
 
@@ -167,7 +167,7 @@ def with_population(
     if not _is_user(made):
         raise TypeError(
             f"{said} made an object of type {type(made).__name__}, which is neither a User (arrive, react) nor a "
-            "Population (arrive, react, past, texts, fingerprint)"
+            f"Population (arrive, react, past, texts, fingerprint): {lacking_of(made)}"
         )
     crowd = population_of(
         make,

@@ -21,7 +21,8 @@ import numpy as np
 
 from instructrec.envs.files import Files
 from instructrec.envs.gathering import MAX_RATINGS, Gathering, Repeats, Rows, Unknown
-from instructrec.envs.interactions import Attribute, Feedback, Interactions
+from instructrec.envs.interactions import MISSING, Attribute, Feedback, Interactions
+from instructrec.envs.reading_settings import by_setting
 from instructrec.envs.tables import Table
 
 JSON_LINES = ("*.jsonl", "*.json", "*.ndjson")
@@ -65,18 +66,19 @@ def read_amazon(
     if not name:
         raise FileNotFoundError(
             f"{files.place} holds no meta_{reviews}; download the category's metadata beside its reviews, or give it "
-            "as items="
+            f"by {by_setting('items', 'FILE')}"
         )
-    gathering = Gathering(files.source(reviews), max_ratings)
+    gathering, notes = Gathering(files.source(reviews), max_ratings), list[str]()
     for table in _reviews(files, reviews):
         gathering.add(table, "user_id", "parent_asin", table.within("rating", 1, 5), table.times("timestamp"))
     return gathering.finished(
         "amazon",
         feedback=Feedback.RATINGS,
-        items=_metadata(where, name, gathering.item_ids),
+        items=_metadata(where, name, gathering.item_ids, notes),
         scale=(1, 5),
         repeats=repeats if repeats is not None else "last",
         unknown=unknown if unknown is not None else "drop",
+        notes=notes,
     )
 
 
@@ -148,9 +150,14 @@ def _essentials(files: Files, name: str) -> Iterator[tuple[int, tuple[str, ...]]
         yield line, tuple(str(review[key]).strip() for key in _REVIEW)
 
 
-def _metadata(files: Files, name: str, wanted: Set[str]) -> Rows:
-    """Returns what is known of the wanted items; the first of several entries for one item counts."""
+def _metadata(files: Files, name: str, wanted: Set[str], notes: list[str]) -> Rows:
+    """Returns what is known of the wanted items; the first of several entries for one item counts.
+
+    Notes prices that cannot be read.
+    """
     known: dict[str, dict[str, Any]] = {}
+    lines: list[int] = []
+    unread: list[tuple[int, str]] = []
     details: Counter[str] = Counter()
     for line, entry in _objects(files, name):
         asin = entry.get("parent_asin")
@@ -166,6 +173,10 @@ def _metadata(files: Files, name: str, wanted: Set[str]) -> Rows:
             more = _object(more)
         more = {key: str(value) for key, value in more.items() if value} if isinstance(more, dict) else {}
         details.update(more.keys())
+        lines.append(line)
+        price = _words(entry.get("price"))
+        if price.lower() not in MISSING and math.isnan(clean_price(entry["price"])):
+            unread.append((line, price))
         known[str(asin)] = {
             "title": _words(entry.get("title")),
             "main_category": _words(entry.get("main_category")),
@@ -181,6 +192,12 @@ def _metadata(files: Files, name: str, wanted: Set[str]) -> Rows:
             f"{files.source(name)}: describes none of the {len(wanted):,} reviewed items; check that reviews and "
             "metadata are of one category"
         )
+    if unread:
+        line, price = unread[0]
+        notes.append(
+            f"the price of {len(unread):,} items is no number, and left out: {price[:40]!r} "
+            f"({files.source(name)}, line {line})"
+        )
     rows = list(known.values())
     attributes = {key: Attribute.token(key, [row[key] for row in rows]) for key in ("title", "main_category", "store")}
     attributes["price"] = Attribute.floats("price", [row["price"] for row in rows])
@@ -191,7 +208,7 @@ def _metadata(files: Files, name: str, wanted: Set[str]) -> Rows:
     for key in common:
         if details[key] >= _DETAILS_SHARE * len(rows) and key.lower() not in attributes:
             attributes[key.lower()] = Attribute.token(key.lower(), [_words(row["details"].get(key)) for row in rows])
-    return Rows(files.source(name), tuple(known), attributes)
+    return Rows(files.source(name), tuple(known), attributes, lines)
 
 
 def clean_price(value: object) -> float:

@@ -121,7 +121,7 @@ def read_data(
             sought = "; ".join(f"{name}: {each.looks_for}" for name, each in FORMATS.items())
             raise ValueError(
                 f"{path}: cannot tell the format from {files.only or files.listed()}. Looked for {sought}. "
-                "Give the folder that holds these, or say format="
+                "Give the folder that holds these"
             )
     if format not in FORMATS:
         raise ValueError(unknown_name("format", format, FORMATS))
@@ -145,7 +145,8 @@ def read_data(
     for name in given:
         if name not in chosen.options:
             raise ValueError(
-                f"{path} is read as {format}, which has no {name}= "
-                f"(it has: {', '.join(sorted(chosen.options)) or 'none'}); leave it out, or say format='tables'"
+                f"{path} is read as {format}, which has no setting {name!r} "
+                f"(it has: {', '.join(sorted(chosen.options)) or 'none'}); leave it out, or have plain tables read: "
+                "format='tables' (on the command line `--data-format tables`)"
             )
     return chosen.read(files, max_ratings=max_ratings, **given)

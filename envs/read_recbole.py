@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ def read_recbole(
     gathering, feedback, notes = gather(inter.reader, full, named=named, scale=scale, max_ratings=max_ratings)
     items = _about(files, f"{stem}.item", roles["item"], encoding, notes)
     if items is not None:
-        items = Rows(items.source, items.ids, {**items.attributes, **_graph(files, stem, items.ids, encoding)})
+        items = replace(items, attributes={**items.attributes, **_graph(files, stem, items.ids, encoding)})
     return gathering.finished(
         "recbole",
         feedback=feedback,
@@ -133,7 +134,7 @@ def _about(files: Files, name: str, id_column: str, encoding: str | None, notes:
             notes.append(f"left out {bare} of {name}: a vector of numbers is no attribute")
         else:
             attributes[bare] = attribute
-    return Rows(atomic.reader.source, tuple(table.filled(atomic.full[id_column])), attributes)
+    return Rows(atomic.reader.source, tuple(table.filled(atomic.full[id_column])), attributes, table.lines)
 
 
 def _graph(files: Files, stem: str, item_ids: tuple[str, ...], encoding: str | None) -> dict[str, Attribute]:

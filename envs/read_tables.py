@@ -11,10 +11,11 @@ from instructrec.envs.column_roles import find_roles, guess_attribute
 from instructrec.envs.files import Files
 from instructrec.envs.gathering import MAX_RATINGS, Repeats, Rows, Unknown, gather
 from instructrec.envs.interactions import Feedback, Interactions
+from instructrec.envs.reading_settings import by_columns, by_setting
 from instructrec.envs.tables import Layout, Table, TableReader
 
 TEXT, PARQUET = ("*.csv", "*.tsv"), ("*.parquet",)
-_BLOCK = 50_000
+_BLOCK, _SHOWN = 50_000, 8
 
 
 class ParquetReader:
@@ -123,11 +124,16 @@ def read_tables(
         ImportError: If a table is Parquet and pyarrow is not installed.
         ValueError: If a file is malformed; the message names the file, the line, the column and the cure.
     """
-    main, item_file, person_file = _told_apart(files, columns, encoding)
+    main, item_file, person_file, aside = _told_apart(files, columns, encoding)
     reader = open_table(files, main, encoding)
     roles = find_roles(reader.source, reader.header, columns)
     named = "rating" in (columns or {})
     gathering, feedback, notes = gather(reader, roles, named=named, scale=scale, max_ratings=max_ratings)
+    notes += [
+        f"{files.source(name)} was left aside: it names neither people nor items; if it is the table of the items, "
+        f"call their ids {roles['item']!r} there too, or give it by {by_setting('items', files.source(name))}"
+        for name in aside
+    ]
     return gathering.finished(
         "tables",
         feedback=feedback,
@@ -150,38 +156,46 @@ def read_rows(reader: Reader, id_column: str) -> Rows:
     table.check_unique(id_column)
     ids = tuple(table.filled(id_column))
     named = {name: cells for name, cells in table.columns.items() if name != id_column}
-    return Rows(reader.source, ids, {name: guess_attribute(name, cells) for name, cells in named.items()})
+    attributes = {name: guess_attribute(name, cells) for name, cells in named.items()}
+    return Rows(reader.source, ids, attributes, table.lines, table.unit)
 
 
-def _told_apart(files: Files, columns: Mapping[str, str] | None, encoding: str | None) -> tuple[str, str, str]:
-    """Returns the names of the tables of interactions, of items and of people; "" for what is not there."""
+def _told_apart(
+    files: Files, columns: Mapping[str, str] | None, encoding: str | None
+) -> tuple[str, str, str, tuple[str, ...]]:
+    """Returns the names of the tables of interactions, of items, of people ("" for what is not there), and the rest."""
     if files.only:
-        return files.only, "", ""
+        return files.only, "", "", ()
     both: list[str] = []
+    aside: list[str] = []
+    headers: list[str] = []
     about: dict[str, list[str]] = {"item": [], "person": []}
     for name in files.find(*TEXT, *PARQUET):
         reader = open_table(files, name, encoding)
+        headers.append(f"{', '.join(reader.header[:_SHOWN])} in {name}")
         here = {role: column for role, column in (columns or {}).items() if column in reader.header}
         roles = find_roles(reader.source, reader.header, here, needed=())
         if "person" in roles and "item" in roles:
             both.append(name)
+        elif "person" not in roles and "item" not in roles:
+            aside.append(name)
         for role, other in (("item", "person"), ("person", "item")):
             if role in roles and other not in roles:
                 about[role].append(name)
     if len(both) != 1:
-        found = ", ".join(both) if both else f"none among {files.listed()}"
+        found = ", ".join(both) or f"none among {files.listed()}; the columns are {'; '.join(headers[:_SHOWN])}"
         raise ValueError(
             f"{files.place}: expected one table with a column for people and one for items, found {found}; "
-            "give that file itself as the path and say its columns, such as columns={'person': 'uid', 'item': 'sku'}, "
-            "and the item table as items="
+            f"give that file itself as the path and say its columns, such as {by_columns(person='uid', item='sku')}; "
+            f"the item table is then given by {by_setting('items', 'FILE')}"
         )
     for role, names in about.items():
         if len(names) > 1:
             raise ValueError(
                 f"{files.place}: {len(names)} tables could hold the {role}s ({', '.join(names)}); "
-                f"leave one, or give {both[0]} itself as the path and the other as {role}s="
+                f"leave one, or give {both[0]} itself as the path and the other by {by_setting(f'{role}s', names[0])}"
             )
-    return both[0], (about["item"] or [""])[0], (about["person"] or [""])[0]
+    return both[0], (about["item"] or [""])[0], (about["person"] or [""])[0], tuple(aside)
 
 
 def _about(

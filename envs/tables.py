@@ -85,9 +85,10 @@ class Table:
         wrong = np.flatnonzero((numbers < low) | (numbers > high))
         if len(wrong):
             row = int(wrong[0])
+            expected = f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} or more"
             raise ValueError(
-                f"{self.at(row)}: {name} is {self.columns[name][row]}, expected {low:g} to {high:g}; correct it, "
-                "remove the line, or say which range the data have"
+                f"{self.at(row)}: {name} is {self.columns[name][row]}, expected {expected}; correct it or remove the "
+                "line, or mend the range if you gave one"
             )
         return numbers
 

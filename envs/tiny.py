@@ -34,6 +34,7 @@ import numpy.typing as npt
 from instructrec.arrays import Floats, Ints, take
 from instructrec.catalogue import Catalogue, Column
 from instructrec.goals import Goals, Operator, Predicate, compile_goals
+from instructrec.names import written
 from instructrec.noise import Noise, Purpose
 from instructrec.rewards import EngagementReward
 from instructrec.sessions import Instructions, Observation, Reactions, Sessions, World
@@ -128,7 +129,8 @@ class TinyPopulation:
     @property
     def fingerprint(self) -> str:
         """A hash of every setting."""
-        return hashlib.sha256(repr(("tiny 0", self, COLOURS, PHRASINGS)).encode()).hexdigest()[:16]
+        parts = f"('tiny 0', {written(self)}, {COLOURS!r}, {PHRASINGS!r})"
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[TinyState, Instructions]:
         """Returns users who each name a colour."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import inspect
 import re
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from instructrec.arrays import Ints
 from instructrec.catalogue import Catalogue
 from instructrec.goals import RELATIVE, Goals, Predicate, compile_goals, resolved
+from instructrec.names import in_a_line
 from instructrec.noise import Noise, Purpose
 from instructrec.protocols import CandidateSource, Instruction, Reaction, Reward, Slate, User
 from instructrec.rewards import EngagementReward
@@ -81,6 +83,7 @@ class UserPopulation:
         self._slate_size, self._turn_limit, self._keep = slate_size, turn_limit, keep
         self._texts = Texts(tuple(bank))
         self._living: OrderedDict[_SESSION, _Living] = OrderedDict()
+        self._sound: set[type] = set()
         self._compiled: dict[tuple[Predicate, ...], Goals] = {}
         self._philox = np.random.Philox(key=0)
         self._generator = np.random.Generator(self._philox)
@@ -103,6 +106,9 @@ class UserPopulation:
         """A hash of the code of the user and of its factory, and of the settings."""
         parts = (self._fingerprint, self._texts.bank, self._slate_size, self._turn_limit, self._num_predicates)
         return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"fingerprint {self.fingerprint}")
 
     def arrive(self, sessions: Sessions, noise: Noise) -> tuple[UserState, Instructions]:
         """Returns newly made users and what they say first."""
@@ -180,6 +186,10 @@ class UserPopulation:
     def _begin(self, sessions: Sessions, row: int, key: npt.NDArray[np.uint64]) -> tuple[User, Instruction]:
         where = _where(sessions, row, 0)
         user: User = _called("the user factory", where, self._make_user)
+        if type(user) not in self._sound:
+            if lacking := lacking_of(user):
+                raise TypeError(lacking)
+            self._sound.add(type(user))
         first = _called(f"{type(user).__name__}.arrive", where, user.arrive, self._rng(key))
         if not isinstance(first, Instruction):
             raise TypeError(
@@ -280,7 +290,7 @@ def population_of(
             Give one where the behaviour depends on data or other code.
 
     Raises:
-        TypeError: If ``arrive`` returns something else than an `Instruction`.
+        TypeError: If what is made is no `User`, or ``arrive`` returns something else than an `Instruction`.
         RuntimeError: If making a user fails, or its ``arrive`` raises.
     """
     return UserPopulation(
@@ -352,6 +362,34 @@ class ScriptedUser:
         """Returns the next reaction of the script."""
         self.slates.append(slate)
         return self.reactions[slate.turn] if slate.turn < len(self.reactions) else Reaction(left=True)
+
+
+_METHODS = {
+    "arrive": "arrive(self, rng), which returns an Instruction: what the person says first",
+    "react": "react(self, slate, rng), which returns a Reaction: what the person does with a slate",
+}
+
+
+def lacking_of(user: object) -> str:
+    """Returns what an object lacks to be a `User`, in a sentence; "" where it is one.
+
+    Its methods are looked for, and whether they take what they are handed.
+    """
+    kind = type(user)
+    for name, needed in _METHODS.items():
+        method = getattr(user, name, None)
+        if not callable(method):
+            written = [each for each in dir(kind) if not each.startswith("_") and each not in _METHODS]
+            near = difflib.get_close_matches(name, written, n=1)
+            return f"{kind.__name__} has no method {needed}" + (f"; is {near[0]!r} meant to be it?" if near else "")
+        try:
+            inspect.signature(method).bind(*([None] * (needed.count(",", 0, needed.index(")")))))
+        except TypeError:
+            shown = inspect.signature(method)
+            return f"{kind.__name__}.{name} takes {shown}; it must be {needed}"
+        except ValueError:  # What is not written in Python may not tell what it takes.
+            continue
+    return ""
 
 
 def _session(sessions: Sessions, row: int) -> _SESSION:

@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 
 import yaml
 
+from instructrec.envs.yaml_mistakes import mistake_in
 from instructrec.names import unknown_name
 
 _LARGEST = 4_000_000
@@ -179,17 +180,15 @@ def read_yaml(path: Path) -> Entry:
     if path.stat().st_size > _LARGEST:
         raise ValueError(f"{path} has {path.stat().st_size:,} bytes; a domain file has at most {_LARGEST:,}")
     try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text("utf-8")
     except UnicodeDecodeError as problem:
         raise ValueError(f"{path} is not UTF-8 text (byte {problem.start}); save it as UTF-8") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply to be a domain file") from None
-    except yaml.MarkedYAMLError as problem:
-        line = f", line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
-        cure = "indent with blanks alone, close brackets and quotes, and quote texts that hold ': ' or ' #'"
-        raise ValueError(f"{path}{line}: {problem.problem or problem.context}; {cure}") from None
     except yaml.YAMLError as problem:
-        raise ValueError(f"{path} is not sound YAML: {problem}") from None
+        raise ValueError(f"{path}, {mistake_in(text, problem)}") from None
     if node is None:
         raise ValueError(f"{path} is empty; `instructrec worlds` names worlds whose files show what one holds")
     _signed(node, str(path))

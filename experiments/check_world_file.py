@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import math
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from instructrec.envs.conversational import ConversationalPopulation
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary, key_of
 from instructrec.envs.worlds import make_world, world_spec
+from instructrec.experiments.folding import fold
 from instructrec.goals import Reveal
 from instructrec.sessions import World
 from instructrec.testing import check_world
 
 _SHOWN_ITEMS, _SHOWN_GOALS, _FEWEST_WORDS, _MOST_ITEMS = 3, 6, 3, 20_000
 _READ, _MOST_NARROW, _MOST_MISREAD = 200, 0.3, 0.1
+_AIM_NARROW, _FEW_TURNS = 0.1, 4
 
 
 def check_world_file(name: str) -> dict[str, Any]:
@@ -72,10 +74,39 @@ def warnings(world: World) -> list[str]:
         if unsaid and len(unsaid) < len(column.values):
             found.append(f"nobody asks for {column.name} {', '.join(unsaid)}")
     if (narrow := float(bank.narrow.mean())) > _MOST_NARROW:
-        found.append(f"{narrow:.0%} of the requests are met by too few items for a session; give more items")
+        room = world.slate_size * world.turn_limit
+        found.append(
+            f"{narrow:.0%} of the requests are met by fewer than the {room} items that a session may show "
+            f"({world.turn_limit} slates of {world.slate_size}); about {_enough_items(bank, world):,} such items "
+            f"instead of {world.catalogue.num_items:,} would do, or {_enough_turns(bank, world)}"
+        )
     if (misread := _misread(bank, words)) > _MOST_MISREAD:
         found.append(f"the parser misreads {misread:.0%} of the requests: some word means two things, or nothing")
     return found
+
+
+def _usual(bank: Bank) -> int:
+    """Returns how many items meet nine requests in ten, or more.
+
+    A larger catalogue has narrower requests too, so that what would do for seven in ten of today's does not.
+    """
+    return max(1, int(np.quantile(bank.matching, _AIM_NARROW, method="lower")))
+
+
+def _enough_items(bank: Bank, world: World) -> int:
+    """Returns how many items like these would do, in two digits: those that meet a request grow with the catalogue."""
+    exact = world.catalogue.num_items * world.slate_size * world.turn_limit / _usual(bank)
+    digit = 10 ** max(0, math.floor(math.log10(exact)) - 1)
+    return int(math.ceil(exact / digit) * digit)
+
+
+def _enough_turns(bank: Bank, world: World) -> str:
+    """Returns shorter sessions that these items are enough for, as a domain file says them."""
+    turns = _usual(bank) // world.slate_size
+    if turns >= 2:
+        return f"turn_limit: {turns}"
+    turns = min(world.turn_limit, _FEW_TURNS)
+    return f"slate_size: {max(1, _usual(bank) // turns)} and turn_limit: {turns}"
 
 
 def _misread(bank: Bank, words: Vocabulary) -> float:
@@ -117,4 +148,4 @@ def _text(document: dict[str, Any], summary: str) -> str:
         lines += [f'  "{said["text"]}"', f"      {'; '.join(said['means']) or 'anything'}"]
     lines += ["", *(f"! {warning}." for warning in document["warnings"])]
     lines += ["It keeps its promises." + (" The lines with ! may be mended." if document["warnings"] else "")]
-    return "\n".join(part for line in lines for part in (textwrap.wrap(line, 80, subsequent_indent="      ") or [""]))
+    return fold("\n".join(lines), indent="      ")

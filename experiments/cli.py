@@ -13,16 +13,20 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Train
-from instructrec.experiments.commands_studies import Fidelity, Robustness, Transfer, Twins
+from instructrec.experiments.commands_studies import Fidelity, FitLog, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
+from instructrec.experiments.folding import fold, width_of
 from instructrec.names import unknown_name
+
+if TYPE_CHECKING:
+    from instructrec.experiments.progress import Narrator
 
 DESCRIPTION = """Simulated users who say what they want, and a place to train, test and compare
 recommenders that listen.
@@ -43,6 +47,7 @@ COMMANDS: dict[str, type[Command]] = {
     "fidelity": Fidelity,
     "robustness": Robustness,
     "transfer": Transfer,
+    "fit-log": FitLog,
     "worlds": Worlds,
     "world": WorldFile,
     "populations": Populations,
@@ -99,19 +104,19 @@ def run(arguments: Sequence[str]) -> int:
         _print(answer, as_json=command.json)
         _check_gates(answer.document)
     except KeyboardInterrupt:
-        narrator.say("\nStopped. What was finished stays; `train` goes on with --resume.")
+        _tell(narrator, "\nStopped. What was finished stays; `train` goes on with --resume.")
         return 130
     except BrokenPipeError:
         # The reader closed the pipe (`| head`): there is nobody left to tell. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except GateError as failure:
-        narrator.say(f"Gate failed: {failure}")
+        _tell(narrator, f"Gate failed: {failure}")
         return 1
     except (UserError, ValueError, TypeError, ImportError, MemoryError, OSError) as error:
         if debug:
             traceback.print_exc()
-        narrator.say(f"instructrec: {_sentence(error)}")
+        _tell(narrator, f"instructrec: {_sentence(error)}")
         return 2
     except Exception as error:
         from instructrec.sessions import PlugInError
@@ -119,11 +124,15 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exc()
         if isinstance(error, PlugInError):
-            narrator.say(f"instructrec: {_sentence(error)} (--debug shows where)")
+            _tell(narrator, f"instructrec: {_sentence(error)} (--debug shows where)")
             return 2
-        narrator.say(f"instructrec: this is a bug: {type(error).__name__}: {_sentence(error)} (--debug shows where)")
+        _tell(narrator, f"instructrec: this is a bug: {type(error).__name__}: {_sentence(error)} (--debug shows where)")
         return 1
     return 0
+
+
+def _tell(narrator: Narrator, words: str) -> None:
+    narrator.say(fold(words, width_of(narrator.stream)))
 
 
 def _sentence(error: BaseException) -> str:

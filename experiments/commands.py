@@ -116,6 +116,21 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def texts(given: Sequence[str]) -> dict[str, str]:
+    """Reads names given as ``NAME=TEXT``, the texts just as they were typed.
+
+    Raises:
+        UserError: If one has no ``=``.
+    """
+    found = {}
+    for entry in given:
+        name, mark, value = entry.partition("=")
+        if not mark or not name or not value:
+            raise UserError(f"it takes NAME=VALUE, such as item=sku; got {entry!r}")
+        found[name] = value
+    return found
+
+
 def nested(found: Mapping[str, Any]) -> dict[str, Any]:
     """Returns settings in which ``behaviour.boredom`` is the ``boredom`` of a mapping called ``behaviour``."""
     whole: dict[str, Any] = {}

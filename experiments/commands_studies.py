@@ -1,7 +1,8 @@
-"""Commands that ask questions of users and worlds: twins, fidelity, robustness, transfer."""
+"""Commands that ask questions of users and worlds: twins, fidelity, robustness, transfer, fit-log."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -205,3 +206,44 @@ class Fidelity(Command):
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitLog(Command):
+    """Fit users to a log of clicks, and say how well they foretell people they were not fitted to."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world whose items were shown; the log names them by their item ids."""
+    log: Annotated[Positional[Path], arg(metavar="LOG")]
+    """A table of shown items: session, turn, position, item, clicked."""
+    out: Path = Path("users.npz")
+    """The file of fitted users, NAME.npz."""
+    session_limit: int = 0
+    """After how many slates the system that made the log ended sessions, which were not left then; 0: none."""
+    world_set: Settings = ()
+    """Settings of the world, such as num_items=1000."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Fits, and keeps what was fitted."""
+        from instructrec.envs.log_fitting import fit_log
+        from instructrec.experiments.competitors import world_of
+
+        if self.out.suffix != ".npz":
+            raise UserError(f"--out is the file of fitted users and ends in .npz, got {self.out}")
+        limit = at_least(0, "session-limit", self.session_limit) or None
+        world = world_name(self.world)
+        catalogue = world_of(world, world_settings(self.world_set, "", ()), "train").catalogue
+        with narrator.task(f"Fitting users to {self.log}"):
+            users = fit_log(self.log, catalogue, session_limit=limit)
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        users.save(self.out)
+        come = f"instructrec compare {shlex.quote(self.world)} --population logfitted --population-set "
+        lines = [users.report(), "", f"Let them come:  {come}{shlex.quote(f'log={self.out}')} --out RUN"]
+        document = {
+            "file": str(self.out),
+            "world": world,
+            "catalogue": catalogue.fingerprint,
+            "examination": users.examination,
+            "figures": dict(users.figures),
+        }
+        return Answer(document=document, text="\n".join(lines))

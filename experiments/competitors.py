@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def world_of(name: str, settings: dict[str, Any], split: str) -> World:
     """Makes a world of one split's people and phrasings; a world without splits is the same in all of them.
 
     Raises:
-        ValueError: If the settings name a split themselves, or the world is unknown.
+        ValueError: If the settings name a split themselves, the world is unknown, or its people would type at a
+            keyboard and there is none.
         TypeError: If the world has no such setting.
     """
     if taken := {"split", "splits"} & set(settings):
@@ -46,8 +48,26 @@ def world_of(name: str, settings: dict[str, Any], split: str) -> World:
     known = world_spec(name).settings()
     for key in ("split", "splits"):
         if key in known:
-            return make_world(name, **{**settings, key: split})
-    return make_world(name, **settings)
+            return _attended(make_world(name, **{**settings, key: split}), name)
+    return _attended(make_world(name, **settings), name)
+
+
+def _attended(world: World, name: str) -> World:
+    """Returns the world, unless its people are a person at a keyboard and there is none: they would say nothing."""
+    if getattr(world.population, "at_keyboard", False) and not (sys.stdin is not None and _is_screen(sys.stdin)):
+        raise ValueError(
+            "the population 'human' is a person at the keyboard, and standard input is none; talk with an agent "
+            f"yourself by `instructrec play {name} --agent NAME`, or give the lines to type: "
+            "--population-set 'script=[a comedy, 1 3, q]'"
+        )
+    return world
+
+
+def _is_screen(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # It was closed.
+        return False
 
 
 def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, what: str) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,17 @@ from instructrec import runs
 from instructrec.catalogue import Catalogue, Column, Kind
 from instructrec.envs.domain_file import read_domain
 from instructrec.envs.fit_tastes import fit_tastes
-from instructrec.envs.infer_attributes import OTHER, Finding, Use, infer_attributes
+from instructrec.envs.infer_attributes import OTHER, Finding, Use, infer_attributes, reading_losses
 from instructrec.envs.infer_catalogue import infer_catalogue
+from instructrec.envs.interactions import Interactions
 from instructrec.envs.kept_data import write_kept
 from instructrec.envs.read_data import read_data
+from instructrec.envs.reading_settings import by_setting
+from instructrec.experiments.folding import fold
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
 
+_FITTING = ("min_person_ratings", "max_persons")
 _MADE = ("rating", "popularity")
 _MOST_ABOUT, _FEWEST_ITEMS = 4, 0.005
 _QUANTILES = (0.15, 0.3, 0.5, 0.7, 0.85)
@@ -41,6 +44,7 @@ def new_world(
     data_format: str | None = None,
     columns: Mapping[str, str] | None = None,
     max_items: int = 20_000,
+    settings: Mapping[str, Any] | None = None,
     narrator: Narrator,
 ) -> dict[str, Any]:
     """Reads data, infers a catalogue, fits tastes, and writes a domain file with its items beside it.
@@ -52,31 +56,44 @@ def new_world(
         data_format: The data's format, where it cannot be seen from the files.
         columns: Which column means what, for plain tables.
         max_items: How many items at most; the most popular are kept.
+        settings: What else `read_data` takes, and ``min_person_ratings`` and ``max_persons`` of `fit_tastes`.
         narrator: Is told what was read, inferred and fitted.
 
     Returns:
-        What was made: people, items, attributes, what was left out and why, how well the tastes hold, and all of it
-        as ``text``.
+        What was made: people, items, attributes, what was left out and why, what could not be read, how well the tastes
+        hold, and all of it as ``text``.
 
     Raises:
         FileExistsError: If the domain file is there already.
         ValueError: If the data cannot be read or nothing in them can be asked for.
     """
+    fitting = {name: value for name, value in (settings or {}).items() if name in _FITTING}
+    reading = {name: value for name, value in (settings or {}).items() if name not in _FITTING}
     out = Path(out)
+    if not noun.strip() or set("/\n") & set(noun):
+        raise ValueError(f"noun is what one item is called, such as film or travel guide; got {noun!r}")
     if out.suffix not in (".yaml", ".yml"):
         raise ValueError(f"a domain file ends in .yaml, got {out}")
     if out.exists():
         raise FileExistsError(f"{out} is there already; choose another name, or remove it")
     with narrator.task(f"Reading {source}") as advance:
-        record = read_data(Path(source), format=data_format, columns=columns)
+        record = read_data(Path(source), format=data_format, columns=columns, **reading)
         advance(1.0, f"{len(record.ratings.item):,} {record.feedback} of {record.ratings.num_persons:,} people")
     findings = infer_attributes(record)
     catalogue = infer_catalogue(record, findings, noun=noun, max_items=max_items)
-    with narrator.task("Fitting tastes") as advance:
-        fitted = fit_tastes(record, catalogue)
-        advance(1.0, f"{fitted.rank} factors")
     kept = out.with_suffix(".safetensors")
-    document = domain_document(catalogue, findings, noun=noun, file=kept.name)
+    if not record.items:
+        raise ValueError(
+            f"{record.source}: no table says what the items are like, so that there is nothing to ask for; lay one "
+            f"beside it and give the folder of both, or give it by {by_setting('items', 'FILE')}" + _noted(record)
+        )
+    try:
+        document = domain_document(catalogue, findings, noun=noun, file=kept.name)
+    except ValueError as problem:
+        raise ValueError(f"{problem}{_noted(record)}") from None
+    with narrator.task("Fitting tastes") as advance:
+        fitted = fit_tastes(record, catalogue, **fitting)
+        advance(1.0, f"{fitted.rank} factors")
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_kept(kept, catalogue, fitted)
     runs.write_text(
@@ -91,6 +108,7 @@ def new_world(
         "people": len(fitted.person_ids),
         "attributes": {name: str(column.kind) for name, column in catalogue.columns.items()},
         "left_out": {f.column: f.why for f in findings if f.use is Use.LEFT_OUT},
+        "unread": reading_losses(record, findings),
         "notes": list(record.notes),
         "figures": fitted.figures,
         "tastes": fitted.summary(),
@@ -98,14 +116,19 @@ def new_world(
     return {**made, "text": _text(made)}
 
 
+def _noted(record: Interactions) -> str:
+    return "".join(f". Note: {note}" for note in record.notes)
+
+
 def _text(made: Mapping[str, Any]) -> str:
     attributes = ", ".join(f"{name} ({kind})" for name, kind in made["attributes"].items())
     lines = [f"{made['file']}: {made['items']:,} items, {made['people']:,} people.", f"Attributes: {attributes}."]
     lines += [f"Left out: {name}: {why}." for name, why in made["left_out"].items()]
+    lines += [f"{name}: {loss}." for name, loss in made["unread"].items()]
     lines += [*made["notes"], *made["tastes"].splitlines(), ""]
     file = shlex.quote(made["file"])
     lines += [f"Look at it:   instructrec world check {file}", f"Train there:  instructrec train {file} --out RUN"]
-    return "\n".join(part for line in lines for part in (textwrap.wrap(line, 80, subsequent_indent="  ") or [""]))
+    return fold("\n".join(lines))
 
 
 def _heading(source: str | os.PathLike[str]) -> str:
@@ -246,12 +269,14 @@ def _english(
 ) -> dict[str, Any]:
     plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
     heads = [f"{noun}/{plural}"] + (["item/items"] if noun != "item" else [])
-    values = {
-        name: {
-            value: [{"mass": [_lower(value)]}] for value in catalogue.columns[name].values if value not in (OTHER, "")
-        }
-        for name in about
-    }
+    values: dict[str, Any] = {}
+    taken: set[str] = set()
+    for name in about:
+        said = {value: _lower(value) for value in catalogue.columns[name].values if value not in (OTHER, "")}
+        # A word means one thing: what an attribute before it is called by is said with this one's name.
+        said = {value: f"{word} {name.replace('_', ' ')}" if word in taken else word for value, word in said.items()}
+        values[name] = {value: [{"mass": [word]}] for value, word in said.items()}
+        taken |= set(said.values())
     says: dict[str, Any] = {
         "popularity highest 20%, wish": [
             {"adjective": ["popular", "well known", "widely liked"]},
@@ -289,7 +314,14 @@ def _english(
         if like.get(name) != "year":
             units[name] = "" if like.get(name) == "price" else spoken
     units = {name: unit or "dollars" for name, unit in units.items()}
+    says = {said: free for said, senses in says.items() if (free := _free(senses, taken))}
     return {"heads": heads, "use": "choose", "units": units, "values": values, "says": says, "critiques": critiques}
+
+
+def _free(senses: Sequence[Mapping[str, Sequence[str]]], taken: Set[str]) -> list[dict[str, list[str]]]:
+    """Returns words without those that the data use for something else."""
+    left = [{kind: [word for word in words if word not in taken] for kind, words in sense.items()} for sense in senses]
+    return [sense for sense in left if all(sense.values())]
 
 
 def _decades(name: str, column: Column) -> dict[str, Any]:

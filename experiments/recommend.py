@@ -23,6 +23,7 @@ from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.worlds import speech_of
 from instructrec.experiments.catalogue_files import read_catalogue
 from instructrec.goals import RELATIVE, Predicate, compile_goals, satisfied
+from instructrec.names import in_a_line
 from instructrec.policies import best_first
 from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig
@@ -69,6 +70,15 @@ class Recommender:
     config: RunConfig
     _texts: Texts = field(default_factory=lambda: Texts(capacity=100_000), repr=False)
     _places: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return in_a_line(
+            self,
+            f"{self.config.agent} of {self.config.world}",
+            f"{self.config.steps:,} user-steps",
+            f"{self.catalogue.num_items:,} items",
+            f"fingerprint {self.catalogue.fingerprint}",
+        )
 
     def __post_init__(self) -> None:
         self._places.update({name: place for place, name in enumerate(self.catalogue.item_ids)})

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.arrays import Floats
-from instructrec.names import unknown_name
+from instructrec.names import in_a_line, unknown_name
 
 MAX_VALUES = 64
 
@@ -49,6 +49,10 @@ class Column:
     values: tuple[str, ...]
     masks: npt.NDArray[np.uint64]
     numbers: npt.NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        of = f" of {len(self.values)} values" if self.values else ""
+        return in_a_line(self, f"{self.name!r}", f"{self.kind}{of}", f"{len(self.numbers):,} items")
 
     @property
     def is_set(self) -> bool:
@@ -172,6 +176,9 @@ class Catalogue:
         if not np.all(np.isfinite(self.popularity) & (self.popularity >= 0)):
             row = int(np.flatnonzero(~(np.isfinite(self.popularity) & (self.popularity >= 0)))[0])
             raise ValueError(f"popularity of item {row} is {self.popularity[row]}; it must be a finite count >= 0")
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"{self.num_items:,} items", *self.columns, f"fingerprint {self.fingerprint}")
 
     @property
     def num_items(self) -> int:

@@ -18,6 +18,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}"
 
 
+def in_a_line(thing: object, *parts: str) -> str:
+    """Returns one short line about an object, for its ``repr``: its class and what matters, without its arrays.
+
+    No fingerprint is made of it.
+    """
+    return f"{type(thing).__name__}({', '.join(parts)})"
+
+
 ADDED = {"added": True}
 """Metadata of a dataclass field that came later: `written` leaves it out where it has its default, so that a record
 that does not use it is written, and fingerprinted, as before there was such a field."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from instructrec.arrays import Bools, Floats, Ints, put, take
 from instructrec.catalogue import Catalogue
 from instructrec.goals import Goals
+from instructrec.names import in_a_line
 from instructrec.noise import Noise, session_keys
 from instructrec.texts import Texts
 
@@ -237,6 +238,16 @@ class World:
             )
         if self.turn_limit < 1:
             raise ValueError(f"turn_limit must be at least 1, got {self.turn_limit}")
+
+    def __repr__(self) -> str:
+        return in_a_line(
+            self,
+            self.name,
+            f"{self.catalogue.num_items:,} items",
+            type(self.population).__name__,
+            f"{self.turn_limit} slates of {self.slate_size}",
+            f"fingerprint {self.fingerprint}",
+        )
 
     @property
     def fingerprint(self) -> str:

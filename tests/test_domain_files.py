@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from instructrec.envs.parser import parse
 from instructrec.envs.requests import Matcher, count_hard
 from instructrec.envs.sampled import SAMPLE, sample_of
 from instructrec.envs.speaking_kernels import speak
+from instructrec.envs.worlds import make_world
+from instructrec.experiments.check_world_file import warnings
 from instructrec.goals import Operator, Predicate, compile_goals, satisfied
 from instructrec.sessions import Sessions, start, step
 
@@ -146,8 +149,8 @@ BROKEN = {
     ),
     "a name twice": ("summary: People ask for toys.", "summary: x\n@domain: again", "stands twice; keep one"),
     "a text twice": ("make: [Ajax, Brio]", "@make: [Ajax, Ajax]", "'Ajax' stands twice in one list; keep one"),
-    "a tab": ("  count: 600", "@\tcount: 600", "indent with blanks alone"),
-    "an open bracket": ("make: [Ajax, Brio]\n", "make: [Ajax, Brio\n@", "close brackets and quotes"),
+    "a tab": ("  count: 600", "@\tcount: 600", "a tab; indent and divide with blanks alone"),
+    "an open bracket": ("make: [Ajax, Brio]\n", "make: [Ajax, Brio@\n", "the bracket [ is not closed; close it by ]"),
     "a list for names": ("pieces:\n    make: [Ajax, Brio]", "@pieces:\n    - Ajax", "expected names and values"),
     "an unknown name in a pattern": ("{make} {colour}", "@{maker} {colour}", "names 'maker', which is no attribute"),
     "a format that does not fit": ("{price:.0f}", "@{price:d}", "Unknown format code 'd'"),
@@ -236,7 +239,7 @@ def test_a_mistake_is_told_with_its_line_and_its_cure(mistake: str, tmp_path: Pa
         (b"# " + b"x" * 4_000_001, "has 4,000,003 bytes; a domain file has at most 4,000,000"),
         (b"[" * 5_000, "nested too deeply"),
         (b"? [a, b]\n: c\n", "a name must be a word, not a list"),
-        (b"domain: x\x00y\n", "is not sound YAML"),
+        (b"domain: x\x00y\n", "a character that no text file holds"),
     ],
 )
 def test_what_is_no_domain_file_at_all_is_told(content: bytes, message: str, tmp_path: Path) -> None:
@@ -356,3 +359,25 @@ def test_a_small_catalogue_is_looked_at_whole(toys: Domain) -> None:
     made: Catalogue = made_catalogue(toys, 300)
     assert sample_of(made).catalogue is made
     assert sample_of(made).scale == 1
+
+
+def _narrow(file: Path) -> list[str]:
+    return [said for said in warnings(make_world(str(file))) if "items that a session may show" in said]
+
+
+def test_as_many_items_as_a_small_catalogue_is_told_to_have_would_do_and_so_would_shorter_sessions(
+    tmp_path: Path,
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "domain_files.md").read_text()
+    tea = page.split("```yaml\n")[1].split("```")[0]
+    file = tmp_path / "tea.yaml"
+    file.write_text(tea.replace("count: 300", "count: 150"))
+    (told,) = _narrow(file)
+    assert "fewer than the 100 items that a session may show (10 slates of 10)" in told
+    enough = re.search(r"about ([\d,]+) such items instead of 150 would do, or (.+)$", told)
+    assert enough is not None
+    file.write_text(tea.replace("count: 300", f"count: {enough[1].replace(',', '')}"))
+    assert _narrow(file) == []
+    shorter = "\n".join(enough[2].split(" and "))
+    file.write_text(f"{shorter}\n" + tea.replace("count: 300", "count: 150"))
+    assert _narrow(file) == []

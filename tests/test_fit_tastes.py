@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -82,7 +83,11 @@ def test_taste_is_found_in_clicks_whether_or_not_what_was_passed_over_is_known(p
     assert correlation(found, truth) > 0.9
     assert found.figures["auc"] > found.figures["auc_biases"] + 0.15
     assert (found.past.rating >= 4.5).all()
-    assert "clicked above passed over" in found.summary()
+    said = found.summary()
+    assert f"{len(found.past.item):,} clicks of" in said
+    assert f"the clicked one comes first in {found.figures['auc']:.1%} with taste" in said
+    assert ("it was drawn among other items" in said) is not passed_over
+    assert not {"ratings", "stars", "RMSE"} & set(re.findall(r"\w+", said))
 
 
 def test_where_there_is_no_taste_none_is_made_up():
@@ -178,8 +183,8 @@ def test_what_is_drawn_as_passed_over_was_not_clicked_and_is_popular():
     [
         ({"max_persons": 0}, "max_persons, min_person_ratings and ranks must be 1 or more"),
         ({"ranks": (0, 4)}, "max_persons, min_person_ratings and ranks must be 1 or more"),
-        ({"min_person_ratings": 1000}, r"nobody has 1000 ratings of the catalogue's items \(the most is \d+\); lower"),
-        ({"max_persons": 2}, r"are too little to fit tastes: it takes 100 that differ; lower min_person_ratings"),
+        ({"min_person_ratings": 1000}, r"nobody has 1000 ratings of the catalogue's items \(the most is \d+\); bring"),
+        ({"max_persons": 2}, r"are too little to fit tastes: it takes 100 that differ; bring more data"),
     ],
 )
 def test_too_little_to_fit_and_settings_out_of_range_are_explained(options, message):

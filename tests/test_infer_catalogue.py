@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from instructrec.catalogue import Kind
 from instructrec.envs.column_roles import guess_attribute
-from instructrec.envs.infer_attributes import OTHER, Use, describe, infer_attributes, numbers_of
+from instructrec.envs.infer_attributes import OTHER, Use, describe, infer_attributes, reading_losses
 from instructrec.envs.infer_catalogue import infer_catalogue
 from instructrec.envs.interactions import Attribute, AttributeKind, Feedback, Interactions
 from instructrec.envs.movielens import DATA, Ratings, shipped
+from instructrec.envs.number_cells import numbers_of
 from instructrec.envs.read_data import read_data
 
 NAMES = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Ginkgo", "Hazel", "Ivy", "Juniper", "Kauri", "Larch")
@@ -136,6 +137,59 @@ def test_dates_and_times_become_years(cells, numbers):
     found = finding("release_date", cells * 4)
     assert (found.use, found.kind, found.like) == (Use.ATTRIBUTE, Kind.NUMERIC, "year")
     np.testing.assert_array_equal(numbers_of(guess_attribute("release_date", cells), "year"), numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "kind", "told"),
+    [
+        ("price", ["cheap", "n/a", *map(str, range(20, 30))], Kind.NUMERIC,
+         "1 of 12 items have no value; 1 of its values is no prices, left out: 'cheap' (item i0); write a price such "
+         "as 12.50, or leave the cell empty"),
+        ("pages", ["1.5", "many", *map(str, range(20, 40))], Kind.NUMERIC,
+         "1 of its values is no numbers, left out: 'many' (item i1); write a number such as 12.5, or leave"),
+        ("price", ["5,50", "6,50", "7,50"] * 4, Kind.CATEGORICAL,
+         "12 of its values are no prices, so the column was taken for words, without bounds to ask for: '5,50' "
+         "(item i0); write a point for the comma (5.50)"),
+        ("weight", ["5,5", "6,5", "7,25"] * 4, Kind.CATEGORICAL, "12 of its values are no numbers, so the column"),
+        ("height", ["tall", "tall", "1", "2", "3", "4"] * 2, Kind.CATEGORICAL, "4 of its values are no numbers, so"),
+        ("year", ["1999", "19999", "2001"] * 4, Kind.NUMERIC, "4 of its values are no years, left out: '19999'"),
+        ("price", ["-3", "4", "5"] * 4, Kind.NUMERIC, "4 of its values are no prices, left out: '-3'"),
+        ("colour", ["red", "blue", ""] * 4, Kind.CATEGORICAL, "4 of 12 items have no value"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_as_a_number_is_counted_and_told_with_its_place_and_cure(name, cells, kind, told):
+    record = record_of({name: cells}, count=len(cells))
+    findings = infer_attributes(record)
+    assert findings[0].kind is kind
+    assert told in reading_losses(record, findings)[name]
+    assert infer_catalogue(record).columns[name].kind is kind
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("colour", ["red", "blue", "green"] * 4),
+        ("price", ["low", "high", "higher"] * 4),
+        ("sizes", ["1,2,3", "2,3", "1,3"] * 4),
+        ("number", ["1.5", "2.5", "3e3"] * 4),
+    ],
+)
+def test_what_is_read_whole_is_no_loss(name, cells):
+    record = record_of({name: cells})
+    assert reading_losses(record, infer_attributes(record)) == {}
+
+
+def test_codes_with_leading_zeros_stay_words_beside_numbers():
+    assert finding("post", ["007", *(["123", "124"] * 20)]).kind is Kind.CATEGORICAL
+
+
+@pytest.mark.parametrize(
+    ("cell", "price"),
+    [("$1,299.00", 1299), ("1,23,456 usd", 123456), ("€12,50", np.nan), ("12,5", np.nan), ("12,500", 12500)],
+)
+def test_a_comma_divides_thousands_and_never_makes_a_price_a_hundred_times_as_much(cell, price):
+    column = Attribute.token("price", [cell, "1", "2"])
+    np.testing.assert_equal(numbers_of(column, "price")[0], price)
 
 
 def test_years_stand_in_titles_where_no_column_has_them():

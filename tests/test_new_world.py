@@ -1,4 +1,5 @@
 import json
+import re
 
 import gymnasium
 import numpy as np
@@ -48,6 +49,17 @@ def test_what_was_made_is_told(books):
     assert made["attributes"]["price"] == made["attributes"]["published"] == "numeric"
     assert made["figures"]["rmse"] < made["figures"]["rmse_biases"]
     assert max(len(line) for line in made["text"].splitlines()) <= 80 or str(place) in made["text"]
+
+
+def test_values_that_could_not_be_read_are_told_with_their_line(books, tmp_path, capsys):
+    place, _ = books
+    (tmp_path / "interactions.csv").write_text((place / "interactions.csv").read_text())
+    items = (place / "items.csv").read_text().replace("9.50,", "cheap,", 1)
+    (tmp_path / "items.csv").write_text(items)
+    columns = ["--columns", "person=uid", "item=sku", "rating=stars"]
+    assert cli.run(["world", "new", str(tmp_path / "x.yaml"), "--from", str(tmp_path), *columns]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"price: 1 of its values is no prices, left out: 'cheap' ({tmp_path}/items.csv, line 4)" in said
 
 
 def test_its_people_ask_for_what_the_data_hold(books):
@@ -120,8 +132,75 @@ def test_mistakes_are_told_with_their_cure(books, arguments, words, capsys, tmp_
     monkeypatch.chdir(tmp_path)
     filled = [argument.replace("{place}", str(books[0])) for argument in arguments]
     assert cli.run(["world", *filled]) == 2
-    assert words in capsys.readouterr().err
+    assert words in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
+
+
+COLUMNS = {"person": "uid", "item": "sku", "rating": "stars"}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "columns"),
+    [
+        ("items.csv", lambda text: "\n".join(text.splitlines()[:100]), COLUMNS),
+        ("interactions.csv", lambda text: text + text.splitlines()[1] + "\n", COLUMNS),
+        ("interactions.csv", lambda text: text.replace(",5", ",500").replace("stars", "rating"), {"person": "uid"}),
+    ],
+    ids=["an item that is not listed", "a pair that stands twice", "numbers too large for stars"],
+)
+def test_the_cure_that_an_error_names_is_one_that_can_be_typed(books, file, change, columns, tmp_path, capsys):
+    place, _ = books
+    for name in ("items.csv", "interactions.csv"):
+        text = (place / name).read_text()
+        (tmp_path / name).write_text(change(text) if name == file else text)
+    given = [f"{role}={column}" for role, column in columns.items()]
+    command = ["world", "new", str(tmp_path / "x.yaml"), "--from", str(tmp_path)]
+    assert cli.run([*command, "--columns", *given]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    option, cure = re.findall(r"on the command line `(--\w+) (\S+)`", told)[-1]
+    again = ["--columns", *given, cure] if option == "--columns" else ["--columns", *given, option, cure]
+    assert cli.run([*command, *again]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["unkown=drop"], "did you mean 'unknown'"),
+        (["scale=5"], "such as scale=1..5; got '5'"),
+        (["min_person_ratings=few"], "is a whole number"),
+        (["max_persons"], "it takes NAME=VALUE"),
+    ],
+)
+def test_a_setting_of_reading_that_makes_no_sense_is_told(books, given, words, capsys, tmp_path):
+    assert cli.run(["world", "new", str(tmp_path / "x.yaml"), "--from", str(books[0]), "--set", *given]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_table_of_items_that_is_not_recognised_is_named(books, capsys, tmp_path):
+    place, _ = books
+    (tmp_path / "interactions.csv").write_text((place / "interactions.csv").read_text())
+    (tmp_path / "items.csv").write_text((place / "items.csv").read_text().replace("sku", "code"))
+    command = ["world", "new", str(tmp_path / "x.yaml"), "--from", str(tmp_path), "--columns", "person=uid", "item=sku"]
+    assert cli.run(command) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no table says what the items are like" in told
+    assert "items.csv was left aside" in told
+
+
+def test_columns_and_values_called_like_the_worlds_own_words_make_a_world(books, tmp_path):
+    place, _ = books
+    (tmp_path / "interactions.csv").write_text((place / "interactions.csv").read_text())
+    rows = ["sku,quality,vague,grade,read"]
+    rows += [f"b{n},{('good', 'popular', 'no')[n % 3]},{('or', 'good')[n % 2]},{n % 7}.5,{n % 2}" for n in range(120)]
+    (tmp_path / "items.csv").write_text("\n".join(rows) + "\n")
+    new_world(tmp_path, tmp_path / "x.yaml", columns={**COLUMNS, "item": "sku"}, narrator=QUIET)
+    assert {"listed_quality", "listed_vague"} <= set(make_world(str(tmp_path / "x.yaml")).catalogue.columns)
+
+
+@pytest.mark.parametrize("noun", ["", " ", "a/b"])
+def test_a_noun_that_is_none_is_refused_before_anything_is_read(noun, tmp_path):
+    with pytest.raises(ValueError, match="noun is what one item is called"):
+        new_world(tmp_path, tmp_path / "x.yaml", noun=noun, narrator=QUIET)
 
 
 def test_items_that_are_gone_or_damaged_are_named(books, tmp_path):

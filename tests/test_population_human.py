@@ -196,6 +196,22 @@ def test_on_the_command_line_the_talk_goes_beside_the_result():
     assert "Click which?" in done.stderr
 
 
+@pytest.mark.parametrize("keyboard", [None, "closed", "piped"])
+def test_nobody_is_measured_where_there_is_no_keyboard(keyboard, monkeypatch, capsys, tmp_path):
+    stream = None if keyboard is None else io.StringIO("a comedy\n")
+    if keyboard == "closed":
+        stream.close()
+    monkeypatch.setattr(sys, "stdin", stream)
+    command = ["compare", "tiny", "--agents", "random", "--out", str(tmp_path / "x"), "--people", "3"]
+    assert cli.run([*command, "--population", "human"]) == 2
+    told = capsys.readouterr()
+    assert "`instructrec play instructrec/Tiny-v0 --agent NAME`" in " ".join(told.err.split())
+    assert "What would you like?" not in told.err
+    assert not (tmp_path / "x").exists()
+    script = "script=[something red, 1 3, q]"
+    assert cli.run([*command, "--population", "human", "--population-set", script]) == 0
+
+
 def test_a_title_of_any_catalogue_can_be_shown():
     one = Catalogue(columns={}, titles=("",), texts=("",), item_ids=("x",), popularity=np.ones(1, np.float32))
     check_user(partial(HumanUser, script=["hello", "1", "q"], write=io.StringIO()), one, slate_size=1)

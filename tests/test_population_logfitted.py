@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from instructrec.envs.item_likeness import Attributes, Overlap, words_of
 from instructrec.envs.log_fitting import NEVER_AGAIN, fit_log
 from instructrec.envs.population_logfitted import POPULATION, LogFittedPopulation
 from instructrec.envs.populations import with_population
+from instructrec.experiments import cli
 from instructrec.noise import Noise
 from instructrec.sessions import Sessions
 from instructrec.splits import Split, split_of
@@ -165,6 +167,28 @@ def test_an_item_clicked_before_in_the_visit_is_fitted_where_the_log_shows_it_an
     users = fit_log(short, shop(), examination="position")
     assert "(assumed)" in users.report()
     assert users.again < 0.3 * NEVER_AGAIN
+
+
+def test_a_log_is_fitted_from_the_command_line_and_its_people_come_to_the_world(tmp_path, capsys):
+    rng, log, out = np.random.default_rng(3), tmp_path / "clicks.csv", tmp_path / "new" / "users.npz"
+    world = make_world("instructrec/Tiny-v0")
+    rows = ["session,person,turn,position,item,clicked"]
+    for visit in range(240):
+        for place, item in enumerate(rng.choice(20, 3, replace=False)):
+            name = world.catalogue.item_ids[item]
+            clicked = int(rng.random() < 0.1 + 0.7 * name.startswith("red"))
+            rows.append(f"v{visit},p{visit % 80},0,{place},{name},{clicked}")
+    log.write_text("\n".join(rows) + "\n")
+    assert cli.run(["fit-log", "tiny", str(log), "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert fit_log(log, world.catalogue).report() in shown
+    assert cli.run(["fit-log", "tiny", str(log), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["figures"]["held_out"]["users"] < 0
+    people = ["--population", "logfitted", "--population-set", f"log={out}", "people=all"]
+    command = ["compare", "tiny", "--agents", "random", "--people", "5", "--out", str(tmp_path / "run")]
+    assert cli.run([*command, *people]) == 0
+    assert cli.run(["fit-log", "tiny", str(log), "--out", "users.csv"]) == 2
+    assert "ends in .npz" in capsys.readouterr().err
 
 
 def test_a_log_in_a_file_and_saved_users_are_the_same_users(tmp_path):

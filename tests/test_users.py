@@ -1,5 +1,6 @@
 """People written one at a time, as a crowd."""
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -270,10 +271,53 @@ def test_a_user_who_misbehaves_is_told_where_and_how(catalogue, does, error, say
     assert (caught.value.__cause__ is not None) == (error is RuntimeError)
 
 
+class Mute:
+    def react(self, slate, rng):
+        return Reaction()
+
+
+class Misspelt:
+    def arrive(self, rng):
+        return Instruction("hello")
+
+    def raect(self, slate, rng):
+        return Reaction()
+
+
+class Luckless:
+    def arrive(self):
+        return Instruction("hello")
+
+    def react(self, slate, rng):
+        return Reaction()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (Mute, r"Mute has no method arrive\(self, rng\), which returns an Instruction"),
+        (Misspelt, r"Misspelt has no method react\(self, slate, rng\), which returns a Reaction.* is 'raect' meant"),
+        (Luckless, r"Luckless\.arrive takes \(\); it must be arrive\(self, rng\)"),
+    ],
+)
+def test_a_class_that_is_no_user_is_named_with_the_method_it_lacks(catalogue, kind, says):
+    with pytest.raises(TypeError, match=says):
+        world_of(kind, catalogue, **SETTINGS)
+    with pytest.raises(TypeError, match=says):
+        gymnasium.make("instructrec/Tiny-v0", population=kind)
+    # Where nobody is asked beforehand it is found at the first arrival.
+    world = world_of(kind, catalogue, num_predicates=0, fingerprint="mine", **SETTINGS)
+    with pytest.raises(TypeError, match=says):
+        start(world, Sessions.first(0, 1))
+
+
 def test_a_user_who_does_not_arrive_is_told(catalogue):
     class Silent:
         def arrive(self, rng):
             return "hello"
+
+        def react(self, slate, rng):
+            return Reaction()
 
     with pytest.raises(TypeError, match=r"Silent\.arrive must return an Instruction, got str"):
         population_of(Silent, catalogue)
