@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -174,3 +175,37 @@ def at_least(lowest: int, name: str, value: int) -> int:
     if value < lowest:
         raise UserError(f"--{name} must be {lowest} or more, got {value}")
     return value
+
+
+_WORDS = ("items", "persons", "repeats", "unknown", "encoding")
+_NUMBERS, _FITTING = ("max_ratings",), ("min_person_ratings", "max_persons")
+_SPAN = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)")
+
+
+def reading(given: Sequence[str], columns: Sequence[str] = (), *, fitting: bool = False) -> dict[str, Any]:
+    """Returns how data are to be read, and fitted, as `instructrec.envs.read_data.read_data` takes it.
+
+    Args:
+        given: Settings as ``NAME=VALUE``; numbers become numbers.
+        columns: Which column means what, as ``ROLE=COLUMN``.
+        fitting: Whether there may be settings of fitting too.
+
+    Raises:
+        UserError: If there is no such setting, or it is no number where it should be one.
+    """
+    numbers = (*_NUMBERS, *(_FITTING if fitting else ()))
+    known = (*_WORDS, *numbers, "scale")
+    found: dict[str, Any] = {"columns": texts(columns)} if columns else {}
+    for name, value in texts(given).items():
+        if name not in known:
+            raise UserError(unknown_name("setting of reading", name, known))
+        if name == "scale":
+            ends = _SPAN.fullmatch(value)
+            if ends is None:
+                raise UserError(f"scale is the lowest and the highest rating, such as scale=1..5; got {value!r}")
+            found[name] = (float(ends[1]), float(ends[2]))
+        elif name in numbers and not value.isdecimal():
+            raise UserError(f"{name} is a whole number, such as {name}=2; got {value!r}")
+        else:
+            found[name] = int(value) if name in numbers else value
+    return found

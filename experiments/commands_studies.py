@@ -16,6 +16,7 @@ from instructrec.experiments.commands import (
     UserError,
     at_least,
     nested,
+    reading,
     settings,
     world_name,
     world_settings,
@@ -174,7 +175,9 @@ class Fidelity(Command):
     """A log, as often as you like: ratings or clicks in any format of `instructrec world new`, the MIT movie corpus,
     IARD's JSON, or a table of shown items (session, turn, position, item, clicked)."""
     columns: Settings = ()
-    """Which column of a plain table of ratings means what: person=uid item=sku rating=stars."""
+    """For plain tables of ratings: which column means what, such as person=uid item=sku rating=stars."""
+    set: Settings = ()
+    """For ratings: how they are read, as in `instructrec world new`."""
     out: Path = Path("runs/fidelity")
     """Folder for fidelity.md, fidelity.json and the pictures."""
     agent: str = "parser"
@@ -198,7 +201,7 @@ class Fidelity(Command):
             world_name(self.world),
             self.log,
             out=self.out,
-            columns={name: str(value) for name, value in settings(self.columns).items()} or None,
+            reading=reading(self.set, self.columns),
             agent=self.agent,
             world_settings=world_settings(self.world_set, self.population, self.population_set),
             people=at_least(1, "people", self.people),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,10 +16,9 @@ from instructrec.experiments.commands import (
     UserError,
     at_least,
     listing,
-    texts,
+    reading,
     world_name,
 )
-from instructrec.names import unknown_name
 
 if TYPE_CHECKING:
     from instructrec.experiments.progress import Narrator
@@ -90,9 +88,8 @@ class WorldFile(Command):
             self.file,
             noun=self.noun,
             data_format=self.data_format or None,
-            columns=texts(self.columns) or None,
             max_items=at_least(2, "max-items", self.max_items),
-            settings=_reading(texts(self.set)),
+            settings=reading(self.set, self.columns, fitting=True),
             narrator=narrator,
         )
         return Answer(document=made, text=made["text"])
@@ -131,35 +128,6 @@ class Agents(Command):
         rows = [(name, f"{words} ({kind_of(name)})") for name, words in ABOUT.items()]
         document = [{"name": name, "kind": kind_of(name), "summary": words} for name, words in ABOUT.items()]
         return Answer(document=document, text=listing(rows))
-
-
-_WORDS, _NUMBERS = (
-    ("items", "persons", "repeats", "unknown", "encoding"),
-    ("max_ratings", "min_person_ratings", "max_persons"),
-)
-_SPAN = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)")
-
-
-def _reading(given: Mapping[str, str]) -> dict[str, Any]:
-    """Returns what was said about reading and fitting, numbers as numbers.
-
-    Raises:
-        UserError: If there is no such setting, or it is no number where it should be one.
-    """
-    found: dict[str, Any] = {}
-    for name, value in given.items():
-        if name not in (*_WORDS, *_NUMBERS, "scale"):
-            raise UserError(unknown_name("setting of reading", name, (*_WORDS, *_NUMBERS, "scale")))
-        if name == "scale":
-            ends = _SPAN.fullmatch(value)
-            if ends is None:
-                raise UserError(f"scale is the lowest and the highest rating, such as scale=1..5; got {value!r}")
-            found[name] = (float(ends[1]), float(ends[2]))
-        elif name in _NUMBERS and not value.isdecimal():
-            raise UserError(f"{name} is a whole number, such as {name}=2; got {value!r}")
-        else:
-            found[name] = int(value) if name in _NUMBERS else value
-    return found
 
 
 def _source(reference: str) -> str:

@@ -31,7 +31,7 @@ def fidelity(
     logs: Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str],
-    columns: Mapping[str, str] | None = None,
+    reading: Mapping[str, Any] | None = None,
     agent: str = "parser",
     world_settings: Mapping[str, Any] | None = None,
     people: int = 1000,
@@ -46,7 +46,7 @@ def fidelity(
         world_id: The world.
         logs: What to compare with; see `instructrec.experiments.fidelity_logs.read_log`.
         out: The folder.
-        columns: Which column of a plain table of ratings means what.
+        reading: How ratings and clicks are read: what `instructrec.envs.read_data.read_data` takes, as ``columns``.
         agent: Who recommends in the world: a name, or a run folder. What people click depends on it.
         world_settings: The world's settings.
         people: How many sessions are simulated.
@@ -64,7 +64,7 @@ def fidelity(
     """
     if not logs:
         raise ValueError("there is nothing to compare with: give at least one --log")
-    read = [read_log(Path(log), columns) for log in logs]
+    read = [read_log(Path(log), reading) for log in logs]
     settings = dict(world_settings or {})
     world = world_of(world_id, settings, "train")
     recommender = competitor_named(agent, world, world_id, settings, narrator)

@@ -114,12 +114,12 @@ class ClickLog:
 Log: TypeAlias = RatingLog | QueryLog | DialogueLog | ClickLog
 
 
-def read_log(path: Path, columns: Mapping[str, str] | None = None) -> Log:
+def read_log(path: Path, reading: Mapping[str, Any] | None = None) -> Log:
     """Reads a log of any kind, told by its content.
 
     Args:
         path: A file, a folder or an archive.
-        columns: Which column of a plain table of ratings means what; see `instructrec.envs.read_data.read_data`.
+        reading: How ratings and clicks are read: what `instructrec.envs.read_data.read_data` takes, as ``columns``.
 
     Raises:
         ValueError: If it does not exist, is of no kind, or is malformed; the message names the place and the cure.
@@ -135,10 +135,10 @@ def read_log(path: Path, columns: Mapping[str, str] | None = None) -> Log:
     file = _only_file(path) if path.is_dir() else path
     if file is not None and file.suffix == ".json":
         return _dialogues(file, name)
-    if file is not None and not columns and file.name.endswith(_TABLES) and _shows_slates(file):
+    if file is not None and not reading and file.name.endswith(_TABLES) and _shows_slates(file):
         return _clicks(file, name)
     if format_of(files) is not None:
-        return _ratings(path, name, columns)
+        return _ratings(path, name, reading or {})
     if file is None:
         raise ValueError(
             f"{path} holds no log, or several ({files.listed()}): expected ratings in a format of `instructrec world "
@@ -179,8 +179,8 @@ def _text(file: Path) -> str:
 # --- Ratings ---------------------------------------------------------------------------------------------------------
 
 
-def _ratings(path: Path, name: str, columns: Mapping[str, str] | None) -> RatingLog:
-    record = read_data(path, columns=columns or None)
+def _ratings(path: Path, name: str, reading: Mapping[str, Any]) -> RatingLog:
+    record = read_data(path, **reading)
     clicks = record.feedback is Feedback.CLICKS
     if clicks:
         record = replace(record, ratings=record.ratings.some(record.ratings.rating > 0))

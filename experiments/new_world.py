@@ -42,7 +42,6 @@ def new_world(
     *,
     noun: str = "item",
     data_format: str | None = None,
-    columns: Mapping[str, str] | None = None,
     max_items: int = 20_000,
     settings: Mapping[str, Any] | None = None,
     narrator: Narrator,
@@ -54,9 +53,9 @@ def new_world(
         out: The domain file, ``NAME.yaml``; items and tastes go to ``NAME.safetensors`` beside it.
         noun: What an item is called: "film", "product".
         data_format: The data's format, where it cannot be seen from the files.
-        columns: Which column means what, for plain tables.
         max_items: How many items at most; the most popular are kept.
-        settings: What else `read_data` takes, and ``min_person_ratings`` and ``max_persons`` of `fit_tastes`.
+        settings: What else `read_data` takes, such as ``columns``, and ``min_person_ratings`` and ``max_persons`` of
+            `fit_tastes`.
         narrator: Is told what was read, inferred and fitted.
 
     Returns:
@@ -77,7 +76,7 @@ def new_world(
     if out.exists():
         raise FileExistsError(f"{out} is there already; choose another name, or remove it")
     with narrator.task(f"Reading {source}") as advance:
-        record = read_data(Path(source), format=data_format, columns=columns, **reading)
+        record = read_data(Path(source), format=data_format, **reading)
         advance(1.0, f"{len(record.ratings.item):,} {record.feedback} of {record.ratings.num_persons:,} people")
     findings = infer_attributes(record)
     catalogue = infer_catalogue(record, findings, noun=noun, max_items=max_items)

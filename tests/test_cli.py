@@ -306,7 +306,7 @@ def test_a_comparison_without_the_flagship_writes_its_report_and_is_not_overwrit
     out = str(tmp_path / "c")
     assert run(["compare", "health", "--agents", "random,parser", "--people", "5", "--out", out]) == 0
     shown = capsys.readouterr().out
-    assert "unsuit." in shown
+    assert "unfit" in shown
     assert "parser earns most" in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert "unsuitable" in (tmp_path / "c" / "report.html").read_text()

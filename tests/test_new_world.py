@@ -36,7 +36,7 @@ def books(tmp_path_factory):
         place,
         place / "books.yaml",
         noun="book",
-        columns={"person": "uid", "item": "sku", "rating": "stars"},
+        settings={"columns": {"person": "uid", "item": "sku", "rating": "stars"}},
         narrator=QUIET,
     )
     return place, made
@@ -79,7 +79,8 @@ def test_its_people_ask_for_what_the_data_hold(books):
 def test_its_card_beside_the_data_it_came_from_says_how_well_its_people_rate(books, tmp_path):
     place, made = books
     columns = {"person": "uid", "item": "sku", "rating": "stars"}
-    card = fidelity(str(place / "books.yaml"), [place], out=tmp_path, columns=columns, people=60, narrator=QUIET)
+    reading = {"columns": columns}
+    card = fidelity(str(place / "books.yaml"), [place], out=tmp_path, reading=reading, people=60, narrator=QUIET)
     assert card["distances"]["rating_error"] == pytest.approx(made["figures"]["rmse"], abs=0.1)
     assert card["distances"]["rating_calibration"] < 0.3
     assert "popularity_curve" in card["distances"]
@@ -193,7 +194,7 @@ def test_columns_and_values_called_like_the_worlds_own_words_make_a_world(books,
     rows = ["sku,quality,vague,grade,read"]
     rows += [f"b{n},{('good', 'popular', 'no')[n % 3]},{('or', 'good')[n % 2]},{n % 7}.5,{n % 2}" for n in range(120)]
     (tmp_path / "items.csv").write_text("\n".join(rows) + "\n")
-    new_world(tmp_path, tmp_path / "x.yaml", columns={**COLUMNS, "item": "sku"}, narrator=QUIET)
+    new_world(tmp_path, tmp_path / "x.yaml", settings={"columns": {**COLUMNS, "item": "sku"}}, narrator=QUIET)
     assert {"listed_quality", "listed_vague"} <= set(make_world(str(tmp_path / "x.yaml")).catalogue.columns)
 
 
