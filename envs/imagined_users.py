@@ -8,7 +8,11 @@ before, the last turns and the titles of the slate. Another try shows the other 
 Nobody knows what such people have in mind: their instructions have no goals, and the metrics that need them are absent.
 Published warnings hold: played people click more and are more agreeable than real ones.
 
-MEASURED
+What a model can do differs. SmolLM2-135M exercises the code and is no model of a person. On 104 slates of ten films,
+three of them meeting a wish such as "a horror film" (greedy, three tries, bfloat16), it gave an answer that can be used
+for 83 %; 40 % of those were "none". Of 52 titles it chose, 38 % met the wish, which is not told apart from the 30 % of
+chance; 31 % stood first; another wish for the same slate changed what it chose in 8 % of slates. What it says next is
+mostly copied from the script. Use a larger model for research, and measure the same of it first.
 
 References:
     Corecco et al. (2024), SUBER, arXiv 2406.01631 (persona, history and items in a prompt; an answer that is parsed).
@@ -88,7 +92,7 @@ VISITS = (
         "calm music for the evening",
         ("Heavy Metal Storm", "Drums of War", "Calm Evening Piano", "Party Hits", "Marching Band"),
         (2,),
-        "the same with a guitar, please",
+        "more like that one, please",
     ),
 )
 """Visits of other people to other recommenders."""
