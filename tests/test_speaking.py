@@ -20,7 +20,7 @@ from instructrec.envs import RecVectorEnv, make_world, world_of
 from instructrec.envs.cassettes import Cassette, CassetteError
 from instructrec.envs.generators import ScriptedGenerator
 from instructrec.envs.imagined_users import VISITS, ImaginedPopulation
-from instructrec.envs.local_models import INSTALL
+from instructrec.envs.local_models import INSTALL, smollm2
 from instructrec.envs.movielens import shipped
 from instructrec.envs.population_speaking import (
     EXAMPLES,
@@ -33,6 +33,8 @@ from instructrec.envs.population_speaking import (
 from instructrec.envs.populations import with_population
 from instructrec.envs.speech import Failure
 from instructrec.experiments import cli
+from instructrec.experiments.compare import compare
+from instructrec.experiments.progress import Narrator
 from instructrec.noise import Noise
 from instructrec.protocols import Instruction, KnowsUtility, Reaction, TellsNumbers
 from instructrec.sessions import Sessions, start, step
@@ -419,9 +421,16 @@ def test_what_smollm2_said_is_repeated_exactly_where_it_is_not_installed():
     check_population(lambda: cinema(cassette=str(RECORDED), mode="replay").population, world.catalogue, batch=6)
 
 
+@pytest.fixture(scope="module")
+def small_model():
+    """The real model, loaded once."""
+    return smollm2(max_tokens=32)
+
+
 @pytest.mark.skipif(not EXTRA, reason="needs the extra llm: " + INSTALL)
-def test_smollm2_writes_an_instruction_for_a_request_and_prints_nothing(tmp_path, capfd):
-    settings = {"cassette": str(tmp_path / "said.jsonl"), "tries": 1, "generator": "smollm2"}
+def test_smollm2_writes_an_instruction_for_a_request_and_prints_nothing(small_model, tmp_path, capfd):
+    settings = {"cassette": str(tmp_path / "said.jsonl"), "tries": 1}
+    settings |= {"generator": small_model, "generator_settings": {}}
     world = cinema(**settings)
     told = everything(played(world, lanes=1, turns=1))
     tally = world.population.tally
@@ -581,16 +590,17 @@ def told_by(env, turns=2):
 
 
 @pytest.mark.skipif(not EXTRA, reason="needs the extra llm: " + INSTALL)
-def test_sessions_that_smollm2_plays_whole_are_replayed_exactly_and_every_completion_is_accounted_for(tmp_path):
-    settings = {"reacts": True, "cassette": str(tmp_path / "played.jsonl"), "tries": 2}
-    settings["generator_settings"] = {"max_tokens": 24}
-    live = tiny("smollm2", **settings)
+def test_sessions_that_smollm2_plays_whole_are_replayed_exactly_and_every_completion_is_accounted_for(
+    small_model, tmp_path
+):
+    settings = {"reacts": True, "cassette": str(tmp_path / "played.jsonl"), "tries": 1}
+    live = tiny(small_model, **settings)
     told = told_by(RecVectorEnv(world=live, num_envs=2))
     tally = live.population.tally
     assert tally.live == tally.completions == len(Path(settings["cassette"]).read_text().splitlines())
     assert tally.used + sum(tally.failures.values()) == tally.completions
     assert tally.used > 0
-    replayed = tiny("smollm2", **settings, mode="replay")
+    replayed = tiny("", **settings, mode="replay")
     assert told_by(RecVectorEnv(world=replayed, num_envs=2)) == told
     again = replayed.population.tally
     assert (again.live, again.completions, again.failed_turns) == (0, tally.completions, tally.failed_turns)
@@ -606,6 +616,25 @@ def test_agents_look_at_thousands_of_pasts_and_the_model_is_asked_for_no_word(re
     assert not generator.prompts
     assert own.factors is not None
     assert same.fingerprint == own.fingerprint
+
+
+def test_a_comparison_among_played_people_leaves_out_what_needs_a_goal_and_tells_what_the_model_did(tmp_path, capsys):
+    people = {"generator": ScriptedGenerator(played_person), "reacts": True}
+    results = compare(
+        TINY,
+        ["random", "popularity", "goal_oracle", "informed", "oracle"],
+        out=tmp_path,
+        world_settings={"population": "speaking", "population_settings": people},
+        sessions=8,
+        narrator=Narrator(),
+    )
+    assert set(results["agents"]) == {"random", "popularity"}
+    for name, metrics in results["agents"].items():
+        assert metrics["return"]["value"] > 0, name
+        assert not {"csr", "violation", "informed_normalised_return", "control_gain"} & set(metrics), name
+    told = capsys.readouterr().err
+    assert all(f"{name} is left out" in told for name in ("goal_oracle", "informed", "oracle"))
+    assert "Language model:" in told
 
 
 def test_that_people_have_no_goals_is_known_before_a_crowd_was_asked():
