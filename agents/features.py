@@ -21,7 +21,7 @@ from instructrec.arrays import Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.factors import Factors, fit_factors, fold_in
 from instructrec.noise import mix
-from instructrec.sessions import Sessions, World, start
+from instructrec.sessions import Sessions, World, pasts_of
 
 # A rare genre's indicator has a tiny spread; dividing by it would let few items drown the rest.
 _LEAST_SPREAD = 0.25
@@ -238,9 +238,9 @@ def world_features(
         progress: Called with (done, total) while it learns to read.
     """
     catalogue = world.catalogue
-    state = start(world, Sessions.first(seed, sessions))
-    past, first = np.unique(state.past, axis=0, return_index=True)
-    factors = past_factors(past, state.past_ratings[first], catalogue.num_items)
+    pasts, ratings = pasts_of(world, Sessions.first(seed, sessions))
+    past, first = np.unique(pasts, axis=0, return_index=True)
+    factors = past_factors(past, ratings[first], catalogue.num_items)
     features = item_features(catalogue, encoder.encode(list(catalogue.texts)), factors=factors, text_width=text_width)
     if not prompts:
         return features

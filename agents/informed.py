@@ -32,7 +32,7 @@ from instructrec.factors import Factors, fit_factors, fold_in
 from instructrec.goals import Goals, satisfied
 from instructrec.noise import Noise, Purpose
 from instructrec.policies import best_first, items_at
-from instructrec.sessions import Observation, Sessions, SessionState, World, observe, start, step
+from instructrec.sessions import Observation, Sessions, SessionState, World, observe, pasts_of, start, step
 
 FEATURES = ("broken", "wished", "taste", "consumed", "recent_topics", "session_topics")
 """What depends on the session: weight of broken hard predicates; met share of the other weight, less a half; predicted
@@ -166,6 +166,7 @@ def fit_informed(
         ValueError: If instructions have no goals, or people have no visible past with ratings.
     """
     chosen = settings if settings is not None else InformedSettings()
+    goals_of(start(world, Sessions.first(chosen.seed, 1)))  # Raises here, before hundreds are asked what they want.
     model = _beginning(world, chosen)
     log: list[_Log] = []
     for done in range(chosen.rounds):
@@ -180,15 +181,15 @@ def fit_informed(
 def _beginning(world: World, settings: InformedSettings) -> Informed:
     """Fits factors to the visible pasts of training people, and starts from plausible weights."""
     catalogue = world.catalogue
-    state = start(world, Sessions.first(settings.seed, settings.sessions))
-    pasts, first = np.unique(state.past, axis=0, return_index=True)
+    everybody, ratings = pasts_of(world, Sessions.first(settings.seed, settings.sessions))
+    pasts, first = np.unique(everybody, axis=0, return_index=True)
     person, place = np.nonzero(pasts >= 0)
     if not len(person):
         raise ValueError("the honest ceiling needs people with a visible past, and nobody here has one; leave it out")
     factors = fit_factors(
         person,
         pasts[person, place],
-        state.past_ratings[first][person, place],
+        ratings[first][person, place],
         num_persons=len(pasts),
         num_items=catalogue.num_items,
         rank=settings.rank,

@@ -1,8 +1,18 @@
 """People whom a language model plays whole: it says what they want, what they click, and whether they leave.
 
-The model is told who the person is, what they liked before, the last turns and the titles of the slate, and answers
-with one JSON object. Nobody knows what such people have in mind: their instructions have no goals, and the metrics that
-need them are absent. Published warnings hold: played people click more and are more agreeable than real ones.
+The model continues a script in which other people have just been offered things. It is asked one thing at a time, each
+answered with one short line, as small models can and large ones do too: what the person wants; which titles of the
+slate they choose, or none; what they say next, or that they leave. It is told who the person is, what they liked
+before, the last turns and the titles of the slate. Another try shows the other people in another order.
+
+Nobody knows what such people have in mind: their instructions have no goals, and the metrics that need them are absent.
+Published warnings hold: played people click more and are more agreeable than real ones.
+
+What a model can do differs. SmolLM2-135M exercises the code and is no model of a person. On 104 slates of ten films,
+three of them meeting a wish such as "a horror film" (greedy, three tries, bfloat16), it gave an answer that can be used
+for 83 %; 40 % of those were "none". Of 52 titles it chose, 38 % met the wish, which is not told apart from the 30 % of
+chance; 31 % stood first; another wish for the same slate changed what it chose in 8 % of slates. What it says next is
+mostly copied from the script. Use a larger model for research, and measure the same of it first.
 
 References:
     Corecco et al. (2024), SUBER, arXiv 2406.01631 (persona, history and items in a prompt; an answer that is parsed).
@@ -11,9 +21,9 @@ References:
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +32,7 @@ import numpy.typing as npt
 from instructrec.arrays import Bools, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.generators import Generator
-from instructrec.envs.speech import Ask, Deed, Speaker, Tally, read_deed, read_sentence
+from instructrec.envs.speech import BETWEEN, Ask, Speaker, Tally, read_choice, read_sentence
 from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Population
@@ -32,10 +42,60 @@ from instructrec.texts import Texts
 ON_FAILURE = ("repeat", "leave")
 # A purpose of its own, so that who speaks does not hang together with what the base draws.
 _PERSONA = 96
-_LIKED, _EXAMPLES = 5, 3
-_VERSION = "imagined 1"
-FORM = '{"clicked": [1, 3], "leave": false, "say": "one short sentence"}'
-"""What the model answers: positions counted from 1."""
+_LIKED, _KNOWN = 5, 3
+_VERSION = "imagined 2"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Somebody of the script: what the model is shown before it is asked for a person of the world.
+
+    Attributes:
+        person: Who they are.
+        wants: What they say.
+        offers: The titles they are shown.
+        chosen: Which of those they choose, places counted from 0.
+        then: What they say next; empty where they leave.
+    """
+
+    person: str
+    wants: str
+    offers: tuple[str, ...]
+    chosen: tuple[int, ...]
+    then: str
+
+
+VISITS = (
+    Visit(
+        "a nurse on night shifts; likes Jasmine Tea",
+        "something without caffeine",
+        ("Espresso Beans", "Camomile Tea", "Black Tea", "Rooibos Tea", "Cola"),
+        (1, 3),
+        "more like the second one, but sweeter",
+    ),
+    Visit(
+        "a bus driver; likes Stars Above Us",
+        "I'd like a love story",
+        ("War of the Robots", "Dinner for Ghosts", "A Short History of Rome", "A Summer Romance"),
+        (3,),
+        "another one like it, only sadder",
+    ),
+    Visit(
+        "a hiker; likes Trail Running Shoes",
+        "a warm jacket, not too dear",
+        ("Silk Scarf", "Beach Towel", "Sun Hat"),
+        (),
+        "",
+    ),
+    Visit(
+        "a tired neighbour; likes Quiet Hours",
+        "calm music for the evening",
+        ("Heavy Metal Storm", "Drums of War", "Calm Evening Piano", "Party Hits", "Marching Band"),
+        (2,),
+        "more like that one, please",
+    ),
+)
+"""Visits of other people to other recommenders."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +110,7 @@ class ImaginedState:
         said: What was said at each turn, padded with -1, int64 [batch, turn_limit].
         slates: What each was shown, padded with -1, int32 [batch, turn_limit, slate_size].
         clicked: What each clicked, [batch, turn_limit, slate_size].
-        failed: Whether no try at the last turn could be used, [batch].
+        failed: Whether something asked at the last turn had no try that could be used, [batch].
     """
 
     base: Any
@@ -72,8 +132,9 @@ class ImaginedPopulation:
         generator: Who writes.
         slate_size: Items per slate.
         turn_limit: Slates per session at most.
-        tries: How often an answer is asked for until it can be used, 1 or more.
-        on_failure: "repeat" or "leave": what a person does when no try could be used. They click nothing.
+        tries: How often an answer is asked for until it can be used, 1 to 24.
+        on_failure: "repeat" or "leave": what a person does when no try could be used. Whose choice cannot be read
+            clicks nothing, and is not asked for words.
         max_words: Words of a sentence at most.
         personas: Who they are, one of them per session.
         memory: How many earlier turns the model is told of.
@@ -102,20 +163,25 @@ class ImaginedPopulation:
             own = " (they have no words of their own)" if on_failure == "own_words" else ""
             raise ValueError(unknown_name("way to fail (on_failure)", str(on_failure), ON_FAILURE) + own)
         self._base, self._catalogue, self._on_failure = base, catalogue, on_failure
-        self._size, self._turn_limit, self._tries = slate_size, turn_limit, tries
+        self._size, self._turn_limit = slate_size, turn_limit
+        orders = list(itertools.islice(itertools.permutations(VISITS), tries))
+        self._scripts = {label: [_script(label, order) for order in orders] for label in (_WANTS, _CHOOSES, _THEN)}
         self._max_words, self._personas, self._memory = max_words, tuple(personas), memory
         self.tally = tally if tally is not None else Tally()
         """What was asked, what it cost and what could not be used."""
-        self._openings: Speaker[str] = Speaker(generator, self.tally)
-        self._deeds: Speaker[Deed] = Speaker(generator, self.tally)
+        self._words: Speaker[str] = Speaker(generator, self.tally)
+        self._choices: Speaker[tuple[int, ...]] = Speaker(generator, self.tally)
+        self.unspoken = base
+        """Those whose pasts they have: who wants only the pasts asks them, and no model writes for it."""
         self.deterministic = generator.deterministic
         """Whether the same people always do the same: not with a language model that runs live."""
         self.texts = Texts()
         """Everything they have said; grows as they speak."""
         parts = (_VERSION, base.fingerprint, generator.fingerprint, "" if self.deterministic else "live")
         shape = (slate_size, turn_limit, tries, on_failure, max_words, memory, self._personas)
-        prompts = (_opening("", [], []), _question("", [], [], "", []), FORM)
-        self.fingerprint = hashlib.sha256(repr((parts, shape, prompts)).encode(errors="surrogatepass")).hexdigest()[:16]
+        self.fingerprint = hashlib.sha256(
+            repr((parts, shape, self._scripts)).encode(errors="surrogatepass")
+        ).hexdigest()[:16]
         """A hash of the base, the generator and every setting; another where words are written live."""
         if callable(getattr(base, "persons", None)):
             self.persons = self._persons
@@ -132,12 +198,13 @@ class ImaginedPopulation:
         base, _ = self._base.arrive(sessions, noise)
         persona = drawn_persona(noise, len(self._personas))
         batch, liked = len(persona), self._liked(base)
-        some = [self._catalogue.titles[item] for item in np.argsort(-self._catalogue.popularity, kind="stable")]
+        popular = np.argsort(-self._catalogue.popularity, kind="stable")[:_KNOWN]
+        known = [self._catalogue.titles[item] for item in popular]
         asks = []
         for row in range(batch):
-            prompt = _opening(self._personas[persona[row]], liked[row], some[:_EXAMPLES])
-            asks.append(Ask(self._prompts(prompt), partial(read_sentence, max_words=self._max_words, echoes=[prompt])))
-        answers = self._openings.answers(asks)
+            person = _described(self._personas[persona[row]], liked[row])
+            asks.append(self._ask_for_words(_WANTS, _opening(person, known), [visit.wants for visit in VISITS]))
+        answers = self._words.answers(asks)
         failed = np.array([answer is None for answer in answers], np.bool_)
         self.tally.failed_turns += int(failed.sum())
         texts = self.texts.ids(answer or "" for answer in answers)
@@ -166,17 +233,22 @@ class ImaginedPopulation:
         if batch and int(state.turn.max()) >= self._turn_limit:
             raise ValueError(f"these people were made for {self._turn_limit} turns; make them with a higher turn_limit")
         liked = self._liked(state.base)
-        answers = self._deeds.answers([self._ask(state, row, slates[row], liked[row]) for row in range(batch)])
+        scenes = [self._scene(state, row, slates[row], liked[row]) for row in range(batch)]
+        choices = self._choices.answers([self._ask_for_choice(scene) for scene in scenes])
+        speaking = [row for row in range(batch) if choices[row] is not None]
+        asks = [self._ask_for_words(_THEN, replace(scenes[row], chosen=choices[row]).lines) for row in speaking]
+        words = dict(zip(speaking, self._words.answers(asks), strict=True))
         clicked, failed = np.zeros(slates.shape, np.bool_), np.zeros(batch, np.bool_)
         left, texts = np.zeros(batch, np.bool_), state.instruction.copy()
-        for row, deed in enumerate(answers):
-            if deed is None:
+        for row, choice in enumerate(choices):
+            clicked[row, list(choice or ())] = True
+            spoken = words.get(row)
+            if spoken is None:
                 failed[row], left[row] = True, self._on_failure == "leave"
-                continue
-            clicked[row, list(deed.clicked)] = True
-            left[row] = deed.left
-            if deed.said:
-                texts[row] = self.texts.ids([deed.said])[0]
+            elif spoken:
+                texts[row] = self.texts.ids([spoken])[0]
+            else:
+                left[row] = True
         if self._on_failure == "leave":
             left |= state.failed
         self.tally.failed_turns += int(failed.sum())
@@ -203,7 +275,7 @@ class ImaginedPopulation:
             liked.append([self._catalogue.titles[item] for item in items[best] if item >= 0][:_LIKED])
         return liked
 
-    def _ask(self, state: ImaginedState, row: int, slate: Ints, liked: Sequence[str]) -> Ask[Deed]:
+    def _scene(self, state: ImaginedState, row: int, slate: Ints, liked: Sequence[str]) -> _Scene:
         turn, titles = int(state.turn[row]), self._catalogue.titles
         said = self.texts.strings(state.said[row])
         history = [
@@ -211,15 +283,27 @@ class ImaginedPopulation:
             for past in range(max(0, turn - self._memory), turn)
         ]
         now = self.texts.strings(state.instruction[row : row + 1])[0]
-        who = self._personas[state.persona[row]]
-        prompt = _question(who, liked, history, now, [titles[item] for item in slate])
-        read = partial(read_deed, slate_size=self._size, max_words=self._max_words, echoes=[prompt, FORM])
-        return Ask(self._prompts(prompt), read)
+        person = _described(self._personas[state.persona[row]], liked)
+        return _Scene(person, history, now, [titles[item] for item in slate])
 
-    def _prompts(self, prompt: str) -> tuple[str, ...]:
-        """Returns the prompt of each try: later ones say which they are, so that even a greedy model answers anew."""
-        again = (f"{prompt}\n(Try {attempt + 1}: answer in exactly that form.)" for attempt in range(1, self._tries))
-        return (prompt, *again)
+    def _ask_for_choice(self, scene: _Scene) -> Ask[tuple[int, ...]]:
+        def read(text: str) -> tuple[int, ...]:
+            return read_choice(_without(_CHOOSES, text), scene.offers)
+
+        return Ask(self._prompts(_CHOOSES, scene.lines), read)
+
+    def _ask_for_words(self, label: str, lines: str, echoes: Sequence[str] = ()) -> Ask[str]:
+        def read(text: str) -> str:
+            said = _without(label, text)
+            if label == _THEN and said.lower() in (_LEAVES, f"{_LEAVES}."):
+                return ""
+            return read_sentence(said, max_words=self._max_words, echoes=echoes)
+
+        return Ask(self._prompts(label, lines), read)
+
+    def _prompts(self, label: str, lines: str) -> tuple[str, ...]:
+        """Returns the prompt of each try: what stands before ``lines`` is the same for everybody."""
+        return tuple(f"{script}{lines}{label}" for script in self._scripts[label])
 
 
 def drawn_persona(noise: Noise, num_personas: int) -> npt.NDArray[np.int16]:
@@ -227,32 +311,60 @@ def drawn_persona(noise: Noise, num_personas: int) -> npt.NDArray[np.int16]:
     return (noise.uniform(_PERSONA)[:, 0] * num_personas).astype(np.int16)
 
 
-def _who(persona: str, liked: Sequence[str]) -> str:
-    return f"You are {persona or 'a person'}." + (f" You liked {', '.join(liked)}." if liked else "")
+_TASK = (
+    "People say what they want, choose what fits from the offers (titles as they are written, or none), and then say "
+    "what they want next, or that they leave. Write only the line that comes next.\n\n"
+)
+_WANTS, _CHOOSES, _THEN = "Wants:", "Chooses:", "Then:"
+_NOTHING, _LEAVES = "none", "leaves"
 
 
-def _opening(persona: str, liked: Sequence[str], some: Sequence[str]) -> str:
-    return (
-        f"{_who(persona, liked)} A recommender helps you to choose; it has things such as {', '.join(some)}. "
-        "Tell it what you feel like today, without naming a title. Answer with one short sentence and nothing else."
-    )
+@dataclass(frozen=True)
+class _Scene:
+    """What a person sees; ``chosen`` is None before they chose."""
+
+    person: str
+    history: Sequence[tuple[str, Sequence[str]]]
+    wants: str
+    offers: Sequence[str]
+    chosen: tuple[int, ...] | None = None
+
+    @property
+    def lines(self) -> str:
+        before = "".join(f"Wanted: {wanted or _NOTHING}\nChose: {_listed(chosen)}\n" for wanted, chosen in self.history)
+        lines = f"Person: {self.person}\n{before}{_WANTS} {self.wants or _NOTHING}\nOffers: {_listed(self.offers)}\n"
+        if self.chosen is None:
+            return lines
+        return f"{lines}{_CHOOSES} {_listed([self.offers[place] for place in self.chosen])}\n"
 
 
-def _question(
-    persona: str,
-    liked: Sequence[str],
-    history: Sequence[tuple[str, Sequence[str]]],
-    said: str,
-    titles: Sequence[str],
-) -> str:
-    lines = [_who(persona, liked)]
-    for before, clicked in history:
-        lines.append(f"Before, you said: {before or '(nothing)'} You chose {', '.join(clicked) or 'nothing'}.")
-    lines.append(f"Now you said: {said or '(nothing)'}")
-    lines.append("The recommender shows you:")
-    lines += [f"{place}. {title}" for place, title in enumerate(titles, 1)]
-    lines.append(
-        "Which of them do you choose (the numbers; an empty list for none), do you leave, and what do you say next? "
-        f"Answer with JSON alone, in this form: {FORM}"
-    )
-    return "\n".join(lines)
+def _listed(titles: Sequence[str]) -> str:
+    return BETWEEN.join(titles) or _NOTHING
+
+
+def _opening(person: str, known: Sequence[str]) -> str:
+    return f"Person: {person}\nThere are: {_listed(known)}\n"
+
+
+def _script(label: str, visits: Sequence[Visit]) -> str:
+    """Returns other people's visits up to and with the line that is asked for."""
+    blocks = []
+    for visit in visits:
+        scene = _Scene(visit.person, (), visit.wants, visit.offers, None if label == _CHOOSES else visit.chosen)
+        if label == _WANTS:
+            blocks.append(f"{_opening(visit.person, visit.offers[:_KNOWN])}{label} {visit.wants}\n\n")
+        elif label == _CHOOSES:
+            chosen = _listed([visit.offers[place] for place in visit.chosen])
+            blocks.append(f"{scene.lines}{label} {chosen}\n\n")
+        else:
+            blocks.append(f"{scene.lines}{label} {visit.then or _LEAVES}\n\n")
+    return _TASK + "".join(blocks)
+
+
+def _described(persona: str, liked: Sequence[str]) -> str:
+    return "; ".join(filter(None, (persona or "somebody", f"likes {', '.join(liked)}" if liked else "")))
+
+
+def _without(label: str, text: str) -> str:
+    """Returns an answer without the label it was to continue: models that chat begin with it again."""
+    return text.strip().removeprefix(label).strip()

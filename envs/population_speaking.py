@@ -123,6 +123,8 @@ class RewordedPopulation:
         """What was asked, what it cost and what could not be used."""
         self._speaker: Speaker[str] = Speaker(generator, self.tally)
         self._asks: dict[tuple[str, int], Ask[str]] = {}
+        self.unspoken = base
+        """The same people before a model words what they say: who wants only their pasts asks them."""
         self.deterministic = generator.deterministic
         """Whether the same people always say the same: not with a language model that runs live."""
         parts = (_VERSION, base.fingerprint, generator.fingerprint, "" if self.deterministic else "live")
@@ -299,7 +301,7 @@ def speaking(
         cassette: A file that keeps what is written (`instructrec.envs.cassettes`); none if omitted.
         mode: "auto", "record" or "replay": what the cassette is for.
         tries: How often a sentence is asked for until it can be used, 1 to 20, each time with another prompt: the
-            examples in another order, or, with ``reacts``, a line that says which try it is.
+            examples in another order.
         on_failure: What a person does when no try could be used. "own_words": say it in the base's words. "repeat":
             say what they said before, at first nothing. "leave". Omitted: "own_words", or with ``reacts`` "repeat".
             The turn is marked failed and counted whichever it is.

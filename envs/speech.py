@@ -7,18 +7,20 @@ is either used or counted under one `Failure`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from instructrec.envs.generators import Generator
 
 _LONGEST = 2_000
 _WORD = re.compile(r"[\w']+")
+_BRACKETS = re.compile(r"\s*\([^()]*\)$")
+BETWEEN = "; "
+"""What stands between the titles of a choice."""
 # How models decline, or speak of themselves rather than as the person; matched at the beginning of what is said.
 _REFUSALS = re.compile(
     r"""\W*(
@@ -47,12 +49,8 @@ class Failure(StrEnum):
     """More than one line where a sentence was asked for."""
     UNPRINTABLE = "unprintable"
     """Characters that cannot be shown."""
-    NOT_JSON = "not_json"
-    """No JSON object, or more than that."""
-    WRONG_FIELDS = "wrong_fields"
-    """A JSON object with fields missing, unknown, repeated, or of another type."""
-    WRONG_POSITION = "wrong_position"
-    """A position that the slate does not have, or one named twice."""
+    NOT_OFFERED = "not_offered"
+    """Something that was not offered, that could be several offers, or one offer twice."""
     REFUSED = "refused"
     """The model declines, or speaks of itself."""
     ECHO = "echo"
@@ -243,73 +241,47 @@ def read_sentence(text: str, *, max_words: int, echoes: Sequence[str] = ()) -> s
     return said
 
 
-@dataclass(frozen=True)
-class Deed:
-    """What a language model says a person does with a slate.
+def read_choice(text: str, offers: Sequence[str]) -> tuple[int, ...]:
+    """Returns which offers a text names, as ascending places counted from 0: ``none``, or titles with ``; `` between.
 
-    Attributes:
-        clicked: Places in the slate, counted from 0, ascending.
-        left: Whether the person leaves.
-        said: What the person says next; empty where they leave without a word.
-    """
+    A title is named as it is written, or without what stands in brackets at its end (the year of a film) where that is
+    still one offer's alone. Among offers of the same title the first that is not named yet is meant.
 
-    clicked: tuple[int, ...]
-    left: bool
-    said: str
-
-
-def read_deed(text: str, *, slate_size: int, max_words: int, echoes: Sequence[str] = ()) -> Deed:
-    """Returns what a JSON object ``{"clicked": [1, 3], "leave": false, "say": "…"}`` says; positions count from 1.
-
-    The object stands alone, or alone in a fenced block.
+    Args:
+        text: What was written.
+        offers: The titles of the slate.
 
     Raises:
-        UnusableError: If it is anything else, or what is said is no sentence (see `read_sentence`).
+        UnusableError: If it is anything else.
     """
-    body = text.strip()
-    if not body:
+    rest = text.strip()
+    if not rest:
         raise UnusableError(Failure.EMPTY)
-    if len(body) > 2 * _LONGEST:
-        raise UnusableError(Failure.TOO_LONG)
-    if _REFUSALS.match(body.replace("’", "'")):
+    if len(rest.splitlines()) > 1:
+        raise UnusableError(Failure.SEVERAL_LINES)
+    if _REFUSALS.match(rest.replace("’", "'")):
         raise UnusableError(Failure.REFUSED)
-    if any(body == echo.strip() for echo in echoes):
-        raise UnusableError(Failure.ECHO)
-    fenced = re.fullmatch(r"```(?:json)?\s*\n(.*)\n\s*```", body, re.DOTALL)
-    try:
-        found = json.loads(fenced.group(1) if fenced else body, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UnusableError):
-            raise
-        raise UnusableError(Failure.NOT_JSON) from None
-    if not isinstance(found, dict):
-        raise UnusableError(Failure.NOT_JSON)
-    _check_fields(found)
-    places = found["clicked"]
-    if any(not 1 <= place <= slate_size for place in places) or len(set(places)) != len(places):
-        raise UnusableError(Failure.WRONG_POSITION)
-    said = found["say"]
-    if said.strip() or not found["leave"]:
-        said = read_sentence(said, max_words=max_words, echoes=echoes)
-    return Deed(tuple(sorted(place - 1 for place in places)), found["leave"], said.strip())
-
-
-def _check_fields(found: Mapping[str, Any]) -> None:
-    right = (
-        found.keys() == {"clicked", "leave", "say"}
-        and isinstance(found["clicked"], list)
-        and all(type(place) is int for place in found["clicked"])
-        and isinstance(found["leave"], bool)
-        and isinstance(found["say"], str)
-    )
-    if not right:
-        raise UnusableError(Failure.WRONG_FIELDS)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise UnusableError(Failure.WRONG_FIELDS)
-    return dict(pairs)
+    if rest.lower() in ("none", "none."):
+        return ()
+    places: dict[str, list[int]] = {}
+    for place, offer in enumerate(offers):
+        places.setdefault(offer.strip(), []).append(place)
+    short = Counter(_BRACKETS.sub("", title) for title in places)
+    names = {title: title for title in places}
+    for title in places:
+        without = _BRACKETS.sub("", title)
+        if short[without] == 1:
+            names.setdefault(without, title)
+    # Titles may hold what stands between titles: the longest that fits is meant.
+    longest = sorted(filter(None, names), key=len, reverse=True)
+    chosen = []
+    while rest:
+        name = next((name for name in longest if rest == name or rest.startswith(name + BETWEEN)), None)
+        if name is None or not places[names[name]]:
+            raise UnusableError(Failure.NOT_OFFERED)
+        chosen.append(places[names[name]].pop(0))
+        rest = rest[len(name) + len(BETWEEN) :]
+    return tuple(sorted(chosen))
 
 
 def _words(text: str) -> list[str]:

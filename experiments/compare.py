@@ -72,6 +72,9 @@ def measure(
             seeds=list(training_seeds) or [seed],
             progress=_counted(agents, sessions, advance),
         )
+    tally = getattr(world.population, "tally", None)
+    if tally is not None:
+        narrator.say(str(tally))
     return {**results, "split": split_name(final), "session_seed": seed}
 
 

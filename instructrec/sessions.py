@@ -287,6 +287,19 @@ def start(world: World, sessions: Sessions) -> SessionState:
     )
 
 
+def pasts_of(world: World, sessions: Sessions) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Returns the visible pasts of those who come, as `start` does, without asking anybody what they say.
+
+    A population whose words are dear (a language model writes them) names as ``unspoken`` the one that has the same
+    pasts without them; it is asked instead.
+
+    Returns:
+        Items padded with -1, int32 [batch, past_length], and their ratings, float32 [batch, past_length].
+    """
+    state = start(replace(world, population=getattr(world.population, "unspoken", world.population)), sessions)
+    return state.past, state.past_ratings
+
+
 def observe(world: World, state: SessionState) -> Observation:
     """Returns what agents see. Its arrays are the state's own: copy them before keeping them past a step."""
     observation = Observation(

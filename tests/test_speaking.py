@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instructrec._testing import loaded
+from instructrec.agents.encoder import load_encoder
+from instructrec.agents.features import world_features
+from instructrec.agents.informed import fit_informed
 from instructrec.arrays import arrays_of, take
-from instructrec.envs import make_world, world_of
+from instructrec.envs import RecVectorEnv, make_world, world_of
 from instructrec.envs.cassettes import Cassette, CassetteError
 from instructrec.envs.generators import ScriptedGenerator
-from instructrec.envs.imagined_users import ImaginedPopulation
-from instructrec.envs.local_models import INSTALL
+from instructrec.envs.imagined_users import VISITS, ImaginedPopulation
+from instructrec.envs.local_models import INSTALL, smollm2
 from instructrec.envs.movielens import shipped
 from instructrec.envs.population_speaking import (
     EXAMPLES,
@@ -31,6 +33,8 @@ from instructrec.envs.population_speaking import (
 from instructrec.envs.populations import with_population
 from instructrec.envs.speech import Failure
 from instructrec.experiments import cli
+from instructrec.experiments.compare import compare
+from instructrec.experiments.progress import Narrator
 from instructrec.noise import Noise
 from instructrec.protocols import Instruction, KnowsUtility, Reaction, TellsNumbers
 from instructrec.sessions import Sessions, start, step
@@ -417,9 +421,16 @@ def test_what_smollm2_said_is_repeated_exactly_where_it_is_not_installed():
     check_population(lambda: cinema(cassette=str(RECORDED), mode="replay").population, world.catalogue, batch=6)
 
 
+@pytest.fixture(scope="module")
+def small_model():
+    """The real model, loaded once."""
+    return smollm2(max_tokens=32)
+
+
 @pytest.mark.skipif(not EXTRA, reason="needs the extra llm: " + INSTALL)
-def test_smollm2_writes_an_instruction_for_a_request_and_prints_nothing(tmp_path, capfd):
-    settings = {"cassette": str(tmp_path / "said.jsonl"), "tries": 1, "generator": "smollm2"}
+def test_smollm2_writes_an_instruction_for_a_request_and_prints_nothing(small_model, tmp_path, capfd):
+    settings = {"cassette": str(tmp_path / "said.jsonl"), "tries": 1}
+    settings |= {"generator": small_model, "generator_settings": {}}
     world = cinema(**settings)
     told = everything(played(world, lanes=1, turns=1))
     tally = world.population.tally
@@ -433,14 +444,18 @@ def test_smollm2_writes_an_instruction_for_a_request_and_prints_nothing(tmp_path
 # --- Played whole ------------------------------------------------------------------------------------------------
 
 
+def offered(prompt: str) -> list[str]:
+    return prompt.rpartition("Offers: ")[2].partition("\n")[0].split("; ")
+
+
 def played_person(prompt: str) -> str:
     """Says what it feels like; chooses the first, at times the second too; leaves when the first is shiny."""
-    if "JSON" not in prompt:
-        return f"I feel like {len(prompt) % 7} things"
-    titles = [line.partition(". ")[2] for line in prompt.splitlines() if line[:1].isdigit()]
-    clicked = [1] if len(titles[0]) % 2 else [2, 1]
-    leave = titles[0].startswith("Shiny")
-    return json.dumps({"clicked": clicked, "leave": leave, "say": "" if leave else f"more like {titles[0]}"})
+    if prompt.endswith("Wants:"):
+        return f" I feel like {len(prompt) % 7} things"
+    first, second, *_ = offered(prompt)
+    if prompt.endswith("Chooses:"):
+        return first if len(first) % 2 else f" {second}; {first}"
+    return "leaves" if first.startswith("Shiny") else f"more like {first}"
 
 
 def test_a_played_person_clicks_leaves_and_speaks_as_the_model_says():
@@ -469,41 +484,79 @@ def test_the_model_is_told_who_they_are_what_they_liked_what_happened_and_what_i
     state = start(world, Sessions.first(0, 1))
     past, ratings = films.population.past(state.population.base)
     best = films.catalogue.titles[past[0][ratings[0] == ratings.max()][-1]]
-    assert generator.prompts[0].startswith(f"You are a sailor. You liked {best}, ")
+    assert f"Person: a sailor; likes {best}, " in generator.prompts[0]
+    assert generator.prompts[0].endswith("\nWants:")
     first = world.population.texts.strings(state.instructions.texts)[0]
     for turn in range(3):
         slate = np.arange(3 * turn, 3 * turn + 3)
         state, _ = step(world, state, slate[None])
-    prompt = generator.prompts[-1]
-    assert best in prompt
-    assert "1. " + films.catalogue.titles[6] in prompt
-    assert f"Before, you said: more like {films.catalogue.titles[0]} You chose {films.catalogue.titles[3]}" in prompt
-    assert f"Now you said: more like {films.catalogue.titles[3]}" in prompt
-    assert first not in prompt  # Beyond the memory of one turn.
+    choice, then = (prompt.rpartition("Person: ")[2] for prompt in generator.prompts[-2:])
+    titles = films.catalogue.titles
+    for prompt in (choice, then):
+        assert best in prompt
+        assert f"Wanted: more like {titles[0]}\nChose: {titles[3]}" in prompt
+        assert f"Wants: more like {titles[3]}\nOffers: {titles[6]}; {titles[7]}; {titles[8]}\nChooses:" in prompt
+        assert first not in prompt  # Beyond the memory of one turn.
+    assert choice.endswith("Chooses:")
+    assert f"\nChooses: {titles[6]}" in then
+    assert then.endswith("\nThen:")
     np.testing.assert_array_equal(world.population.past(state.population)[0], past)
 
 
+def test_every_question_shows_the_same_script_to_everybody_and_another_try_another_order():
+    generator = ScriptedGenerator(lambda prompt: "" if prompt.endswith("Then:") else played_person(prompt))
+    population = tiny(generator, reacts=True, tries=4).population
+    sessions, noise = one(9)
+    state, _ = population.arrive(sessions, noise)
+    population.react(state, np.arange(27).reshape(9, 3) % 20, noise)
+    scripts = {}
+    for prompt in generator.prompts:
+        script = prompt.rpartition("Person: ")[0]
+        scripts.setdefault(prompt.rpartition("\n")[2], []).append(script)
+    assert [len(set(scripts[label])) for label in ("Wants:", "Chooses:", "Then:")] == [1, 1, 4]
+    assert len({tuple(sorted(script.split("\n\n"))) for script in scripts["Then:"]}) == 1
+
+
+def test_a_model_that_chats_may_repeat_the_label_it_was_to_continue():
+    def chats(prompt):
+        return f"{prompt.splitlines()[-1]} {played_person(prompt).strip()}"
+
+    told = [everything(played(tiny(write, reacts=True), lanes=5)) for write in (played_person, chats)]
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("on_failure", ["repeat", "leave"])
-def test_a_played_person_whose_answer_cannot_be_read_clicks_nothing_and_the_turn_is_counted(on_failure):
-    generator = ScriptedGenerator(lambda prompt: "1, 2" if "JSON" in prompt else "something nice")
+@pytest.mark.parametrize("failing", ["Chooses:", "Then:"])
+def test_a_played_person_who_cannot_be_read_repeats_or_leaves_and_the_turn_is_counted(on_failure, failing):
+    generator = ScriptedGenerator(
+        lambda prompt: "no idea\nreally" if prompt.endswith(failing) else played_person(prompt)
+    )
     population = tiny(generator, reacts=True, on_failure=on_failure, tries=2).population
     sessions, noise = one(2)
     state, said = population.arrive(sessions, noise)
     state, did = population.react(state, np.array([[0, 1, 2], [3, 4, 5]]), noise)
     assert state.failed.all()
-    assert not did.clicked.any()
+    assert did.clicked.any() == (failing == "Then:")
     np.testing.assert_array_equal(did.instructions.texts, said.texts)
     assert did.left.tolist() == [on_failure == "leave"] * 2
-    assert population.tally.failures == {Failure.NOT_JSON: 4}
+    assert population.tally.failures == {Failure.SEVERAL_LINES: 4}
     assert population.tally.failed_turns == 2
     assert len(set(generator.prompts)) == len(generator.prompts)
-    assert generator.prompts[-1].endswith("(Try 2: answer in exactly that form.)")
+    # Who chose nothing that can be read is not asked what to say next.
+    assert any(prompt.endswith("Then:") for prompt in generator.prompts) == (failing == "Then:")
+
+
+def test_a_played_person_who_wants_what_the_script_wanted_has_failed():
+    population = tiny(lambda prompt: VISITS[0].wants, reacts=True).population
+    state, _ = population.arrive(*one(3))
+    assert state.failed.all()
+    assert set(population.tally.failures) == {Failure.ECHO}
 
 
 def test_who_has_nothing_to_say_at_first_is_mute_and_leaves_if_that_was_set():
     for on_failure in ("repeat", "leave"):
         population = tiny(
-            lambda prompt: '{"clicked": [], "leave": false, "say": "hm"}' if "JSON" in prompt else "",
+            lambda prompt: "" if prompt.endswith("Wants:") else "none" if prompt.endswith("Chooses:") else "hm",
             reacts=True,
             on_failure=on_failure,
         ).population
@@ -523,6 +576,74 @@ def test_played_people_are_made_for_one_shape():
         state, _ = population.react(state, np.arange(3)[None], noise)
     with pytest.raises(ValueError, match="made for 6 turns"):
         population.react(state, np.arange(3)[None], noise)
+
+
+def told_by(env, turns=2):
+    """What the environment shows and pays in the first sessions, for slates that are the same each time."""
+    observation, _ = env.reset(seed=4)
+    seen = [(env.texts(observation["instruction"]),)]
+    for turn in range(turns):
+        slates = (np.arange(3)[None] + 7 * turn + 3 * np.arange(env.num_envs)[:, None]) % 20
+        observation, reward, left, cut, _ = env.step(slates)
+        seen.append((env.texts(observation["instruction"]), reward.tolist(), left.tolist(), cut.tolist()))
+    return seen
+
+
+@pytest.mark.skipif(not EXTRA, reason="needs the extra llm: " + INSTALL)
+def test_sessions_that_smollm2_plays_whole_are_replayed_exactly_and_every_completion_is_accounted_for(
+    small_model, tmp_path
+):
+    settings = {"reacts": True, "cassette": str(tmp_path / "played.jsonl"), "tries": 1}
+    live = tiny(small_model, **settings)
+    told = told_by(RecVectorEnv(world=live, num_envs=2))
+    tally = live.population.tally
+    assert tally.live == tally.completions == len(Path(settings["cassette"]).read_text().splitlines())
+    assert tally.used + sum(tally.failures.values()) == tally.completions
+    assert tally.used > 0
+    replayed = tiny("", **settings, mode="replay")
+    assert told_by(RecVectorEnv(world=replayed, num_envs=2)) == told
+    again = replayed.population.tally
+    assert (again.live, again.completions, again.failed_turns) == (0, tally.completions, tally.failed_turns)
+    assert again.failures == tally.failures
+
+
+@pytest.mark.parametrize("reacts", [False, True])
+def test_agents_look_at_thousands_of_pasts_and_the_model_is_asked_for_no_word(reacts):
+    shop = make_world("instructrec/Shop-v0", num_items=60, bank_size=300)
+    generator = ScriptedGenerator(played_person if reacts else other_words)
+    world = with_population(shop, speaking, {"generator": generator, "reacts": reacts})
+    own, same = (world_features(place, load_encoder("hashing"), prompts=0) for place in (shop, world))
+    assert not generator.prompts
+    assert own.factors is not None
+    assert same.fingerprint == own.fingerprint
+
+
+def test_a_comparison_among_played_people_leaves_out_what_needs_a_goal_and_tells_what_the_model_did(tmp_path, capsys):
+    people = {"generator": ScriptedGenerator(played_person), "reacts": True}
+    results = compare(
+        TINY,
+        ["random", "popularity", "goal_oracle", "informed", "oracle"],
+        out=tmp_path,
+        world_settings={"population": "speaking", "population_settings": people},
+        sessions=8,
+        narrator=Narrator(),
+    )
+    assert set(results["agents"]) == {"random", "popularity"}
+    for name, metrics in results["agents"].items():
+        assert metrics["return"]["value"] > 0, name
+        assert not {"csr", "violation", "informed_normalised_return", "control_gain"} & set(metrics), name
+    told = capsys.readouterr().err
+    assert all(f"{name} is left out" in told for name in ("goal_oracle", "informed", "oracle"))
+    assert "Language model:" in told
+
+
+def test_that_people_have_no_goals_is_known_before_a_crowd_was_asked():
+    shop = make_world("instructrec/Shop-v0", num_items=60, bank_size=300)
+    generator = ScriptedGenerator(played_person)
+    world = with_population(shop, speaking, {"generator": generator, "reacts": True})
+    with pytest.raises(ValueError, match="goal"):
+        fit_informed(world)
+    assert len(generator.prompts) == 1
 
 
 # --- Settings, and watching --------------------------------------------------------------------------------------

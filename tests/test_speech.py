@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 
 import pytest
@@ -11,16 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instructrec.envs.generators import Completion, ScriptedGenerator
-from instructrec.envs.speech import (
-    Ask,
-    Deed,
-    Failure,
-    Speaker,
-    Tally,
-    UnusableError,
-    read_deed,
-    read_sentence,
-)
+from instructrec.envs.speech import Ask, Failure, Speaker, Tally, UnusableError, read_choice, read_sentence
 
 REQUEST = "No horror, please!"
 
@@ -29,8 +19,11 @@ def sentence(text: str) -> str:
     return read_sentence(text, max_words=12, echoes=[REQUEST])
 
 
-def deed(text: str) -> Deed:
-    return read_deed(text, slate_size=5, max_words=12, echoes=["the prompt"])
+OFFERS = ("Heat (1995)", "King Kong (1933)", "Now; or Never", "Now", "King Kong (2005)", "Twins", "Twins")
+
+
+def choice(text: str) -> tuple[int, ...]:
+    return read_choice(text, OFFERS)
 
 
 @pytest.mark.parametrize(
@@ -73,65 +66,63 @@ def test_a_sentence_that_cannot_be_used_is_refused_by_its_kind(kind, text):
     assert caught.value.kind is kind
 
 
-def test_a_deed_is_read_with_positions_counted_from_one():
-    good = {"clicked": [3, 1], "leave": False, "say": "something newer"}
-    assert deed(json.dumps(good)) == Deed((0, 2), False, "something newer")
-    assert deed(f"```json\n{json.dumps(good)}\n```") == deed(json.dumps(good, indent=2))
-    assert deed('{"clicked": [], "leave": true, "say": ""}') == Deed((), True, "")
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("none", ()),
+        ("None", ()),
+        (" none.\n", ()),
+        ("Heat (1995)", (0,)),
+        (" King Kong (2005); Heat (1995)", (0, 4)),
+        ("Heat", (0,)),
+        ("Now; or Never; Now", (2, 3)),
+        ("Now", (3,)),
+        ("Twins", (5,)),
+        ("Twins; Now; Twins", (3, 5, 6)),
+    ],
+)
+def test_a_choice_names_offers_as_they_are_written_or_without_what_stands_in_brackets(text, places):
+    assert choice(text) == places
 
 
-DEEDS = {
-    Failure.EMPTY: ["", " \n", '{"clicked": [], "leave": false, "say": ""}'],
-    Failure.NOT_JSON: [
-        "I click the first",
-        '{"clicked": [1], "leave": false, "say": "newer"',
-        '{"clicked": [1], "leave": false, "say": "newer"} and more',
-        "[1, 2]",
-        '{"clicked": [' + "9" * 3_000 + '], "leave": false',
-        "{'clicked': [1]}",
-        "[" * 3_900,
+CHOICES = {
+    Failure.EMPTY: ["", " \n"],
+    Failure.NOT_OFFERED: [
+        "Toy Story (1995)",
+        "King Kong",
+        "Heat (1995), Now",
+        "Heat (1995);",
+        "Heat (1995); none",
+        "heat (1995)",
+        "Heat (19",
+        "1",
+        '["Heat (1995)"]',
+        "I choose Heat (1995)",
+        "Now; Now",
+        "Heat (1995); Heat",
+        "Twins; Twins; Twins",
+        "(1995)",
+        ";" * 9_000,
     ],
-    Failure.WRONG_FIELDS: [
-        "{}",
-        '{"clicked": [1], "leave": false}',
-        '{"clicked": [1], "leave": false, "say": "newer", "mood": 3}',
-        '{"clicked": 1, "leave": false, "say": "newer"}',
-        '{"clicked": [1.0], "leave": false, "say": "newer"}',
-        '{"clicked": [true], "leave": false, "say": "newer"}',
-        '{"clicked": ["1"], "leave": false, "say": "newer"}',
-        '{"clicked": [1], "leave": "no", "say": "newer"}',
-        '{"clicked": [1], "leave": false, "say": null}',
-        '{"clicked": [1], "clicked": [2], "leave": false, "say": "newer"}',
-    ],
-    Failure.WRONG_POSITION: [
-        '{"clicked": [0], "leave": false, "say": "newer"}',
-        '{"clicked": [6], "leave": false, "say": "newer"}',
-        '{"clicked": [-1], "leave": false, "say": "newer"}',
-        '{"clicked": [2, 2], "leave": false, "say": "newer"}',
-        '{"clicked": [10000000000000000000000], "leave": true, "say": ""}',
-    ],
-    Failure.REFUSED: ["I'm sorry, but I can't click.", '{"clicked": [1], "leave": false, "say": "I am an AI"}'],
-    Failure.ECHO: ["the prompt", ' {"clicked": [1], "leave": false, "say": "The prompt."}'],
-    Failure.TOO_LONG: [" " + "{" * 9_000, '{"clicked": [1], "leave": false, "say": "' + "a " * 40 + '"}'],
-    Failure.SEVERAL_LINES: ['{"clicked": [1], "leave": false, "say": "one\\ntwo"}'],
+    Failure.SEVERAL_LINES: ["Heat (1995)\nNow", "none\u2028none", "```\nNow\n```"],
+    Failure.REFUSED: ["I'm sorry, but I can't choose.", "As an AI I watch nothing"],
 }
 
 
-@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in DEEDS.items() for text in texts])
-def test_a_deed_that_cannot_be_used_is_refused_by_its_kind(kind, text):
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in CHOICES.items() for text in texts])
+def test_a_choice_that_cannot_be_used_is_refused_by_its_kind(kind, text):
     with pytest.raises(UnusableError) as caught:
-        deed(text)
+        choice(text)
     assert caught.value.kind is kind
 
 
-@given(st.text())
-def test_whatever_is_written_is_read_or_refused_and_nothing_else_happens(text):
-    def said(text: str) -> Deed:
-        return deed('{"clicked": [1], "leave": false, "say": ' + json.dumps(text) + "}")
-
-    for read in (sentence, deed, said):
-        with contextlib.suppress(UnusableError):
-            assert read(text)
+@given(st.text(), st.lists(st.text(), max_size=4))
+def test_whatever_is_written_is_read_or_refused_and_nothing_else_happens(text, offers):
+    with contextlib.suppress(UnusableError):
+        assert sentence(text)
+    with contextlib.suppress(UnusableError):
+        places = read_choice(text, offers)
+        assert list(places) == sorted(set(places) & set(range(len(offers))))
 
 
 # --- Asking ------------------------------------------------------------------------------------------------------
@@ -183,7 +174,7 @@ def test_what_is_asked_twice_is_written_once_and_old_answers_are_let_go():
 
 
 def test_a_thousand_malformed_answers_are_all_counted_and_none_is_swallowed():
-    broken = [(kind, text) for kind, texts in DEEDS.items() for text in texts]
+    broken = [(kind, text) for kind, texts in CHOICES.items() for text in texts]
     expected: Counter[Failure] = Counter()
 
     def write(prompt: str) -> str:
@@ -192,14 +183,14 @@ def test_a_thousand_malformed_answers_are_all_counted_and_none_is_swallowed():
         return text
 
     tally, generator = Tally(), ScriptedGenerator(write)
-    asks = [Ask(tuple(f"{4 * place + attempt} ?" for attempt in range(4)), deed) for place in range(250)]
+    asks = [Ask(tuple(f"{4 * place + attempt} ?" for attempt in range(4)), choice) for place in range(250)]
     assert Speaker(generator, tally).answers(asks) == [None] * 250
     assert len(generator.prompts) == tally.completions == tally.failed == sum(tally.failures.values()) == 1_000
     assert tally.failures == expected
-    assert set(tally.failures) == set(DEEDS)
+    assert set(tally.failures) == set(CHOICES)
     assert tally.used == 0
     assert "1,000 could not be used" in str(tally)
-    for kind in DEEDS:
+    for kind in CHOICES:
         assert f"{kind.value} {tally.failures[kind]}" in str(tally)
         assert tally.scalars()[f"failures_{kind.value}"] == tally.failures[kind]
 
