@@ -131,6 +131,9 @@ def read_domain(path: Path, name: str = "") -> Domain:
     asks = _asks(top["asks"], attributes, levels) if "asks" in top else None
     taken = (*attributes, *_SPECIAL, *_EXTRA, *(asks.pools if asks is not None else ()))
     rules = tuple(_rule(n, e, levels, taken) for n, e in top["rules"].pairs().items()) if "rules" in top else ()
+    if len({rule.reward for rule in rules}) > 1:
+        told = ", ".join(f"{rule.name} {-rule.reward:g}" for rule in rules)
+        top["rules"].fail(f"an item is unsuitable or not, whichever rule says so: give all one penalty, not {told}")
     if asks is not None and asks.extras.replies:
         replies = asks.extras.replies
         top["asks"].pairs()["replies"].made(lambda: Behaviour(**{**replies, **people.behaviour}))

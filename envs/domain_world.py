@@ -240,8 +240,8 @@ def _reward(domain: Domain) -> Reward:
         return AmountReward()
     if domain.reward == "retention":
         return RetentionReward()
-    penalties = {rule.reward for rule in domain.rules}
-    return RuledReward(broken=min(penalties)) if penalties and min(penalties) < 0 else EngagementReward()
+    broken = min((rule.reward for rule in domain.rules), default=0.0)
+    return RuledReward(broken=broken) if broken < 0 else EngagementReward()
 
 
 def _behaviour(domain: Domain, given: Mapping[str, float]) -> Behaviour:

@@ -137,6 +137,11 @@ BROKEN = {
     ),
     "an infinite number": ("half_life: 10", "@half_life: .inf", "expected a number of"),
     "a number out of range": ("missing: 0.1", "@missing: 1.1", "from 0 to 1, got '1.1'"),
+    "two rules that cost differently": (
+        "    penalty: 1\n",
+        "    penalty: 1\n  modesty:\n    people: {price <= 20: 0.5, anything: 0.5}\n    penalty: 2\n",
+        "give all one penalty, not safety 1, modesty 2",
+    ),
     "shares that do not sum to 1": (
         "people: {age <= children: 0.5,",
         "@people: {age <= children: 0.4,",
