@@ -27,6 +27,7 @@ from instructrec.envs.conversational import ConversationalPopulation
 from instructrec.experiments.compare import trained_ranker
 from instructrec.experiments.competitors import check_names, references, split_name, untrained, world_of
 from instructrec.experiments.evaluation import Competitor, evaluate
+from instructrec.experiments.headline import REFERENCES
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
 from instructrec.sessions import Sessions, World
@@ -73,7 +74,8 @@ def robustness(
 
     Returns:
         The document that is written: the order with the default constants, the mean return of every agent in every
-        draw, Kendall's tau of each draw's order to the default one, and how often each agent leads.
+        draw, Kendall's tau of each draw's order to the default one, and how often each agent leads those that
+        know no more than an agent may: references, which see what is hidden, do not compete.
 
     Raises:
         ValueError: If an agent cannot be compared so, or the world has no such constants.
@@ -136,6 +138,11 @@ def summary(
     taus = [float(stats.kendalltau([default[name] for name in names], row).statistic) for row in table]
     order = np.argsort(-table, axis=1, kind="stable")
     ranks = np.argsort(order, axis=1, kind="stable") + 1
+    competing = [at for at, name in enumerate(names) if name not in REFERENCES]
+    first = np.array(competing)[table[:, competing].argmax(axis=1)] if competing else np.empty(0)
+    # Whose lead is looked into: that of the two best who see nothing hidden, or else of the two best.
+    pair = competing[:2] if len(competing) > 1 else list(range(len(names)))[:2]
+    leads = {at: float((first == at).mean()) for at in competing}
     pairs = [
         {"better": one, "worse": other, "holds": float((table[:, at] > table[:, at + 1]).mean())}
         for at, (one, other) in enumerate(itertools.pairwise(names))
@@ -150,19 +157,20 @@ def summary(
                 "median": float(np.median(table[:, at])),
                 "low": float(np.quantile(table[:, at], 0.05)),
                 "high": float(np.quantile(table[:, at], 0.95)),
-                "leads": float((order[:, 0] == at).mean()),
+                "leads": leads.get(at),
                 "worst_rank": int(ranks[:, at].max()),
             }
             for at, name in enumerate(names)
         },
         "neighbours": pairs,
-        "swayed_by": _swayed_by(table, constants),
+        "lead": [names[at] for at in pair],
+        "swayed_by": _swayed_by(table[:, pair], constants),
         "constants": list(constants),
     }
 
 
 def _swayed_by(table: np.ndarray[Any, Any], constants: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Returns the constants on which the lead of the first over the second hangs most: Spearman's rho with it."""
+    """Returns the constants on which the lead of one of two agents hangs most: Spearman's rho with it."""
     if table.shape[1] < 2 or len(table) < 5:
         return {}
     lead = table[:, 0] - table[:, 1]
@@ -192,9 +200,13 @@ def to_text(document: Mapping[str, Any]) -> str:
         row = document["agents"][name]
         lines.append(
             f"{name:<22}{row['default']:>9.2f}{row['median']:>9.2f}{row['low']:>8.2f}{row['high']:>8.2f}"
-            f"{row['leads']:>8.0%}{row['worst_rank']:>12}"
+            f"{_percent(row['leads']):>8}{row['worst_rank']:>12}"
         )
     return "\n".join([*lines, "", *_sentences(document)])
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
 
 
 def _sentences(document: Mapping[str, Any]) -> list[str]:
@@ -204,10 +216,14 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
         f"Order kept under {document['draws']} draws: Kendall's tau {tau['mean']:.2f} on average, "
         f"{tau['low']:.2f} at worst."
     ]
+    leading = {name: row["leads"] for name, row in document["agents"].items() if row["leads"] is not None}
+    if leading:
+        best = max(leading, key=lambda name: leading[name])
+        found.append(f"Of those that see nothing hidden {best} leads most often, in {leading[best]:.0%} of draws.")
     found += [f"{p['better']} beats {p['worse']} in {p['holds']:.0%} of draws." for p in document["neighbours"]]
     if document["swayed_by"]:
         swayed = ", ".join(f"{name} ({rho:+.2f})" for name, rho in document["swayed_by"].items())
-        found.append(f"The lead of {document['order'][0]} hangs most on (Spearman's rho): {swayed}.")
+        found.append(f"The lead of {' over '.join(document['lead'])} hangs most on (Spearman's rho): {swayed}.")
     return found
 
 
@@ -227,7 +243,7 @@ def to_markdown(document: Mapping[str, Any]) -> str:
     for name in document["order"]:
         row = document["agents"][name]
         numbers = " | ".join(f"{row[key]:.2f}" for key in ("default", "median", "low", "high"))
-        lines.append(f"| {name} | {numbers} | {row['leads']:.0%} | {row['worst_rank']} |")
+        lines.append(f"| {name} | {numbers} | {_percent(row['leads'])} | {row['worst_rank']} |")
     lines += ["", "| constant | as it is | drawn from | to |", "|---|---|---|---|"]
     usual = document["default_constants"]
     lines += [f"| `{name}` | {usual[name]:g} | {low:g} | {high:g} |" for name, (low, high) in ASSUMED.items()]

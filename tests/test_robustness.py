@@ -49,7 +49,8 @@ def test_a_check_that_was_killed_goes_on_and_ends_the_same(tmp_path):
 def test_the_draws_change_the_users_and_the_goal_oracle_still_beats_random(tmp_path):
     document = check(tmp_path)
     assert document["order"][0] == "goal_oracle"
-    assert document["agents"]["goal_oracle"]["leads"] == 1.0
+    assert document["agents"]["popularity"]["leads"] == 1.0
+    assert document["agents"]["goal_oracle"]["leads"] is None, "who sees what is hidden does not compete"
     assert document["agents"]["goal_oracle"]["low"] < document["agents"]["goal_oracle"]["high"]
     assert max(len(line) for line in to_text(document).splitlines()) <= 80
     page = (tmp_path / "robustness.md").read_text()
