@@ -27,8 +27,8 @@ from instructrec.envs.files import Files
 from instructrec.envs.fit_tastes import chosen_ratings
 from instructrec.envs.infer_catalogue import infer_catalogue
 from instructrec.envs.interactions import Feedback
+from instructrec.envs.lexicon import words_of
 from instructrec.envs.movielens import Ratings, load_movielens
-from instructrec.envs.parser import words_of
 from instructrec.envs.read_data import format_of, read_data
 
 NAMED = {"GENRE": "genre", "YEAR": "year", "RATINGS_AVERAGE": "quality"}
