@@ -12,7 +12,7 @@ from instructrec.envs.files import Files
 from instructrec.envs.gathering import MAX_RATINGS, Repeats, Rows, Unknown, gather
 from instructrec.envs.interactions import Feedback, Interactions
 from instructrec.envs.reading_settings import by_columns, by_setting
-from instructrec.envs.tables import Layout, Table, TableReader
+from instructrec.envs.tables import Layout, Table, TableReader, require
 
 TEXT, PARQUET = ("*.csv", "*.tsv"), ("*.parquet",)
 _BLOCK, _SHOWN = 50_000, 8
@@ -59,8 +59,9 @@ class ParquetReader:
         """Yields the wanted columns of ``rows`` rows at a time, or of all at once when None.
 
         Raises:
-            ValueError: If it has no rows.
+            ValueError: If a column is missing or it has no rows.
         """
+        require(self.source, self.header, columns)
         count = self._file.metadata.num_rows
         if not count:
             raise ValueError(f"{self.source} has no rows; it needs at least one of {', '.join(columns)}")
