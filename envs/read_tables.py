@@ -168,7 +168,7 @@ def _told_apart(
     """Returns the names of the tables of interactions, of items, of people ("" for what is not there), and the rest."""
     if files.only:
         return files.only, "", "", ()
-    named: dict[tuple[bool, bool], list[str]] = {}
+    named: dict[tuple[bool, ...], list[str]] = {}
     headers: list[str] = []
     for name in files.find(*TEXT, *PARQUET):
         reader = open_table(files, name, encoding)

@@ -46,8 +46,8 @@ def world_of(name: str, settings: dict[str, Any], split: str) -> World:
             f"{taken.pop()} is no setting of a run: training reads train, evaluation validation, and --final test"
         )
     known = world_spec(name).settings()
-    whose = [key for key in ("split", "splits") if key in known][:1]
-    world = make_world(name, **settings, **dict.fromkeys(whose, split))
+    asked = next((key for key in ("split", "splits") if key in known), None)
+    world = make_world(name, **(settings if asked is None else {**settings, asked: split}))
     typed = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
     if getattr(world.population, "at_keyboard", False) and not typed:
         raise ValueError(

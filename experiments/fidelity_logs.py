@@ -263,9 +263,9 @@ def _clicks(file: Path, name: str) -> ClickLog:
     position = position - min(int(position.min()), 1)  # Counted from 1; where one is 0, from 0.
     places = {session: place for place, session in enumerate(dict.fromkeys(names))}
     at = np.array([places[session] for session in names])
-    counts = np.zeros((len(places), 2, int(position.max()) + 1), np.int64)
-    np.add.at(counts, (at, 0, position), clicked)
-    np.add.at(counts, (at, 1, position), 1)
+    shape = (len(places), int(position.max()) + 1)
+    cells = at * shape[1] + position
+    counts = [np.bincount(some, minlength=shape[0] * shape[1]).reshape(shape) for some in (cells[clicked], cells)]
     turns = items = None
     num_items = 0
     if "turn" in table.columns:
@@ -278,4 +278,4 @@ def _clicks(file: Path, name: str) -> ClickLog:
         rows = rows[clicked[rows]]
         ends = np.cumsum(np.bincount(at[rows], minlength=len(places)))[:-1]
         items = tuple(np.split(item[rows].astype(np.int64), ends))
-    return ClickLog(name, counts, turns, items, num_items)
+    return ClickLog(name, np.stack(counts, axis=1), turns, items, num_items)
