@@ -61,7 +61,7 @@ class TokenRows:
         places = np.maximum(ids, -1) + 1
         outside = places >= len(self._rows)
         if outside.any():
-            return self._with_free(ids, places, outside, texts, encoder)
+            return self._with_free(ids, outside, texts, encoder)
         known = self._known[places]
         if not known.all():
             new = np.unique(places[~known])
@@ -71,7 +71,7 @@ class TokenRows:
         return rows
 
     def _with_free(
-        self, ids: Ints, places: Ints, outside: npt.NDArray[np.bool_], texts: Texts, encoder: TextEncoder
+        self, ids: Ints, outside: npt.NDArray[np.bool_], texts: Texts, encoder: TextEncoder
     ) -> npt.NDArray[np.int32]:
         rows = self.of(np.where(outside, -1, ids), texts, encoder)
         distinct, inverse = np.unique(ids[outside], return_inverse=True)

@@ -17,27 +17,26 @@ A table is a CSV file (``.csv``, ``.csv.gz``) or a Parquet file (``.parquet``, r
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import gzip
-import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from instructrec.catalogue import Catalogue
-from instructrec.envs.tables import Table, read_table
+from instructrec.envs.files import Files
+from instructrec.envs.read_tables import ParquetReader, Reader
+from instructrec.envs.tables import Table, TableReader
 
 COLUMNS = ("session", "turn", "position", "item", "clicked")
 OPTIONAL = ("person", "instruction")
 _TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
-PARQUET = (".parquet", ".pq")
+_PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".csv.gz", *_PARQUET)
+"""How the names of tables end."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def read_log(path: str | os.PathLike[str], catalogue: Catalogue) -> ClickLog:
             file) and the cure.
         ImportError: If it is a Parquet file and pyarrow is not installed.
     """
-    table = click_table(Path(path))
+    table = log_table(Path(path))
     session, names = _numbered(table.filled("session"))
     turn, position = table.integers("turn"), table.integers("position")
     items, clicked = _items(table, catalogue), clicked_cells(table)
@@ -149,31 +148,23 @@ def read_log(path: str | os.PathLike[str], catalogue: Catalogue) -> ClickLog:
     return ClickLog(shown, marked, session[fresh].astype(np.int32), said, person, persons, texts)
 
 
-def column_names(path: Path) -> list[str]:
-    """Returns the names of a table's columns; the file is CSV, packed or not, or Parquet.
+def open_log(path: Path) -> Reader:
+    """Opens a table by its name; its ``header`` tells what it may be.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If its name is of none of these, or it is not what its name says.
+        ValueError: If its name is none of a table, or it is not what its name says.
         ImportError: If it is a Parquet file and pyarrow is not installed.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a log as .csv, .csv.gz or .parquet")
-    if path.suffix.lower() in PARQUET:
-        with _sound_parquet(path) as parquet:
-            return list(parquet.read_schema(path).names)
-    if path.name.endswith(".csv"):
-        with path.open("rb") as file:
-            header = file.readline()
-    elif path.name.endswith(".csv.gz"):
-        with gzip.open(path) as packed:
-            header = packed.readline()
-    else:
+    if not path.name.lower().endswith(TABLES):
         raise ValueError(f"{path} is no table this reads; a log is named .csv, .csv.gz or .parquet")
-    return [cell.strip() for row in csv.reader(io.StringIO(header.decode("utf-8-sig", "replace"))) for cell in row]
+    files = Files.at(path)
+    return ParquetReader(files, path.name) if path.suffix.lower() in _PARQUET else TableReader(files, path.name)
 
 
-def click_table(path: Path, columns: Sequence[str] = COLUMNS, optional: Sequence[str] = OPTIONAL) -> Table:
+def log_table(path: Path, columns: Sequence[str] = COLUMNS, optional: Sequence[str] = OPTIONAL) -> Table:
     """Returns the table's ``columns``, and those of the ``optional`` ones that it has, as text.
 
     Raises:
@@ -181,37 +172,8 @@ def click_table(path: Path, columns: Sequence[str] = COLUMNS, optional: Sequence
         ValueError: If a column is missing, a line has too few cells, or there is no row.
         ImportError: If it is a Parquet file and pyarrow is not installed.
     """
-    known = column_names(path)
-    wanted = [*columns, *(name for name in optional if name in known)]
-    if path.suffix.lower() not in PARQUET:
-        return read_table(path.parent, path.name.partition(".csv")[0], wanted)
-    for name in columns:
-        if name not in known:
-            raise ValueError(f"{path}: the column {name!r} is missing (found: {', '.join(known)}); add or rename it")
-    with _sound_parquet(path) as parquet:
-        read = parquet.read_table(path, columns=wanted)
-    if not len(read):
-        raise ValueError(f"{path} has columns but no rows; it needs at least one")
-
-    def text(value: Any) -> str:
-        return "" if value is None else str(value).strip()
-
-    cells = {name: [text(value) for value in read.column(name).to_pylist()] for name in read.column_names}
-    return Table(str(path), cells, range(1, len(read) + 1), "row")
-
-
-@contextlib.contextmanager
-def _sound_parquet(path: Path) -> Iterator[Any]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as problem:
-        raise ImportError(
-            f"{path}: reading Parquet needs pyarrow; pip install pyarrow, or save the log as CSV"
-        ) from problem
-    try:
-        yield parquet
-    except ArrowException as problem:
-        raise ValueError(f"{path} is not a sound Parquet file ({problem}); write it again") from None
+    reader = open_log(path)
+    return next(reader.blocks([*columns, *(name for name in optional if name in reader.header)], rows=None))
 
 
 def _numbered(cells: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:

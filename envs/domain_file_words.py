@@ -10,7 +10,7 @@ from instructrec.envs.domain import Attribute, Domain, Words
 from instructrec.envs.domain_words import OF_EVERYBODY, OF_PARTS, OF_REPLIES, vocabulary_of
 from instructrec.envs.grammar import can_say
 from instructrec.envs.item_texts import text_names
-from instructrec.envs.parser import words_of
+from instructrec.envs.lexicon import words_of
 from instructrec.envs.patterns import read_pattern
 from instructrec.envs.tongue import Tongue
 from instructrec.envs.vocabulary import PLAIN, SLOT, Comparative, Frame, Role, Speech, Term

@@ -130,22 +130,19 @@ class FittedTastes:
                 lines.append(
                     "what was passed over is not in the data: it was drawn among other items, popular ones more often"
                 )
-            return "\n".join([*lines, *self._without_taste()])
-        lines = [
-            f"{found['num_ratings']:,.0f} ratings of {len(self.person_ids):,} people and {len(self.item_ids):,} items, "
-            f"{self.rank} factors",
-            f"held-out RMSE in stars: mean {found['rmse_mean']:.4f}, biases {found['rmse_biases']:.4f}, "
-            f"with taste {found['rmse']:.4f}",
-            f"held-out log-likelihood in nats a rating: mean {found['nats_mean']:.4f}, "
-            f"biases {found['nats_biases']:.4f}, with taste {found['nats']:.4f}",
-            f"slopes of held-out ratings: quality {found['quality_slope']:.3f}, taste {found['taste_slope']:.3f}",
-        ]
-        return "\n".join([*lines, *self._without_taste()])
-
-    def _without_taste(self) -> list[str]:
-        if self.rank:
-            return []
-        return ["no taste beyond what everybody shares could be learned: these people differ by luck alone"]
+        else:
+            lines = [
+                f"{found['num_ratings']:,.0f} ratings of {len(self.person_ids):,} people and {len(self.item_ids):,} "
+                f"items, {self.rank} factors",
+                f"held-out RMSE in stars: mean {found['rmse_mean']:.4f}, biases {found['rmse_biases']:.4f}, "
+                f"with taste {found['rmse']:.4f}",
+                f"held-out log-likelihood in nats a rating: mean {found['nats_mean']:.4f}, "
+                f"biases {found['nats_biases']:.4f}, with taste {found['nats']:.4f}",
+                f"slopes of held-out ratings: quality {found['quality_slope']:.3f}, taste {found['taste_slope']:.3f}",
+            ]
+        if not self.rank:
+            lines.append("no taste beyond what everybody shares could be learned: these people differ by luck alone")
+        return "\n".join(lines)
 
 
 def fit_tastes(
@@ -180,28 +177,26 @@ def fit_tastes(
             f"{tuple(ranks)}"
         )
     ratings = chosen_ratings(record, catalogue, max_persons=max_persons, min_person_ratings=min_person_ratings)
-    liked = ratings.rating > _LIKED if record.feedback is Feedback.CLICKS else np.ones(len(ratings.item), np.bool_)
-    past, num_given = ratings.some(liked), len(ratings.item)
-    if record.feedback is Feedback.CLICKS and not record.knows_passed_over:
+    clicks, num_given = record.feedback is Feedback.CLICKS, len(ratings.item)
+    past = ratings.some(ratings.rating > _LIKED) if clicks else ratings
+    if clicks and not record.knows_passed_over:
         ratings = with_passed_over(ratings, catalogue.num_items, seed)
     if len(ratings.item) < FEWEST or ratings.rating.std() < 1e-6:
-        rated = record.feedback is Feedback.RATINGS
-        span = f", all from {ratings.rating.min():g} to {ratings.rating.max():g} stars," if rated else ""
+        span = "" if clicks else f", all from {ratings.rating.min():g} to {ratings.rating.max():g} stars,"
         raise ValueError(
             f"{record.source}: {num_given:,} {record.feedback} of {ratings.num_persons:,} people with "
             f"{min_person_ratings} or more{span} are too little to fit tastes: it takes {FEWEST} that differ; bring "
             f"more data, or ask less of each by {by_setting('min_person_ratings', 2)}"
         )
     biases, chosen = _choose(ratings, catalogue.num_items, ranks)
-    scales = scales_for(ratings, catalogue.num_items, chosen)
-    figures = _figures(ratings, catalogue.num_items, biases, chosen, scales, record.feedback)
+    scales, figures = _measured(ratings, catalogue.num_items, biases, chosen, clicks=clicks)
     # Taste that loses on fresh ratings was chosen by luck; a slope of 0 or less says the same, and so does one so steep
     # that the taste it multiplies is nothing.
     lost = figures["rmse"] >= figures["rmse_biases"] or scales[2] == 0 or figures["taste_slope"] > _STEEPEST
     if chosen.rank and lost:
-        chosen, scales = biases, scales_for(ratings, catalogue.num_items, biases)
-        figures = _figures(ratings, catalogue.num_items, biases, chosen, scales, record.feedback)
-    if record.feedback is Feedback.CLICKS:
+        chosen = biases
+        scales, figures = _measured(ratings, catalogue.num_items, biases, chosen, clicks=clicks)
+    if clicks:
         figures["num_drawn"] = float(len(ratings.item) - num_given)
     factors = fit(ratings, catalogue.num_items, chosen, np.ones(len(ratings.item), np.bool_))
     shift, quality, taste = scales
@@ -314,16 +309,11 @@ def scales_for(ratings: Ratings, num_items: int, chosen: Setting) -> tuple[float
     return float(np.mean(intercepts - [result.mean for result in trial])), float(quality), float(taste)
 
 
-def _figures(
-    ratings: Ratings,
-    num_items: int,
-    biases: Setting,
-    chosen: Setting,
-    scales: tuple[float, float, float],
-    feedback: Feedback,
-) -> dict[str, float]:
-    """Measures on splits that nothing was chosen on."""
-    fair = scales_for(ratings, num_items, biases)
+def _measured(
+    ratings: Ratings, num_items: int, biases: Setting, chosen: Setting, *, clicks: bool
+) -> tuple[tuple[float, float, float], dict[str, float]]:
+    """Returns the scales of the chosen setting, and what was measured on splits that nothing was chosen on."""
+    scales, fair = (scales_for(ratings, num_items, setting) for setting in (chosen, biases))
     plain = [held_out(ratings, num_items, biases, seed).rescaled(*fair) for seed in _REPORTING]
     whole = [held_out(ratings, num_items, chosen, seed).rescaled(*scales) for seed in _REPORTING]
     figures = {"num_ratings": float(len(ratings.item))}
@@ -333,7 +323,7 @@ def _figures(
     for name, results in (("_mean", mean), ("_biases", plain), ("", whole)):
         figures[f"rmse{name}"] = float(np.mean([result.rmse for result in results]))
         figures[f"nats{name}"] = log_likelihood(results)
-        if feedback is Feedback.CLICKS and name != "_mean":
+        if clicks and name != "_mean":
             figures[f"auc{name}"] = float(np.mean([result.auc(_LIKED) for result in results]))
     slopes = np.mean([result.slopes()[1:] for result in whole], axis=0)
-    return figures | {"quality_slope": float(slopes[0]), "taste_slope": float(slopes[1])}
+    return scales, figures | {"quality_slope": float(slopes[0]), "taste_slope": float(slopes[1])}

@@ -112,7 +112,7 @@ def _head(words: Vocabulary, rng: np.random.Generator) -> tuple[str, str]:
     return _pick(rng, words.heads[:2] + words.heads)
 
 
-def _term_for(words: Vocabulary, rng: np.random.Generator, sense: Sense, speeches: Sequence[Speech]) -> Term | None:
+def _term_for(rng: np.random.Generator, sense: Sense, speeches: Sequence[Speech]) -> Term | None:
     fitting = [term for term in sense.terms if term.speech in speeches]
     # The most ordinary word, which stands first, is said twice as often as another. Assumed.
     return _pick(rng, fitting[:1] + fitting) if fitting else None
@@ -123,7 +123,7 @@ _AFTER_SOMETHING = (Speech.ADJECTIVE, Speech.AFTER)
 
 
 def _value_term(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, value: str) -> Term:
-    term = _term_for(words, rng, words.sense_of_value(predicate.field, value), PLAIN)
+    term = _term_for(rng, words.sense_of_value(predicate.field, value), PLAIN)
     if term is None:
         raise ValueError(f"no word left for {predicate.field} {value!r}; give more synonyms or more splits")
     return term
@@ -227,12 +227,12 @@ def clause(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, me
     numbers = _number_frames(words, predicate, (Role.CLAUSE,))
     if sense is None and len(predicate.values) > 1:
         frame = _pick(rng, _frames(words, None, Role.CLAUSE, "one"))
-        either, _, measure = _either(words, rng, predicate)
-        return _fill(frame.text, {"one": words.tongue.one(either, measure)})
+        either, _, counted_with = _either(words, rng, predicate)
+        return _fill(frame.text, {"one": words.tongue.one(either, counted_with)})
     if numbers and (sense is None or rng.random() < 0.2):
         frame, said = _pick(rng, numbers)
         return _fill(frame.text, said)
-    term = _term_for(words, rng, sense, _ANY_SPEECH) if sense is not None else None
+    term = _term_for(rng, sense, _ANY_SPEECH) if sense is not None else None
     if term is None:
         raise ValueError(f"vocabulary {words.name!r} cannot say {predicate}; add a Sense or a Frame for it")
     slot = {
@@ -278,7 +278,7 @@ def _what_counts(words: Vocabulary, rng: np.random.Generator, predicate: Predica
 def _what_describes(words: Vocabulary, rng: np.random.Generator, test: Predicate) -> str:
     """Returns a number or a time as it describes items that are not named: "from the 90s"."""
     numbers, sense = _number_frames(words, test, (Role.AFTER,)), words.sense_of(test)
-    term = _term_for(words, rng, sense, (Speech.PERIOD, Speech.AFTER)) if sense is not None else None
+    term = _term_for(rng, sense, (Speech.PERIOD, Speech.AFTER)) if sense is not None else None
     if term is None or (numbers and rng.random() < 0.2):
         frame, said = _pick(rng, numbers)
         return _fill(frame.text, said)
@@ -300,9 +300,7 @@ def _conditional(words: Vocabulary, rng: np.random.Generator, predicate: Predica
 def _exclusion(words: Vocabulary, rng: np.random.Generator, predicate: Predicate, role: Role) -> str:
     adjective = None
     if len(predicate.values) == 1 and rng.random() < 0.3:
-        adjective = _term_for(
-            words, rng, words.sense_of_value(predicate.field, predicate.values[0]), (Speech.ADJECTIVE,)
-        )
+        adjective = _term_for(rng, words.sense_of_value(predicate.field, predicate.values[0]), (Speech.ADJECTIVE,))
     slot = "stuff" if adjective is None else "adjective"
     frame = _pick(rng, _frames(words, Operator.EXCLUDE, role, slot))
     return _fill(frame.text, {slot: _stuff(words, rng, predicate) if adjective is None else adjective.text})
@@ -334,7 +332,7 @@ def _place_in_phrase(phrase: NounPhrase, words: Vocabulary, rng: np.random.Gener
             phrase.after.append(Piece(text, 1, Speech.AFTER))
         return True
     allowed = (*_AFTER_SOMETHING, Speech.PERIOD) if phrase.something else _ANY_SPEECH
-    term = _term_for(words, rng, sense, allowed) if sense is not None else None
+    term = _term_for(rng, sense, allowed) if sense is not None else None
     if term is None:
         return False
     if term.speech is Speech.PERIOD and (phrase.something or rng.random() < 0.5):
@@ -389,11 +387,12 @@ def _sentence(words: Vocabulary, rng: np.random.Generator, predicates: Sequence[
     if ("clauses" in slots and not apart) or (phrase.superlative and shape in ("many", "a")):
         return ""
     tongue = words.tongue
-    named = phrase.measure or (words.measure_word(phrase.heads[-1][0]) if phrase.heads else "")
-    clauses = tongue.comma.join(clause(words, rng, predicate, named) for predicate in apart)
+    if phrase.heads:
+        phrase.measure = phrase.measure or words.measure_word(phrase.heads[-1][0])
+    clauses = tongue.comma.join(clause(words, rng, predicate, phrase.measure) for predicate in apart)
     if not phrase.heads:
         phrase.heads = [words.heads[0] if phrase.something else _head(words, rng)]
-    phrase.measure = phrase.measure or words.measure_word(phrase.heads[-1][0])
+        phrase.measure = words.measure_word(phrase.heads[0][0])
     filled = _fill(template, {shape: tongue.noun_phrase(phrase, shape), "clauses": clauses})
     if not clauses or "clauses" in slots:
         return filled

@@ -32,7 +32,7 @@ import numpy.typing as npt
 from instructrec.arrays import Bools, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.generators import Generator
-from instructrec.envs.speech import BETWEEN, Ask, Speaker, Tally, read_choice, read_sentence
+from instructrec.envs.speech import BETWEEN, NOTHING, Ask, Speaker, Tally, read_choice, read_sentence
 from instructrec.names import in_a_line, unknown_name
 from instructrec.noise import Noise
 from instructrec.protocols import Population
@@ -167,6 +167,8 @@ class ImaginedPopulation:
         orders = list(itertools.islice(itertools.permutations(VISITS), tries))
         self._scripts = {label: [_script(label, order) for order in orders] for label in (_WANTS, _CHOOSES, _THEN)}
         self._max_words, self._personas, self._memory = max_words, tuple(personas), memory
+        popular = np.argsort(-catalogue.popularity, kind="stable")[:_KNOWN]
+        self._known = [catalogue.titles[item] for item in popular]
         self.tally = tally if tally is not None else Tally()
         """What was asked, what it cost and what could not be used."""
         self._words: Speaker[str] = Speaker(generator, self.tally)
@@ -197,13 +199,9 @@ class ImaginedPopulation:
         """Returns new people and what they say first; nothing where every try failed."""
         base, _ = self._base.arrive(sessions, noise)
         persona = drawn_persona(noise, len(self._personas))
-        batch, liked = len(persona), self._liked(base)
-        popular = np.argsort(-self._catalogue.popularity, kind="stable")[:_KNOWN]
-        known = [self._catalogue.titles[item] for item in popular]
-        asks = []
-        for row in range(batch):
-            person = _described(self._personas[persona[row]], liked[row])
-            asks.append(self._ask_for_words(_WANTS, _opening(person, known), [visit.wants for visit in VISITS]))
+        batch, wants = len(persona), [visit.wants for visit in VISITS]
+        people = [_described(self._personas[who], liked) for who, liked in zip(persona, self._liked(base), strict=True)]
+        asks = [self._ask_for_words(_WANTS, _opening(person, self._known), wants) for person in people]
         answers = self._words.answers(asks)
         failed = np.array([answer is None for answer in answers], np.bool_)
         self.tally.failed_turns += int(failed.sum())
@@ -316,7 +314,7 @@ _TASK = (
     "what they want next, or that they leave. Write only the line that comes next.\n\n"
 )
 _WANTS, _CHOOSES, _THEN = "Wants:", "Chooses:", "Then:"
-_NOTHING, _LEAVES = "none", "leaves"
+_LEAVES = "leaves"
 
 
 @dataclass(frozen=True)
@@ -331,15 +329,15 @@ class _Scene:
 
     @property
     def lines(self) -> str:
-        before = "".join(f"Wanted: {wanted or _NOTHING}\nChose: {_listed(chosen)}\n" for wanted, chosen in self.history)
-        lines = f"Person: {self.person}\n{before}{_WANTS} {self.wants or _NOTHING}\nOffers: {_listed(self.offers)}\n"
+        before = "".join(f"Wanted: {wanted or NOTHING}\nChose: {_listed(chosen)}\n" for wanted, chosen in self.history)
+        lines = f"Person: {self.person}\n{before}{_WANTS} {self.wants or NOTHING}\nOffers: {_listed(self.offers)}\n"
         if self.chosen is None:
             return lines
         return f"{lines}{_CHOOSES} {_listed([self.offers[place] for place in self.chosen])}\n"
 
 
 def _listed(titles: Sequence[str]) -> str:
-    return BETWEEN.join(titles) or _NOTHING
+    return BETWEEN.join(titles) or NOTHING
 
 
 def _opening(person: str, known: Sequence[str]) -> str:
@@ -348,17 +346,14 @@ def _opening(person: str, known: Sequence[str]) -> str:
 
 def _script(label: str, visits: Sequence[Visit]) -> str:
     """Returns other people's visits up to and with the line that is asked for."""
-    blocks = []
+    blocks = [_TASK]
     for visit in visits:
         scene = _Scene(visit.person, (), visit.wants, visit.offers, None if label == _CHOOSES else visit.chosen)
-        if label == _WANTS:
-            blocks.append(f"{_opening(visit.person, visit.offers[:_KNOWN])}{label} {visit.wants}\n\n")
-        elif label == _CHOOSES:
-            chosen = _listed([visit.offers[place] for place in visit.chosen])
-            blocks.append(f"{scene.lines}{label} {chosen}\n\n")
-        else:
-            blocks.append(f"{scene.lines}{label} {visit.then or _LEAVES}\n\n")
-    return _TASK + "".join(blocks)
+        shown = _opening(visit.person, visit.offers[:_KNOWN]) if label == _WANTS else scene.lines
+        chosen = _listed([visit.offers[place] for place in visit.chosen])
+        said = {_WANTS: visit.wants, _CHOOSES: chosen, _THEN: visit.then or _LEAVES}[label]
+        blocks.append(f"{shown}{label} {said}\n\n")
+    return "".join(blocks)
 
 
 def _described(persona: str, liked: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """What people bring, in one form: who rated or clicked what, and a typed table of the items.
 
 Every reader (`instructrec.envs.read_data`) ends in an `Interactions`; the catalogue and the tastes of a world are made
-from it (`instructrec.envs.inference`, `instructrec.envs.fit_tastes`).
+from it (`instructrec.envs.infer_catalogue`, `instructrec.envs.fit_tastes`).
 """
 
 from __future__ import annotations

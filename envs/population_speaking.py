@@ -33,7 +33,8 @@ from instructrec.envs.cassettes import MODES, Cassette
 from instructrec.envs.english import English
 from instructrec.envs.generators import Generator, generator_of
 from instructrec.envs.imagined_users import ImaginedPopulation, drawn_persona
-from instructrec.envs.parser import parse, words_of
+from instructrec.envs.lexicon import words_of
+from instructrec.envs.parser import parse
 from instructrec.envs.populations import PopulationSpec, with_population
 from instructrec.envs.speech import Ask, Failure, Speaker, Tally, UnusableError, read_sentence
 from instructrec.envs.vocabulary import Vocabulary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from instructrec.envs.files import Files
 from instructrec.envs.gathering import MAX_RATINGS, Repeats, Rows, Unknown, gather
 from instructrec.envs.interactions import Feedback, Interactions
 from instructrec.envs.reading_settings import by_columns, by_setting
-from instructrec.envs.tables import Layout, Table, TableReader
+from instructrec.envs.tables import Layout, Table, TableReader, require
 
 TEXT, PARQUET = ("*.csv", "*.tsv"), ("*.parquet",)
 _BLOCK, _SHOWN = 50_000, 8
@@ -59,8 +60,9 @@ class ParquetReader:
         """Yields the wanted columns of ``rows`` rows at a time, or of all at once when None.
 
         Raises:
-            ValueError: If it has no rows.
+            ValueError: If a column is missing or it has no rows.
         """
+        require(self.source, self.header, columns)
         count = self._file.metadata.num_rows
         if not count:
             raise ValueError(f"{self.source} has no rows; it needs at least one of {', '.join(columns)}")
@@ -166,22 +168,15 @@ def _told_apart(
     """Returns the names of the tables of interactions, of items, of people ("" for what is not there), and the rest."""
     if files.only:
         return files.only, "", "", ()
-    both: list[str] = []
-    aside: list[str] = []
+    named: dict[tuple[bool, ...], list[str]] = {}
     headers: list[str] = []
-    about: dict[str, list[str]] = {"item": [], "person": []}
     for name in files.find(*TEXT, *PARQUET):
         reader = open_table(files, name, encoding)
         headers.append(f"{', '.join(reader.header[:_SHOWN])} in {name}")
         here = {role: column for role, column in (columns or {}).items() if column in reader.header}
         roles = find_roles(reader.source, reader.header, here, needed=())
-        if "person" in roles and "item" in roles:
-            both.append(name)
-        elif "person" not in roles and "item" not in roles:
-            aside.append(name)
-        for role, other in (("item", "person"), ("person", "item")):
-            if role in roles and other not in roles:
-                about[role].append(name)
+        named.setdefault(("person" in roles, "item" in roles), []).append(name)
+    both, persons, items, aside = (named.get(key, []) for key in itertools.product((True, False), repeat=2))
     if len(both) != 1:
         found = ", ".join(both) or f"none among {files.listed()}; the columns are {'; '.join(headers[:_SHOWN])}"
         raise ValueError(
@@ -189,13 +184,13 @@ def _told_apart(
             f"give that file itself as the path and say its columns, such as {by_columns(person='uid', item='sku')}; "
             f"the item table is then given by {by_setting('items', 'FILE')}"
         )
-    for role, names in about.items():
+    for role, names in (("item", items), ("person", persons)):
         if len(names) > 1:
             raise ValueError(
                 f"{files.place}: {len(names)} tables could hold the {role}s ({', '.join(names)}); "
                 f"leave one, or give {both[0]} itself as the path and the other by {by_setting(f'{role}s', names[0])}"
             )
-    return both[0], (about["item"] or [""])[0], (about["person"] or [""])[0], tuple(aside)
+    return both[0], (items or [""])[0], (persons or [""])[0], tuple(aside)
 
 
 def _about(

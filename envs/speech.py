@@ -19,8 +19,8 @@ from instructrec.envs.generators import Generator
 _LONGEST = 2_000
 _WORD = re.compile(r"[\w']+")
 _BRACKETS = re.compile(r"\s*\([^()]*\)$")
-BETWEEN = "; "
-"""What stands between the titles of a choice."""
+BETWEEN, NOTHING = "; ", "none"
+"""What stands between the titles of a choice, and for no title."""
 # How models decline, or speak of themselves rather than as the person; matched at the beginning of what is said.
 _REFUSALS = re.compile(
     r"""\W*(
@@ -242,7 +242,7 @@ def read_sentence(text: str, *, max_words: int, echoes: Sequence[str] = ()) -> s
 
 
 def read_choice(text: str, offers: Sequence[str]) -> tuple[int, ...]:
-    """Returns which offers a text names, as ascending places counted from 0: ``none``, or titles with ``; `` between.
+    """Returns which offers a text names, as ascending places from 0: `NOTHING`, or titles with `BETWEEN` between.
 
     A title is named as it is written, or without what stands in brackets at its end (the year of a film) where that is
     still one offer's alone. Among offers of the same title the first that is not named yet is meant.
@@ -261,7 +261,7 @@ def read_choice(text: str, offers: Sequence[str]) -> tuple[int, ...]:
         raise UnusableError(Failure.SEVERAL_LINES)
     if _REFUSALS.match(rest.replace("’", "'")):
         raise UnusableError(Failure.REFUSED)
-    if rest.lower() in ("none", "none."):
+    if rest.lower() in (NOTHING, f"{NOTHING}."):
         return ()
     places: dict[str, list[int]] = {}
     for place, offer in enumerate(offers):

@@ -165,6 +165,17 @@ class Layout:
     encoding: str = "utf-8-sig"
 
 
+def require(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises a ValueError that names the place and the cure if a header lacks a column or names it twice."""
+    for column in columns:
+        if column not in header:
+            near = difflib.get_close_matches(column, header, n=1, cutoff=0.5)
+            cure = f"rename {near[0]!r} to it" if near else "add it"
+            raise ValueError(f"{where}: the column {column!r} is missing; {cure} (found: {', '.join(header)})")
+        if header.count(column) > 1:
+            raise ValueError(f"{where}: the column {column!r} is named twice; remove one")
+
+
 class TableReader:
     """A text table that is read block by block, so that memory does not grow with the file.
 
@@ -198,18 +209,7 @@ class TableReader:
 
     def require(self, columns: Sequence[str]) -> None:
         """Raises a ValueError that names the cure if a column is missing or named twice."""
-        for column in columns:
-            if column not in self.header:
-                near = difflib.get_close_matches(column, self.header, n=1, cutoff=0.5)
-                cure = f"rename {near[0]!r} to it" if near else "add it"
-                raise ValueError(
-                    f"{self.source}, line {self._first_line}: the column {column!r} is missing; {cure} "
-                    f"(found: {', '.join(self.header)})"
-                )
-            if self.header.count(column) > 1:
-                raise ValueError(
-                    f"{self.source}, line {self._first_line}: the column {column!r} is named twice; remove one"
-                )
+        require(f"{self.source}, line {self._first_line}", self.header, columns)
 
     def blocks(self, columns: Sequence[str], rows: int | None = 50_000) -> Iterator[Table]:
         """Yields the wanted columns of ``rows`` rows at a time, or of all at once when None; blank lines are skipped.

@@ -364,9 +364,9 @@ class ScriptedUser:
         return self.reactions[slate.turn] if slate.turn < len(self.reactions) else Reaction(left=True)
 
 
-_METHODS = {
-    "arrive": "arrive(self, rng), which returns an Instruction: what the person says first",
-    "react": "react(self, slate, rng), which returns a Reaction: what the person does with a slate",
+_RETURNS = {
+    "arrive": "an Instruction: what the person says first",
+    "react": "a Reaction: what the person does with a slate",
 }
 
 
@@ -376,14 +376,16 @@ def lacking_of(user: object) -> str:
     Its methods are looked for, and whether they take what they are handed.
     """
     kind = type(user)
-    for name, needed in _METHODS.items():
+    for name, returned in _RETURNS.items():
+        handed = tuple(inspect.signature(getattr(User, name)).parameters)
+        needed = f"{name}({', '.join(handed)}), which returns {returned}"
         method = getattr(user, name, None)
         if not callable(method):
-            written = [each for each in dir(kind) if not each.startswith("_") and each not in _METHODS]
+            written = [each for each in dir(kind) if not each.startswith("_") and each not in _RETURNS]
             near = difflib.get_close_matches(name, written, n=1)
             return f"{kind.__name__} has no method {needed}" + (f"; is {near[0]!r} meant to be it?" if near else "")
         try:
-            inspect.signature(method).bind(*([None] * (needed.count(",", 0, needed.index(")")))))
+            inspect.signature(method).bind(*handed[1:])
         except TypeError:
             shown = inspect.signature(method)
             return f"{kind.__name__}.{name} takes {shown}; it must be {needed}"

@@ -178,22 +178,21 @@ def at_least(lowest: int, name: str, value: int) -> int:
 
 
 _WORDS = ("items", "persons", "repeats", "unknown", "encoding")
-_NUMBERS, _FITTING = ("max_ratings",), ("min_person_ratings", "max_persons")
 _SPAN = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)")
 
 
-def reading(given: Sequence[str], columns: Sequence[str] = (), *, fitting: bool = False) -> dict[str, Any]:
-    """Returns how data are to be read, and fitted, as `instructrec.envs.read_data.read_data` takes it.
+def reading(given: Sequence[str], columns: Sequence[str] = (), numbers: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns how data are to be read, as `instructrec.envs.read_data.read_data` takes it.
 
     Args:
-        given: Settings as ``NAME=VALUE``; numbers become numbers.
+        given: Settings as ``NAME=VALUE``.
         columns: Which column means what, as ``ROLE=COLUMN``.
-        fitting: Whether there may be settings of fitting too.
+        numbers: What else may be set, whole numbers all.
 
     Raises:
         UserError: If there is no such setting, or it is no number where it should be one.
     """
-    numbers = (*_NUMBERS, *(_FITTING if fitting else ()))
+    numbers = ("max_ratings", *numbers)
     known = (*_WORDS, *numbers, "scale")
     found: dict[str, Any] = {"columns": texts(columns)} if columns else {}
     for name, value in texts(given).items():

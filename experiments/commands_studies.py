@@ -59,7 +59,7 @@ class Robustness(Command):
             sessions=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
-            world_settings=nested(nested(settings(self.world_set))),
+            world_settings=nested(settings(self.world_set)),
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))

@@ -79,7 +79,7 @@ class WorldFile(Command):
 
             document = check_world_file(world_name(self.file))
             return Answer(document=document, text=document["text"])
-        from instructrec.experiments.new_world import new_world
+        from instructrec.experiments.new_world import FITTING, new_world
 
         if not self.source:
             raise UserError("a new world is made from data: --from PATH")
@@ -89,7 +89,7 @@ class WorldFile(Command):
             noun=self.noun,
             data_format=self.data_format or None,
             max_items=at_least(2, "max-items", self.max_items),
-            settings=reading(self.set, self.columns, fitting=True),
+            settings=reading(self.set, self.columns, FITTING),
             narrator=narrator,
         )
         return Answer(document=made, text=made["text"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -46,28 +46,16 @@ def world_of(name: str, settings: dict[str, Any], split: str) -> World:
             f"{taken.pop()} is no setting of a run: training reads train, evaluation validation, and --final test"
         )
     known = world_spec(name).settings()
-    for key in ("split", "splits"):
-        if key in known:
-            return _attended(make_world(name, **{**settings, key: split}), name)
-    return _attended(make_world(name, **settings), name)
-
-
-def _attended(world: World, name: str) -> World:
-    """Returns the world, unless its people are a person at a keyboard and there is none: they would say nothing."""
-    if getattr(world.population, "at_keyboard", False) and not (sys.stdin is not None and _is_screen(sys.stdin)):
+    asked = next((key for key in ("split", "splits") if key in known), None)
+    world = make_world(name, **(settings if asked is None else {**settings, asked: split}))
+    typed = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+    if getattr(world.population, "at_keyboard", False) and not typed:
         raise ValueError(
             "the population 'human' is a person at the keyboard, and standard input is none; talk with an agent "
             f"yourself by `instructrec play {name} --agent NAME`, or give the lines to type: "
             "--population-set 'script=[a comedy, 1 3, q]'"
         )
     return world
-
-
-def _is_screen(stream: TextIO) -> bool:
-    try:
-        return stream.isatty()
-    except ValueError:  # It was closed.
-        return False
 
 
 def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, what: str) -> None:

@@ -18,7 +18,7 @@ from instructrec.arrays import Ints, take
 from instructrec.catalogue import Catalogue
 from instructrec.envs.bank import Bank, Critique
 from instructrec.envs.grammar import clause, criticise, realise
-from instructrec.envs.parser import words_of
+from instructrec.envs.lexicon import words_of
 from instructrec.envs.vocabulary import Sense, Speech, Term, Vocabulary
 from instructrec.envs.worlds import spoken_in
 from instructrec.experiments.evaluation import Episodes

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.catalogue import Catalogue
-from instructrec.envs.click_logs import PARQUET, click_table, clicked_cells, column_names
+from instructrec.envs.click_logs import TABLES, clicked_cells, log_table, open_log
 from instructrec.envs.english import English
 from instructrec.envs.files import Files
 from instructrec.envs.fit_tastes import chosen_ratings
 from instructrec.envs.infer_catalogue import infer_catalogue
 from instructrec.envs.interactions import Feedback
+from instructrec.envs.lexicon import words_of
 from instructrec.envs.movielens import Ratings, load_movielens
-from instructrec.envs.parser import words_of
 from instructrec.envs.read_data import format_of, read_data
 
 NAMED = {"GENRE": "genre", "YEAR": "year", "RATINGS_AVERAGE": "quality"}
@@ -36,6 +35,7 @@ NAMED = {"GENRE": "genre", "YEAR": "year", "RATINGS_AVERAGE": "quality"}
 OTHER, TITLE = "something else", "TITLE"
 RECOMMENDED, ACCEPTED, REJECTED, CRITICISED = "REC-", "ACC", "REJ", "CRI-"
 """How the dialogue acts begin that count."""
+_SHOWN = ("session", "position", "clicked")
 
 
 @dataclass(frozen=True)
@@ -124,20 +124,19 @@ def read_log(path: Path, reading: Mapping[str, Any] | None = None) -> Log:
     Raises:
         ValueError: If it does not exist, is of no kind, or is malformed; the message names the place and the cure.
     """
-    path = Path(path)
     if not path.exists():
         raise ValueError(f"there is no log {path}; give a folder or a file")
     name = path.name or str(path)
     files = Files.at(path)
-    if format_of(files) == "movielens":
-        catalogue, ratings = load_movielens(path)
-        return RatingLog(name, catalogue, ratings)
+    kind = format_of(files)
+    if kind == "movielens":
+        return RatingLog(name, *load_movielens(path))
     file = _only_file(path) if path.is_dir() else path
     if file is not None and file.suffix == ".json":
         return _dialogues(file, name)
-    if file is not None and not reading and file.name.endswith(_TABLES) and _shows_slates(file):
+    if file is not None and not reading and file.name.endswith(TABLES) and _shows_slates(file):
         return _clicks(file, name)
-    if format_of(files) is not None:
+    if kind is not None:
         return _ratings(path, name, reading or {})
     if file is None:
         raise ValueError(
@@ -148,23 +147,16 @@ def read_log(path: Path, reading: Mapping[str, Any] | None = None) -> Log:
     return _queries(file, name)
 
 
-_TABLES = (".csv", ".csv.gz", *PARQUET)
-
-
 def _only_file(folder: Path) -> Path | None:
     """Returns the one log that a folder holds; None where it is not one file."""
-    for pattern in ("*.json", "*.csv", "*.csv.gz", "*.parquet", "train"):
-        found = sorted(folder.glob(pattern))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            return None
-    return None
+    found = (sorted(folder.glob(pattern)) for pattern in ("*.json", *(f"*{end}" for end in TABLES), "train"))
+    first = next(filter(None, found), [])
+    return first[0] if len(first) == 1 else None
 
 
 def _shows_slates(file: Path) -> bool:
     """Returns whether a table is of shown items: a column may be misspelt, which is then told."""
-    return len({"session", "position", "clicked"} & set(column_names(file))) > 1
+    return len(set(_SHOWN) & set(open_log(file).header)) > 1
 
 
 def _text(file: Path) -> str:
@@ -264,28 +256,26 @@ def _answers(turns: Sequence[Any]) -> tuple[list[int], int]:
 
 
 def _clicks(file: Path, name: str) -> ClickLog:
-    table = click_table(file, ("session", "position", "clicked"), ("turn", "item"))
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, session in enumerate(table.filled("session")):
-        rows[session].append(row)
-    position = table.integers("position")
+    table = log_table(file, _SHOWN, ("turn", "item"))
+    names, position, clicked = table.filled("session"), table.integers("position"), clicked_cells(table)
     if position.min() < 0:
         raise ValueError(f"{table.at(int(position.argmin()))}: positions are counted from 1, or all from 0")
     position = position - min(int(position.min()), 1)  # Counted from 1; where one is 0, from 0.
-    clicked = clicked_cells(table)
-    counts = np.zeros((len(rows), 2, int(position.max()) + 1), np.int64)
-    at = np.empty(len(position), np.int64)
-    for place, members in enumerate(rows.values()):
-        at[members] = place
-    for row, place in enumerate(at.tolist()):
-        counts[place, :, position[row]] += (int(clicked[row]), 1)
+    places = {session: place for place, session in enumerate(dict.fromkeys(names))}
+    at = np.array([places[session] for session in names])
+    shape = (len(places), int(position.max()) + 1)
+    cells = at * shape[1] + position
+    counts = [np.bincount(some, minlength=shape[0] * shape[1]).reshape(shape) for some in (cells[clicked], cells)]
     turns = items = None
     num_items = 0
     if "turn" in table.columns:
-        turn = table.filled("turn")
-        turns = np.array([len({turn[row] for row in members}) for members in rows.values()])
+        pairs = set(zip(at.tolist(), table.filled("turn"), strict=True))
+        turns = np.bincount([place for place, _ in pairs])
     if "item" in table.columns:
-        names, item = np.unique(np.array(table.filled("item")), return_inverse=True)
-        num_items = len(names)
-        items = tuple(item[[row for row in members if clicked[row]]].astype(np.int64) for members in rows.values())
-    return ClickLog(name, counts, turns, items, num_items)
+        known, item = np.unique(np.array(table.filled("item")), return_inverse=True)
+        num_items = len(known)
+        rows = np.argsort(at, kind="stable")
+        rows = rows[clicked[rows]]
+        ends = np.cumsum(np.bincount(at[rows], minlength=len(places)))[:-1]
+        items = tuple(np.split(item[rows].astype(np.int64), ends))
+    return ClickLog(name, np.stack(counts, axis=1), turns, items, num_items)

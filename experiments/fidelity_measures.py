@@ -18,7 +18,7 @@ from instructrec.envs.bank import Bank
 from instructrec.envs.domain_world import expected_ratings
 from instructrec.envs.english import English
 from instructrec.envs.held_out import HeldOut
-from instructrec.envs.parser import words_of
+from instructrec.envs.lexicon import words_of
 from instructrec.envs.worlds import world_spec
 from instructrec.experiments.distances import (
     HALVINGS,

@@ -159,18 +159,25 @@ def ordered(results: Mapping[str, Any]) -> list[str]:
 
 def to_text(results: Mapping[str, Any]) -> str:
     """Returns the comparison as a table of at most 80 columns: an agent a line, returns with their intervals."""
-    heads = ["agent", "return", "95 %", "share", "CSR", "viol.", "gain", "turns", "p99 ms"]
-    names = ["return", "", "informed_normalised_return", "csr", "violation", "control_gain", "session_length",
-             "latency_p99_ms"]  # fmt: skip
+    columns = [
+        ("return", "return"),
+        ("95 %", ""),
+        ("share", "informed_normalised_return"),
+        ("CSR", "csr"),
+        ("viol.", "violation"),
+        ("gain", "control_gain"),
+        ("turns", "session_length"),
+        ("p99 ms", "latency_p99_ms"),
+    ]
     if any(metric(results, agent, "unsuitable") for agent in results["agents"]):
         # In the place of the latency, which the report has too.
-        heads[6:], names[5:] = ["unfit", *heads[6:-1]], ["unsuitable", *names[5:-1]]
+        columns = [*columns[:5], ("unfit", "unsuitable"), *columns[5:-1]]
     returns = [found for agent in results["agents"] if (found := metric(results, agent, "return"))]
     to = " to " if any(found.low < 0 for found in returns) else "–"
-    rows = [list(heads)]
+    rows = [["agent", *(head for head, _ in columns)]]
     for agent in ordered(results):
         cells = [agent]
-        for name in names:
+        for _, name in columns:
             found = metric(results, agent, name or "return")
             if found is None:
                 cells.append("–")
@@ -179,7 +186,7 @@ def to_text(results: Mapping[str, Any]) -> str:
             else:
                 cells.append(f"{found.value:.{1 if name in ('session_length', 'latency_p99_ms') else 2}f}")
         rows.append(cells)
-    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) if not place else cell.rjust(width)
                   for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from instructrec import runs
 from instructrec.catalogue import Catalogue, Column, Kind
 from instructrec.envs.domain_file import read_domain
 from instructrec.envs.fit_tastes import fit_tastes
-from instructrec.envs.infer_attributes import OTHER, Finding, Use, infer_attributes, reading_losses
+from instructrec.envs.infer_attributes import MADE, OTHER, Finding, Use, infer_attributes, reading_losses
 from instructrec.envs.infer_catalogue import infer_catalogue
-from instructrec.envs.interactions import Interactions
 from instructrec.envs.kept_data import write_kept
 from instructrec.envs.read_data import read_data
 from instructrec.envs.reading_settings import by_setting
@@ -30,8 +30,8 @@ from instructrec.experiments.folding import fold
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
 
-_FITTING = ("min_person_ratings", "max_persons")
-_MADE = ("rating", "popularity")
+FITTING = ("min_person_ratings", "max_persons")
+"""The settings of `fit_tastes`; all others are those of `read_data`."""
 _MOST_ABOUT, _FEWEST_ITEMS = 4, 0.005
 _QUANTILES = (0.15, 0.3, 0.5, 0.7, 0.85)
 
@@ -66,8 +66,8 @@ def new_world(
         FileExistsError: If the domain file is there already.
         ValueError: If the data cannot be read or nothing in them can be asked for.
     """
-    fitting = {name: value for name, value in (settings or {}).items() if name in _FITTING}
-    reading = {name: value for name, value in (settings or {}).items() if name not in _FITTING}
+    fitting = {name: value for name, value in (settings or {}).items() if name in FITTING}
+    reading = {name: value for name, value in (settings or {}).items() if name not in FITTING}
     out = Path(out)
     if not noun.strip() or set("/\n") & set(noun):
         raise ValueError(f"noun is what one item is called, such as film or travel guide; got {noun!r}")
@@ -81,15 +81,15 @@ def new_world(
     findings = infer_attributes(record)
     catalogue = infer_catalogue(record, findings, noun=noun, max_items=max_items)
     kept = out.with_suffix(".safetensors")
-    if not record.items:
-        raise ValueError(
-            f"{record.source}: no table says what the items are like, so that there is nothing to ask for; lay one "
-            f"beside it and give the folder of both, or give it by {by_setting('items', 'FILE')}" + _noted(record)
-        )
     try:
+        if not record.items:
+            raise ValueError(
+                f"{record.source}: no table says what the items are like, so that there is nothing to ask for; lay one "
+                f"beside it and give the folder of both, or give it by {by_setting('items', 'FILE')}"
+            )
         document = domain_document(catalogue, findings, noun=noun, file=kept.name)
     except ValueError as problem:
-        raise ValueError(f"{problem}{_noted(record)}") from None
+        raise ValueError(". Note: ".join([str(problem), *record.notes])) from None
     with narrator.task("Fitting tastes") as advance:
         fitted = fit_tastes(record, catalogue, **fitting)
         advance(1.0, f"{fitted.rank} factors")
@@ -113,10 +113,6 @@ def new_world(
         "tastes": fitted.summary(),
     }
     return {**made, "text": _text(made)}
-
-
-def _noted(record: Interactions) -> str:
-    return "".join(f". Note: {note}" for note in record.notes)
 
 
 def _text(made: Mapping[str, Any]) -> str:
@@ -199,7 +195,7 @@ def _attribute(column: Column, like: str) -> dict[str, Any]:
 
 def _said(column: Column, like: str) -> dict[str, Any]:
     """Returns how the numbers of a column look in sentences."""
-    known = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
+    known = _known(column)
     if not len(known):
         return {}
     low, high = float(known.min()), float(known.max())
@@ -213,7 +209,11 @@ def _said(column: Column, like: str) -> dict[str, Any]:
     return {"as": sort, "step": step, "round_to": step, **ends}
 
 
-def _step(known: np.ndarray[Any, Any]) -> float:
+def _known(column: Column) -> npt.NDArray[np.float64]:
+    return column.numbers[~np.isnan(column.numbers)].astype(np.float64)
+
+
+def _step(known: npt.NDArray[np.float64]) -> float:
     """Returns a round distance between numbers that people say: a hundredth of the usual span or more."""
     span = float(np.quantile(known, 0.9) - np.quantile(known, 0.1)) or float(abs(known).max()) or 1.0
     power = 10.0 ** math.floor(math.log10(span / 10))
@@ -223,8 +223,8 @@ def _step(known: np.ndarray[Any, Any]) -> float:
 
 def _bounds(name: str, column: Column, like: str) -> list[dict[str, Any]]:
     """Returns the conditions that people ask of a number: bounds at round numbers where the items divide."""
-    known = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
-    if name in _MADE or column.kind is not Kind.NUMERIC or len(np.unique(known)) < 5:
+    known = _known(column)
+    if name in MADE or column.kind is not Kind.NUMERIC or len(np.unique(known)) < 5:
         return []
     if like == "year":
         first, last = int(np.quantile(known, 0.05)) // 10 * 10, int(known.max())
@@ -287,7 +287,7 @@ def _english(
         ],
     }
     for name, column in numbers.items():
-        if like.get(name) == "year" and name not in _MADE:
+        if like.get(name) == "year":
             says |= _decades(name, column)
     critiques: dict[str, Any] = {
         "more popular": {"more": "popularity", "words": ["more popular", "better known", "more widely liked"]},
@@ -304,15 +304,14 @@ def _english(
         critiques["better rated"] = {"more": "rating", "words": ["better rated", "higher rated", "better reviewed"]}
     units = {}
     for name, column in numbers.items():
-        if name in _MADE or column.kind is not Kind.NUMERIC or np.isnan(column.numbers).all():
+        if name in MADE or column.kind is not Kind.NUMERIC or np.isnan(column.numbers).all():
             continue
         spoken = name.replace("_", " ")
         more, less = _COMPARED.get(like.get(name, ""), (f"higher in {spoken}", f"lower in {spoken}"))
         critiques[more] = {"more": name, "words": [more]}
         critiques[less] = {"less": name, "words": [less]}
         if like.get(name) != "year":
-            units[name] = "" if like.get(name) == "price" else spoken
-    units = {name: unit or "dollars" for name, unit in units.items()}
+            units[name] = "dollars" if like.get(name) == "price" else spoken
     says = {said: free for said, senses in says.items() if (free := _free(senses, taken))}
     return {"heads": heads, "use": "choose", "units": units, "values": values, "says": says, "critiques": critiques}
 
@@ -325,7 +324,7 @@ def _free(senses: Sequence[Mapping[str, Sequence[str]]], taken: Set[str]) -> lis
 
 def _decades(name: str, column: Column) -> dict[str, Any]:
     """Returns the names of the decades that a column of years spans."""
-    known = column.numbers[~np.isnan(column.numbers)].astype(np.float64)
+    known = _known(column)
     first = int(np.quantile(known, 0.05)) // 10 * 10
     found = {}
     for year in range(first, int(known.max()) // 10 * 10 + 1, 10):
@@ -339,5 +338,5 @@ _COMPARED = {"year": ("newer", "older"), "price": ("more expensive", "cheaper")}
 
 
 def _lower(value: str) -> str:
-    """Returns a value as it stands inside a sentence; abbreviations and names of several capitals stay."""
-    return value if sum(letter.isupper() for letter in value) > 1 and value.isupper() else value.lower()
+    """Returns a value as it stands inside a sentence; abbreviations of several capitals stay."""
+    return value if value.isupper() and sum(letter.isupper() for letter in value) > 1 else value.lower()

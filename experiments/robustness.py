@@ -102,19 +102,19 @@ def robustness(
             raise ValueError(f"{missing[0]} has to be trained first; give it as {missing[0]}=RUN")
         return {name: float(evaluate(world, agent, people).returns.mean()) for name, agent in agents.items()}
 
+    constants = draw_constants(draws, seed)
+    key, file = [world.fingerprint, sorted(names), sessions, seed], Path(out) / DRAWS
     with runs.locked(out):
-        known = _known(Path(out) / DRAWS, key=[world.fingerprint, sorted(names), sessions, seed])
-        default = known.get("default") or returns(world)
-        known["default"] = default
-        with narrator.task(f"Comparing {len(default)} agents under {draws} draws of constants") as advance:
-            for draw, constants in enumerate(draw_constants(draws, seed)):
+        known = _known(file, key)
+        if "default" not in known:
+            known["default"] = returns(world)
+        with narrator.task(f"Comparing {len(known['default'])} agents under {draws} draws of constants") as advance:
+            for draw, drawn in enumerate(constants):
                 if str(draw) not in known:
-                    known[str(draw)] = returns(
-                        world_of(world_id, {**settings, "behaviour": constants}, split_name(final))
-                    )
-                    _remember(Path(out) / DRAWS, known, key=[world.fingerprint, sorted(names), sessions, seed])
+                    known[str(draw)] = returns(world_of(world_id, {**settings, "behaviour": drawn}, split_name(final)))
+                    _remember(file, known, key)
                 advance((draw + 1) / draws, f"{draw + 1} of {draws}")
-        document = summary(default, [known[str(draw)] for draw in range(draws)], draw_constants(draws, seed))
+        document = summary(known["default"], [known[str(draw)] for draw in range(draws)], constants)
         document |= {"world": world.name, "fingerprint": world.fingerprint, "sessions": sessions, "seed": seed}
         usual = {name: float(getattr(world.population.behaviour, name)) for name in ASSUMED}
         document |= {"split": split_name(final), "default_constants": usual, "command": command_line()}

@@ -160,7 +160,7 @@ def to_text(document: Mapping[str, Any]) -> str:
     """Returns the matrix as tables of at most 80 columns: rows trained there, columns tested there."""
     names, cells = list(document["variants"]), document["cells"]
     wide = max(9, *(len(name) + 2 for name in names)) if len(names) <= 6 else 9
-    lines = ["", "Rows: trained there; columns: tested there."]
+    lines = ["Rows: trained there; columns: tested there."]
     for key, title in _shown(document).items():
         lines += ["", f"{title.capitalize()}:"]
         lines.append(f"{'':<14}" + "".join(f"{name[: wide - 1]:>{wide}}" for name in names))
@@ -168,7 +168,7 @@ def to_text(document: Mapping[str, Any]) -> str:
             values = (cells[trained][tested].get(key) for tested in names)
             shown = ("–" if value is None else f"{value['value']:.2f}" for value in values)
             lines.append(f"{trained[:13]:<14}" + "".join(f"{value:>{wide}}" for value in shown))
-    return "\n".join([*lines[1:], "", _about(document)])
+    return "\n".join([*lines, "", _about(document)])
 
 
 def _about(document: Mapping[str, Any]) -> str:
@@ -191,18 +191,8 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         for trained in names:
             values = (cells[trained][tested].get(key) for tested in names)
             lines.append(f"| **{trained}** | " + " | ".join(_with_interval(value) for value in values) + " |")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Each agent: {document['agent']}, {document['steps']:,} user-steps. Made by:",
-            "",
-            "```",
-            document["command"],
-            "```",
-            "",
-        ]
-    )
+    how = f"Each agent: {document['agent']}, {document['steps']:,} user-steps. Made by:"
+    return "\n".join([*lines, "", how, "", "```", document["command"], "```", ""])
 
 
 _INTERVALS = (
@@ -213,5 +203,5 @@ _INTERVALS = (
 def _with_interval(value: Mapping[str, Any] | None) -> str:
     if value is None:
         return "–"
-    ends = [value[end] for end in ("low", "high")]
-    return f"{value['value']:.2f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if None not in ends else "")
+    low, high = value["low"], value["high"]
+    return f"{value['value']:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")

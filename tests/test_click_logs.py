@@ -102,7 +102,7 @@ def test_parquet_is_read_alike(tmp_path):
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "log.parquet").write_text("")
-    with pytest.raises(ImportError, match="pip install pyarrow, or save the log as CSV"):
+    with pytest.raises(ImportError, match=r"pip install 'instructrec\[parquet\]'"):
         read_log(tmp_path / "log.parquet", SHOP)
 
 

@@ -309,14 +309,6 @@ def test_risk_and_return_go_together() -> None:
     assert risk[accounts].max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("split", "fingerprint"),
-    [("train", "7a8ace0536db7166"), ("validation", "8df26b8cbdd556c1"), ("test", "1edca7de42b595c8")],
-)
-def test_movies_are_what_published_figures_were_measured_on(split: str, fingerprint: str) -> None:
-    assert make_world("instructrec/Movies-v0", split=split).fingerprint == fingerprint
-
-
 def test_people_may_ask_for_what_keeps_their_rule_anyway() -> None:
     people = people_of(whole("Finance-v0"))
     catalogue, limits = people.catalogue, {"risk ≤ 1", "risk ≤ 2", "risk ≤ 3"}

@@ -15,6 +15,7 @@ from instructrec.testing import check_world
 
 QUIET = Narrator(quiet=True)
 KINDS = ("Novel", "Poetry", "Cookbook", "Travel guide")
+COLUMNS = {"person": "uid", "item": "sku", "rating": "stars"}
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +33,7 @@ def books(tmp_path_factory):
             stars = int(np.clip(round((4.4 if liked else 2.6) + rng.normal(0, 0.6)), 1, 5))
             rows.append(f"u{person},b{book},{stars}")
     (place / "interactions.csv").write_text("\n".join(rows) + "\n")
-    made = new_world(
-        place,
-        place / "books.yaml",
-        noun="book",
-        settings={"columns": {"person": "uid", "item": "sku", "rating": "stars"}},
-        narrator=QUIET,
-    )
+    made = new_world(place, place / "books.yaml", noun="book", settings={"columns": COLUMNS}, narrator=QUIET)
     return place, made
 
 
@@ -78,8 +73,7 @@ def test_its_people_ask_for_what_the_data_hold(books):
 
 def test_its_card_beside_the_data_it_came_from_says_how_well_its_people_rate(books, tmp_path):
     place, made = books
-    columns = {"person": "uid", "item": "sku", "rating": "stars"}
-    reading = {"columns": columns}
+    reading = {"columns": COLUMNS}
     card = fidelity(str(place / "books.yaml"), [place], out=tmp_path, reading=reading, people=60, narrator=QUIET)
     assert card["distances"]["rating_error"] == pytest.approx(made["figures"]["rmse"], abs=0.1)
     assert card["distances"]["rating_calibration"] < 0.3
@@ -137,9 +131,6 @@ def test_mistakes_are_told_with_their_cure(books, arguments, words, capsys, tmp_
     assert not list(tmp_path.iterdir())
 
 
-COLUMNS = {"person": "uid", "item": "sku", "rating": "stars"}
-
-
 @pytest.mark.parametrize(
     ("file", "change", "columns"),
     [
@@ -194,7 +185,7 @@ def test_columns_and_values_called_like_the_worlds_own_words_make_a_world(books,
     rows = ["sku,quality,vague,grade,read"]
     rows += [f"b{n},{('good', 'popular', 'no')[n % 3]},{('or', 'good')[n % 2]},{n % 7}.5,{n % 2}" for n in range(120)]
     (tmp_path / "items.csv").write_text("\n".join(rows) + "\n")
-    new_world(tmp_path, tmp_path / "x.yaml", settings={"columns": {**COLUMNS, "item": "sku"}}, narrator=QUIET)
+    new_world(tmp_path, tmp_path / "x.yaml", settings={"columns": COLUMNS}, narrator=QUIET)
     assert {"listed_quality", "listed_vague"} <= set(make_world(str(tmp_path / "x.yaml")).catalogue.columns)
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from instructrec.envs.bank import Bank, compile_bank
 from instructrec.envs.grammar import Style
+from instructrec.envs.lexicon import words_of
 from instructrec.envs.movielens import shipped
-from instructrec.envs.parser import Parse, parse, words_of
+from instructrec.envs.parser import Parse, parse
 from instructrec.envs.vocabulary import key_of
 from instructrec.envs.worlds import speech_of
 from instructrec.goals import Operator, Predicate, Reveal
