@@ -65,9 +65,11 @@ class SessionReader:
         earlier = np.asarray(arrays["earlier_tokens"]).reshape(batch * self.memory, width)
         vectors = self.texts.encode_tokens(np.concatenate([tokens, earlier]))
         turn = np.asarray(arrays["turn"]).reshape(batch).astype(np.int64)
-        shape = (batch, self._turn_limit, self._slate_size)
+        shape = (batch, -1, self._slate_size)
         slates = np.asarray(arrays["slates"]).reshape(shape).astype(np.int64)
         clicked = np.asarray(arrays["clicked"]).reshape(shape) > 0.5
+        if slates.shape[1] != self._turn_limit:
+            slates, clicked, turn = self._as_trained(slates, clicked, turn)
         past = np.asarray(arrays["past"]).astype(np.int64)
         age = turn[:, None] - 1 - np.arange(self._turn_limit)
         weights = np.where(age >= 0, self._fading ** np.maximum(age, 0), 0.0)[:, :, None] * (slates >= 0)
@@ -92,6 +94,17 @@ class SessionReader:
             marked=torch.from_numpy(np.maximum(marked, 0)),
             mark_kinds=torch.from_numpy(kinds),
         )
+
+    def _as_trained(
+        self, slates: npt.NDArray[np.int64], clicked: npt.NDArray[np.bool_], turn: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Returns the history of shorter or longer sessions as one of those that the agent knows: the latest turns."""
+        before = np.maximum(turn - (self._turn_limit - 1), 0)
+        wanted = before[:, None] + np.arange(self._turn_limit)
+        there = wanted < slates.shape[1]
+        at = np.arange(len(turn))[:, None], np.minimum(wanted, slates.shape[1] - 1)
+        kept = np.where(there[:, :, None], slates[at], -1)
+        return kept, clicked[at] & there[:, :, None], turn - before
 
     def _sum(self, items: torch.Tensor, weights: npt.NDArray[np.float64]) -> torch.Tensor:
         flat = torch.from_numpy(weights.reshape(len(weights), -1).astype(np.float32))

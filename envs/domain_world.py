@@ -102,8 +102,9 @@ def domain_world(
     slate_size = domain.slate_size if slate_size is None else slate_size
     turn_limit = domain.turn_limit if turn_limit is None else turn_limit
     catalogue = _catalogue(domain, num_items, items_seed)
+    own = None
     if domain.asks is not None:
-        vocabulary_of(domain, language)  # Before anything is made: says which languages there are.
+        own = vocabulary_of(domain, language)  # Before anything is made: says which languages there are.
         catalogue = _told(domain, num_items, items_seed, language)
     base = World(
         name=domain.name,
@@ -116,6 +117,7 @@ def domain_world(
         slate_size=slate_size,
         turn_limit=turn_limit,
         language=language if domain.asks is not None else World.language,
+        words=own,
     )
     if domain.people.population != "conversational":
         if dials != Dials():

@@ -15,6 +15,7 @@ from instructrec.goals import Operator, Predicate
 _LONGEST_FORGIVEN = 24
 _MOST_ORDINALS = 50
 _LONGEST_SPAN = 150
+_JOINS = ("-", "–", "'", "’")
 _COUNT = "xcountx"
 """Stands for a number while a phrase is taken apart."""
 
@@ -252,7 +253,7 @@ class Lexicon:
                 if longer:
                     best, exact = (place, node.means, numbers), as_said
             here = place
-            while place > at and here < len(tokens) and tokens[here].text in ("-", "–", "'", "’"):
+            while place > at and here < len(tokens) and (tokens[here].text in _JOINS or _initial(tokens, here)):
                 here += 1
             if here == len(tokens):
                 continue
@@ -287,6 +288,11 @@ class Lexicon:
     def ends(self, tokens: Sequence[Token], at: int) -> bool:
         """Returns whether a text, or a part of it, ends before ``at``."""
         return at == len(tokens) or tokens[at].text in self.tongue.boundaries
+
+
+def _initial(tokens: Sequence[Token], at: int) -> bool:
+    """Returns whether a token is the full stop of an initial: "C. Dale"."""
+    return tokens[at].text == "." and at > 0 and len(tokens[at - 1].text) == 1 and tokens[at - 1].text.isalpha()
 
 
 def _shortened(word: str) -> Iterable[str]:

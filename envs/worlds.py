@@ -212,9 +212,11 @@ def speech_of(name: str, language: str = "en") -> Vocabulary:
 
 
 def spoken_in(world: World) -> Vocabulary:
-    """Returns the words that a parser may know in a world: its people's, or those of its name."""
-    spoken = getattr(world.population, "vocabulary", None)
-    return spoken if isinstance(spoken, Vocabulary) else speech_of(world.name).within(world.catalogue)
+    """Returns the words that a parser may know in a world: its people's, or those of its own people or its name."""
+    for spoken in (getattr(world.population, "vocabulary", None), world.words):
+        if isinstance(spoken, Vocabulary):
+            return spoken
+    return speech_of(world.name).within(world.catalogue)
 
 
 def make_world(

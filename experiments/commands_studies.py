@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,7 +97,7 @@ class Transfer(Command):
 
         document = transfer(
             world_name(self.world),
-            dict(_variant(given) for given in self.variant),
+            _variants(self.variant),
             out=self.out,
             agent=self.agent,
             agent_settings=settings(self.set),
@@ -108,6 +109,15 @@ class Transfer(Command):
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))
+
+
+def _variants(given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, settings_of_one in map(_variant, given):
+        if name in found:
+            raise UserError(f"two variants are called {name}; give each a name of its own")
+        found[name] = settings_of_one
+    return found
 
 
 def _variant(given: str) -> tuple[str, dict[str, Any]]:

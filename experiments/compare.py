@@ -207,7 +207,7 @@ def trained_ranker(folder: str, world: World, items: Catalogue | None = None) ->
         items: The items it was trained on, where their texts are in another language.
 
     Raises:
-        RunError: If it is not a run, or it was trained on another catalogue than the world's.
+        RunError: If it is not a run, or it was trained on another catalogue than the world's or for other slates.
     """
     config = RunConfig.read(folder)
     if config.catalogue and config.catalogue != (items or world.catalogue).fingerprint:
@@ -215,7 +215,13 @@ def trained_ranker(folder: str, world: World, items: Catalogue | None = None) ->
             f"{folder} was trained on another catalogue ({config.world}, {config.catalogue}) than {world.name} has "
             f"({world.catalogue.fingerprint}); compare it where it was trained"
         )
-    return load_run(folder, config, world.catalogue).ranker, config
+    loaded = load_run(folder, config, world.catalogue)
+    if loaded.slate_size != world.slate_size:
+        raise RunError(
+            f"{folder} was trained to fill slates of {loaded.slate_size}, and those of {world.name} have "
+            f"{world.slate_size} places here; train it there, or leave slate_size as it was"
+        )
+    return loaded.ranker, config
 
 
 def evaluate_run(

@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -21,18 +22,21 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from instructrec import runs
+from instructrec import __version__, runs
 from instructrec.envs.behaviour import ASSUMED
 from instructrec.envs.conversational import ConversationalPopulation
+from instructrec.experiments.agent_files import FEATURES, WEIGHTS
 from instructrec.experiments.compare import trained_ranker
 from instructrec.experiments.competitors import check_names, references, split_name, untrained, world_of
 from instructrec.experiments.evaluation import Competitor, evaluate
 from instructrec.experiments.headline import REFERENCES
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
+from instructrec.runs import RunError
 from instructrec.sessions import Sessions, World
 
 DRAWS = "draws.jsonl"
+_RANGES = {name: list(ends) for name, ends in ASSUMED.items()}
 _FITTED_ANEW = ("informed",)
 
 
@@ -87,6 +91,11 @@ def robustness(
         raise ValueError(f"a robustness check needs at least 2 draws, got {draws}")
     trained = dict(entry.split("=", 1) for entry in names if "=" in entry)
     plain = [name for name in names if "=" not in name]
+    called = [*plain, *(entry.partition("=")[0] for entry in names if "=" in entry)]
+    if twice := sorted({name for name in called if called.count(name) > 1}):
+        raise ValueError(f"{twice[0]} is given twice; its draws could not be told apart")
+    if len(called) < 2:
+        raise ValueError(f"an order needs two agents or more, got {', '.join(called) or 'none'}")
     check_names([*plain, *trained])
     if unfit := [name for name in plain if name in _FITTED_ANEW]:
         raise ValueError(f"{unfit[0]} would have to be fitted anew in every draw; leave it out")
@@ -103,7 +112,8 @@ def robustness(
         return {name: float(evaluate(world, agent, people).returns.mean()) for name, agent in agents.items()}
 
     constants = draw_constants(draws, seed)
-    key, file = [world.fingerprint, sorted(names), sessions, seed], Path(out) / DRAWS
+    learned = {name: _learned(folder) for name, folder in sorted(trained.items())}
+    key, file = [world.fingerprint, sorted(plain), learned, sessions, seed, __version__, _RANGES], Path(out) / DRAWS
     with runs.locked(out):
         known = _known(file, key)
         if "default" not in known:
@@ -183,10 +193,18 @@ def _known(path: Path, key: list[Any]) -> dict[str, dict[str, float]]:
     """Returns the draws that an earlier run finished; none where it was another comparison."""
     if not path.is_file():
         return {}
-    lines = path.read_text("utf-8").splitlines()
-    if not lines or json.loads(lines[0]) != key:
-        return {}
-    return {str(entry[0]): entry[1] for entry in map(json.loads, lines[1:])}
+    try:
+        first, *draws = map(json.loads, runs.read_text(path).splitlines())
+        return {str(draw): dict(returns) for draw, returns in draws} if first == key else {}
+    except (ValueError, TypeError) as problem:
+        raise RunError(f"{path} is damaged ({problem}); remove it, and the draws are made again") from None
+
+
+def _learned(folder: str) -> str:
+    """Returns a hash of what a run learned: draws of another agent are not its own."""
+    found = runs.latest_checkpoint(runs.find_run(folder))
+    weights = b"" if found is None else runs.read_bytes(found.folder / WEIGHTS)
+    return hashlib.sha256(weights + runs.read_bytes(Path(folder) / FEATURES)).hexdigest()[:16]
 
 
 def _remember(path: Path, known: Mapping[str, Mapping[str, float]], key: list[Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,10 @@ def transfer(
     worlds = {name: world_of(place, settings, split_name(final)) for name, (place, settings) in places.items()}
     first, *others = worlds
     for name in others:
-        if worlds[name].catalogue.fingerprint != worlds[first].catalogue.fingerprint:
+        if _items(worlds[name]) != _items(worlds[first]):
             raise ValueError(f"{name} has other items than {first}; an agent knows only those it was trained on")
+        if worlds[name].slate_size != worlds[first].slate_size:
+            raise ValueError(f"{name} has slates of another size than {first}; an agent fills those it was trained on")
     folders = {name: [Path(out) / name / f"seed-{number}" for number in range(seed, seed + seeds)] for name in variants}
     for name, (place, settings) in places.items():
         for number, folder in enumerate(folders[name], seed):
@@ -95,7 +98,7 @@ def transfer(
             train(plan, folder, resume=True, narrator=narrator)
     with runs.locked(out):
         people = Sessions.first(seed + 100, sessions)
-        cells = {name: _column(name, world, folders, people, narrator) for name, world in worlds.items()}
+        cells = {name: _column(name, worlds, folders, people, narrator) for name in worlds}
         document = {
             "world": world_id,
             "variants": {name: dict(given) for name, given in variants.items()},
@@ -119,14 +122,20 @@ def _place(world_id: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]
     return str(settings.pop("world", world_id)), settings
 
 
+def _items(world: World) -> str:
+    """Returns a hash of a world's items, whatever the language of what is written about them."""
+    return replace(world.catalogue, texts=world.catalogue.titles, labels={}).fingerprint
+
+
 def _column(
-    home: str, world: World, folders: Mapping[str, Sequence[Path]], people: Sessions, narrator: Narrator
+    home: str, worlds: Mapping[str, World], folders: Mapping[str, Sequence[Path]], people: Sessions, narrator: Narrator
 ) -> dict[str, dict[str, Any]]:
     """Returns how the agents of every variant do in one."""
+    world = worlds[home]
     bounds = {**untrained(["random"], world), **references(["oracle"], world, lambda: world, narrator)}
     played = {name: [evaluate(world, agent, people)] for name, agent in bounds.items()}
     for name, trained in folders.items():
-        agents: list[Competitor] = [trained_ranker(str(folder), world)[0] for folder in trained]
+        agents: list[Competitor] = [trained_ranker(str(folder), world, worlds[name].catalogue)[0] for folder in trained]
         played[name] = [evaluate(world, agent, people) for agent in agents]
     crossed = Crossed.of(played["random"][0].person)
     means = {name: crossed.ratio(np.stack([one.returns for one in episodes])) for name, episodes in played.items()}
@@ -166,7 +175,7 @@ def to_text(document: Mapping[str, Any]) -> str:
         lines.append(f"{'':<14}" + "".join(f"{name[: wide - 1]:>{wide}}" for name in names))
         for trained in names:
             values = (cells[trained][tested].get(key) for tested in names)
-            shown = ("–" if value is None else f"{value['value']:.2f}" for value in values)
+            shown = (f"{value['value']:.2f}" if value and value["value"] is not None else "–" for value in values)
             lines.append(f"{trained[:13]:<14}" + "".join(f"{value:>{wide}}" for value in shown))
     return "\n".join([*lines, "", _about(document)])
 
@@ -201,7 +210,7 @@ _INTERVALS = (
 
 
 def _with_interval(value: Mapping[str, Any] | None) -> str:
-    if value is None:
+    if value is None or value["value"] is None:
         return "–"
     low, high = value["low"], value["high"]
     return f"{value['value']:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")

@@ -7,7 +7,7 @@ three functions, and none of them knows a rule of its own.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -220,6 +220,8 @@ class World:
         slate_size: Items per slate, at least 1 and at most the number of items.
         turn_limit: Slates per session at most, at least 1.
         language: What people speak, by ISO 639-1 code; agents may know it.
+        words: The vocabulary that the world's own people use, whoever else comes: for parsers and displays, and no part
+            of the fingerprint. None where it has none.
     """
 
     name: str
@@ -230,6 +232,7 @@ class World:
     slate_size: int = 10
     turn_limit: int = 10
     language: str = "en"
+    words: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.slate_size <= self.catalogue.num_items:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from instructrec.envs import register_file
-from instructrec.envs.worlds import WORLDS, make_world
+from instructrec.envs.parser import parse
+from instructrec.envs.worlds import WORLDS, make_world, spoken_in
 from instructrec.experiments import cli
 from instructrec.experiments.fidelity import fidelity
 from instructrec.experiments.new_world import new_world
@@ -14,6 +15,7 @@ from instructrec.experiments.progress import Narrator
 from instructrec.testing import check_world
 
 QUIET = Narrator(quiet=True)
+WRITERS = ("A. Berg", "C. Dale", "E. Frost", "G. Hale")
 KINDS = ("Novel", "Poetry", "Cookbook", "Travel guide")
 COLUMNS = {"person": "uid", "item": "sku", "rating": "stars"}
 
@@ -203,3 +205,27 @@ def test_items_that_are_gone_or_damaged_are_named(books, tmp_path):
     (tmp_path / "books.safetensors").write_bytes((place / "books.safetensors").read_bytes()[:999])
     with pytest.raises(ValueError, match=r"books\.safetensors"):
         make_world(str(tmp_path / "books.yaml"))
+
+
+def test_names_with_initials_are_asked_for_and_understood(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["sku,title,author"] + [f"b{book},Book {book},{WRITERS[book % 4]}" for book in range(80)]
+    (tmp_path / "items.csv").write_text("\n".join(rows) + "\n")
+    rows = ["uid,sku,stars"]
+    rows += [f"u{person},b{book},{rng.integers(1, 6)}" for person in range(40) for book in rng.permutation(80)[:12]]
+    (tmp_path / "ratings.csv").write_text("\n".join(rows) + "\n")
+    new_world(tmp_path, tmp_path / "x.yaml", noun="book", settings={"columns": COLUMNS}, narrator=QUIET)
+    words = make_world(str(tmp_path / "x.yaml"), bank_size=300).population.vocabulary
+    read = parse("list some c. dale books, no A. Berg", words)
+    assert [(str(p.operator), p.values) for p in read.predicates] == [
+        ("include", ("C. Dale",)),
+        ("exclude", ("A. Berg",)),
+    ]
+    assert not read.unknown
+
+
+def test_a_world_from_a_file_is_understood_in_its_own_words_whoever_comes(books):
+    place, _ = books
+    world = make_world(str(place / "books.yaml"), population="boredom", population_settings={"column": "kind"})
+    found = parse("a cookbook", spoken_in(world))
+    assert [p.values for p in found.predicates] == [("Cookbook",)]

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from instructrec.envs.worlds import make_world
 from instructrec.experiments import cli
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.robustness import DRAWS, draw_constants, robustness, summary, to_text
+from instructrec.experiments.train import TrainPlan, train
+from instructrec.runs import RunError
 
 QUIET = Narrator(quiet=True)
 AGENTS = ["random", "popularity", "goal_oracle"]
@@ -59,6 +62,26 @@ def test_the_draws_change_the_users_and_the_goal_oracle_still_beats_random(tmp_p
     assert document["command"] in page
 
 
+def test_draws_of_an_agent_that_was_trained_again_are_made_again(tmp_path):
+    def drawn(seed):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        few = {"encoder": "hashing", "prompts": 0, "num_envs": 8, "num_steps": 8}
+        plan = TrainPlan(world="instructrec/Movies-v0", world_settings=SMALL, agent_settings=few, steps=64, seed=seed)
+        train(plan, tmp_path / "run", resume=False, narrator=QUIET, describing=False)
+        check(tmp_path / "out", agents=["random", f"slate_ppo={tmp_path / 'run'}"], draws=2, sessions=10)
+        return (tmp_path / "out" / DRAWS).read_text().splitlines()[0]
+
+    assert drawn(0) == drawn(0)
+    assert drawn(0) != drawn(1)
+
+
+def test_draws_that_are_damaged_are_told(tmp_path):
+    check(tmp_path, draws=2, sessions=10)
+    (tmp_path / DRAWS).write_text("[1, 2")
+    with pytest.raises(RunError, match=r"draws.jsonl is damaged .*; remove it"):
+        check(tmp_path, draws=2, sessions=10)
+
+
 def test_orders_that_turn_round_are_seen():
     default = {"a": 3.0, "b": 2.0, "c": 1.0}
     drawn = [default, {"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 2.0, "b": 3.0, "c": 1.0}, default, default]
@@ -78,6 +101,8 @@ def test_orders_that_turn_round_are_seen():
         ({"agents": ["random", "informed"]}, "informed would have to be fitted anew"),
         ({"agents": ["random", "slate_ppo"]}, "slate_ppo has to be trained first; give it as slate_ppo=RUN"),
         ({"draws": 1}, "at least 2 draws, got 1"),
+        ({"agents": ["random"]}, "an order needs two agents or more, got random"),
+        ({"agents": ["slate_ppo=a", "slate_ppo=b"]}, "slate_ppo is given twice"),
         ({"world_settings": {"behaviour": {"boredom": 0}}}, "behaviour is what is drawn here"),
         (
             {"world_settings": {**SMALL, "population": "clickbait", "population_settings": {"column": "year"}}},

@@ -8,6 +8,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from instructrec.agents.encoder import load_encoder
 from instructrec.agents.features import item_features
+from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import credit
 from instructrec.agents.sb3_worlds import sb3_vec_env
@@ -75,6 +76,33 @@ def mean_return(world, policy, people=400, seed=99):
         total += outcome.reward * running
         running &= ~outcome.done
     return total.mean()
+
+
+def test_shorter_and_longer_sessions_than_in_training_are_read_as_those_that_are_known():
+    model, world = learner(), tiny_world()
+    reader, limit, size = model.ranker().reader, world.turn_limit, world.slate_size
+    state = start(world, Sessions.first(3, 40))
+    for _ in range(2):
+        slates = greedy(model.ranker(), size).act(observe(world, state), Noise(state.sessions.keys, state.turn))
+        state, _ = step(world, state, slates)
+    known = inputs_of(observe(world, state), load_encoder("hashing"))
+    read = reader.read(known)
+
+    def with_turns(turns, turn):
+        history = {}
+        for name, empty in (("slates", -1), ("clicked", 0)):
+            given = np.asarray(known[name]).reshape(40, limit, size)
+            changed = np.full((40, turns, size), empty, given.dtype)
+            changed[:, turn - 2 : turn] = given[:, :2]
+            history[name] = changed.reshape(40, -1)
+        return reader.read({**known, **history, "turn": np.full_like(known["turn"], turn)})
+
+    shorter = with_turns(2, 2)
+    for part in dataclasses.fields(read):
+        assert torch.equal(getattr(read, part.name), getattr(shorter, part.name)), part.name
+    longer = with_turns(limit + 20, limit + 10)
+    assert longer.marked.shape == read.marked.shape
+    assert torch.equal(longer.last, read.last)
 
 
 @pytest.mark.parametrize("by", ["item", "reward_to_go", "slate"])

@@ -69,6 +69,14 @@ def test_several_seeds_train_an_agent_each_and_widen_the_claim(tmp_path):
     assert document["cells"]["plain"]["talk"]["return"]["low"] < document["cells"]["plain"]["talk"]["return"]["high"]
 
 
+def test_agents_meet_people_of_longer_and_shorter_sessions_and_of_another_language(tmp_path):
+    variants = {"plain": SMALL, "hasty": {**SMALL, "turn_limit": 2}, "zh": {**SMALL, "language": "zh"}}
+    document = transfer(
+        "instructrec/Movies-v0", variants, out=tmp_path, agent_settings=AGENT, steps=128, sessions=6, narrator=QUIET
+    )
+    assert all(document["cells"][one][other]["return"]["value"] >= 0 for one in variants for other in variants)
+
+
 def test_a_matrix_done_before_trains_nothing_again(matrix):
     out, variants, document = matrix
     again = transfer(
@@ -82,6 +90,8 @@ def test_a_matrix_done_before_trains_nothing_again(matrix):
     [
         ({"one": {}}, "needs two variants or more, got one"),
         ({"small": {"num_items": 50}, "large": {"num_items": 60}}, "large has other items than small"),
+        ({"one": {"num_items": 50}, "other": {"num_items": 50, "items_seed": 1}}, "other has other items than one"),
+        ({"short": {"num_items": 50, "slate_size": 3}, "long": {"num_items": 50}}, "long has slates of another size"),
     ],
 )
 def test_what_is_no_matrix_is_said(variants, words, tmp_path):
@@ -93,6 +103,11 @@ def test_a_misspelt_variant_is_told_how_to_write_it(tmp_path, capsys):
     arguments = ["transfer", "movies", "--out", str(tmp_path / "t"), "--variant", "pla in:", "b:turn_limit=3"]
     assert cli.run(arguments) == 2
     assert "a variant is NAME:SETTING=VALUE" in " ".join(capsys.readouterr().err.split())
+
+
+def test_two_variants_of_one_name_are_refused(tmp_path, capsys):
+    assert cli.run(["transfer", "movies", "--out", str(tmp_path), "--variant", "a:", "a:turn_limit=3"]) == 2
+    assert "two variants are called a" in capsys.readouterr().err
 
 
 def test_a_variant_may_be_another_world_by_its_short_name(tmp_path, capsys):
