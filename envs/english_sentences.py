@@ -166,6 +166,8 @@ _MONEY = (
         Operator.AT_MOST, Role.AFTER,
         "for {high} <unit> or less", "up to {high} <unit>", "for at most {high} <unit>", "within {high} <unit>",
         "for no more than {high} <unit>", "with a budget of {high} <unit>", "costing at most {high} <unit>",
+        "under {before} <unit>", "for under {before} <unit>", "for less than {before} <unit>",
+        "cheaper than {before} <unit>",
     ),
     *_numbers(
         Operator.AT_MOST, Role.CLAUSE,

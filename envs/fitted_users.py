@@ -183,8 +183,14 @@ class FittedUsers:
         ):
             better, margin = held["better_than"][name]
             lines.append(f"{'  ' + words:<42}{held[name]:>9.4f}   {better:+.4f} ± {margin:.4f}")
+        lines.append("(± spans the 95 % interval over people.)")
+        better, margin = held["better_than"]["rate"]
+        if better <= margin:
+            lines.append(
+                "It cannot be told that these users foretell people they never met better than a constant rate does: "
+                "bring a log of more people before anything is concluded from them."
+            )
         lines += [
-            "(± spans the 95 % interval over people.)",
             "",
             f"Calibration of clicks: slope {held['slope']:.2f}, intercept {held['intercept']:+.2f}; before calibrating "
             f"{held['slope_before']:.2f}, {held['intercept_before']:+.2f}.",
