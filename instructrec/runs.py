@@ -95,9 +95,14 @@ def _finite(value: Any) -> Any:
     return [_finite(entry) for entry in value] if isinstance(value, list) else value
 
 
-def to_json(document: Any) -> str:
-    """Returns ``document`` as indented JSON with a final line break; NaN and infinities become null."""
-    return json.dumps(_finite(plain(document)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(document: Any, *, ascii_only: bool = False) -> str:
+    """Returns ``document`` as indented JSON with a final line break; NaN and infinities become null.
+
+    Args:
+        document: What `plain` takes.
+        ascii_only: Whether letters outside ASCII are written as escapes, which read as the same.
+    """
+    return json.dumps(_finite(plain(document)), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 @contextlib.contextmanager
