@@ -102,7 +102,7 @@ def untouched(name: str, method: Callable[..., Any], *given: Any) -> Any:
 _ARGUMENTS = {"arrive": "(sessions, noise)", "react": "(state, slates, noise)"}
 
 
-def asked(users: Population, method: str, *given: Any, batch: int) -> Any:
+def asked(users: Population | KnowsUtility, method: str, *given: Any, batch: int) -> Any:
     """Returns what a population's method gives, and sees that it leaves its arguments alone, as `untouched` does.
 
     Raises:

@@ -326,6 +326,17 @@ def find_run(run: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _lives(process: str) -> bool:
+    """Whether a process of that number runs."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def locked(run: str | os.PathLike[str]) -> Iterator[None]:
     """Holds a run folder for this process; the lock of a process that died is free at once.
@@ -348,8 +359,10 @@ def locked(run: str | os.PathLike[str]) -> Iterator[None]:
         file.truncate()
         file.write(f"process {os.getpid()}")
         file.flush()
-        for part in path.parent.rglob(f".*{_PART}"):  # What killed writers left behind.
-            part.unlink(missing_ok=True)
+        for part in path.parent.rglob(f".*{_PART}"):
+            # What killed writers left behind; folders below may be others', who write just now.
+            if not _lives(part.name.removesuffix(_PART).rpartition(".")[2]):
+                part.unlink(missing_ok=True)
         yield
         file.seek(0)
         file.truncate()
