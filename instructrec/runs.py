@@ -106,7 +106,16 @@ def to_json(document: Any, *, ascii_only: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def _explained(doing: str, path: Path) -> Iterator[None]:
+def explained(doing: str, path: Path) -> Iterator[None]:
+    """Turns what the system says about a file into a sentence that says how to mend it.
+
+    Args:
+        doing: What is done to it: "written" or "read".
+        path: The file.
+
+    Raises:
+        RunError: If the body raises an `OSError`.
+    """
     try:
         yield
     except OSError as error:
@@ -133,7 +142,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
-    with _explained("written", path):
+    with explained("written", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
@@ -188,7 +197,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     path = Path(path)
     if not path.exists():
         raise RunError(f"there is no file {path}")
-    with _explained("read", path):
+    with explained("read", path):
         return path.read_bytes()
 
 
@@ -345,7 +354,7 @@ def locked(run: str | os.PathLike[str]) -> Iterator[None]:
         RunError: If another living process holds it.
     """
     path = Path(run) / LOCK
-    with _explained("written", path):
+    with explained("written", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     with file:
@@ -400,7 +409,7 @@ def save_checkpoint(
     run = Path(run)
     home = run / CHECKPOINTS
     folder, part = home / f"{step:012d}", home / f".{step:012d}{_PART}.d"
-    with _explained("written", folder):
+    with explained("written", folder):
         for old in (part, folder):  # A process killed before the switch may have left them.
             shutil.rmtree(old, ignore_errors=True)
         part.mkdir(parents=True)
