@@ -310,9 +310,12 @@ def compile_bank(
         for position in range(1, slate_size + 1)
     ]
     if writer.left < 8:
+        enough = len(writer.ids) + 8
+        enough *= 3 if variants == 1 and enough >= _LARGE else 1  # So large a bank says everything in three ways.
         raise ValueError(
-            f"a bank of {size} texts has no room for goals beside {len(writer.ids)} critiques and continuations; "
-            f"give size >= {len(writer.ids) + 8}"
+            f"a bank of {size:,} texts has no room for goals beside {len(writer.ids):,} critiques and continuations, "
+            f"which slates of {slate_size:,} items need; make slate_size smaller, or the bank larger: {enough:,} texts "
+            "or more (bank_size of a world)"
         )
     per_goal = (_TEXTS_PER_GOAL if size >= _LARGE else _TEXTS_PER_GOAL_SMALL) + ("reset" in words.templates)
     wanted = max(1, int(writer.left / per_goal))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from instructrec.envs.generators import Completion, Generator
+from instructrec.runs import explained
 
 MODES = ("auto", "record", "replay")
 
@@ -88,6 +89,7 @@ class Cassette:
         Raises:
             CassetteError: In replay, if a prompt is not recorded.
             GeneratorError: If the generator fails; what was recorded before stays.
+            RunError: If the file cannot be written.
         """
         keys = [recording_key(self._model, prompt) for prompt in prompts]
         if self.mode != "replay" and any(self._wanted(key) for key in keys):
@@ -105,6 +107,13 @@ class Cassette:
         """Asks the generator, writes down what it says, and returns it by key."""
         assert self._generator is not None
         completions = dict(zip(wanted, self._generator.generate(list(wanted.values())), strict=True))
+        with explained("written", self.path):
+            mine = self._append(wanted, completions)
+        self._fresh |= set(wanted)
+        return mine
+
+    def _append(self, wanted: dict[str, str], completions: dict[str, Completion]) -> dict[str, Completion]:
+        """Writes down, under the lock, what nobody else has meanwhile, and returns that."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -117,7 +126,6 @@ class Cassette:
             file.flush()
             os.fsync(file.fileno())
         self._catch_up()
-        self._fresh |= set(wanted)
         return mine
 
     def _catch_up(self) -> None:
@@ -147,7 +155,7 @@ class Cassette:
             model, key = str(found["model"]), str(found["key"])
             if key != recording_key(model, str(found["prompt"])):
                 raise ValueError("its key is not that of its prompt")
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             raise CassetteError(
                 f"line {self._line} of {self.path} is no recording ({type(error).__name__}: {error}); remove the line, "
                 "or take the file from where it was whole"

@@ -24,7 +24,8 @@ class Dials:
         click_noise: Share of looked-at positions at which a coin decides about the click, 0 to 1.
         patience: How many times as long people put up with what they get, above 0: the highest chance of leaving after
             a slate is divided by it.
-        drift: Probability, per turn, of wanting something else, 0 to 1; the world's if None.
+        drift: Probability, per turn, of wanting something else, 0 to 1, less the chance that people ask for a change of
+            what they were shown instead; the world's if None.
 
     Raises:
         ValueError: If a dial is out of range.
@@ -51,11 +52,22 @@ class Dials:
                 raise ValueError(f"{name} is a share or probability from 0 to 1, got {value!r}")
 
     def behaviour(self, usual: Behaviour) -> Behaviour:
-        """Returns how people behave with the dials turned."""
+        """Returns how people behave with the dials turned.
+
+        Raises:
+            ValueError: If what they say instead of wanting something else leaves no room for so much drift.
+        """
+        critique = usual.critique * self.cooperation
+        otherwise = critique + usual.like + usual.unlike + usual.override
+        if self.drift is not None and self.drift > 1 - otherwise:
+            raise ValueError(
+                f"drift is at most {1 - otherwise:.4g} here, got {self.drift:g}: in {otherwise:.4g} of the turns these "
+                "people ask for a change of what they were shown instead; give less, or lower cooperation"
+            )
         return replace(
             usual,
             reveal=(usual.reveal if self.reveal is None else self.reveal) * self.cooperation,
-            critique=usual.critique * self.cooperation,
+            critique=critique,
             restate=usual.restate * self.cooperation,
             leave_most=min(1.0, usual.leave_most / self.patience),
             new_goal=usual.new_goal if self.drift is None else self.drift,

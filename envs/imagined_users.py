@@ -288,7 +288,7 @@ class ImaginedPopulation:
         def read(text: str) -> tuple[int, ...]:
             return read_choice(_without(_CHOOSES, text), scene.offers)
 
-        return Ask(self._prompts(_CHOOSES, scene.lines), read)
+        return Ask(self._prompts(_CHOOSES, scene.lines), read, among=tuple(scene.offers))
 
     def _ask_for_words(self, label: str, lines: str, echoes: Sequence[str] = ()) -> Ask[str]:
         def read(text: str) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -109,9 +110,11 @@ class RewordedPopulation:
     ) -> None:
         if on_failure not in ON_FAILURE:
             raise ValueError(unknown_name("way to fail (on_failure)", str(on_failure), ON_FAILURE))
+        if not _is_list(examples) or not all(_are_texts(pair) and len(pair) == 2 for pair in examples):
+            raise ValueError(
+                f"examples are pairs of a request and the same in other words, one or more of them, got {examples!r}"
+            )
         pairs = [tuple(pair) for pair in examples]
-        if not pairs or any(len(pair) != 2 or not all(isinstance(text, str) for text in pair) for pair in pairs):
-            raise ValueError("examples are pairs of a request and the same in other words, one or more of them")
         orders = list(itertools.islice(itertools.permutations(pairs), tries))
         if len(orders) < tries:
             raise ValueError(
@@ -273,7 +276,7 @@ def speaking(
     reacts: bool = False,
     generator: Any = "",
     generator_settings: Mapping[str, Any] | None = None,
-    cassette: str = "",
+    cassette: str | os.PathLike[str] = "",
     mode: str = "auto",
     tries: int = 3,
     on_failure: str = "",
@@ -331,7 +334,16 @@ def speaking(
     for name, price in (("price_in", price_in), ("price_out", price_out)):
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < np.inf:
             raise ValueError(f"{name} must be 0 or more per million tokens, got {price!r}")
-    if isinstance(personas, str) or not personas or not all(isinstance(persona, str) for persona in personas):
+    for name, switch in (("reacts", reacts), ("same_meaning", same_meaning)):
+        if not isinstance(switch, bool):
+            raise ValueError(f"{name} is true or false, got {switch!r}")
+    if not isinstance(cassette, str | os.PathLike):
+        raise ValueError(f"cassette is the path of a file, such as said.jsonl, got {cassette!r}")
+    if generator_settings is not None and not isinstance(generator_settings, Mapping):
+        raise ValueError(
+            f"generator_settings are names and values, such as {{temperature: 0.7}}, got {generator_settings!r}"
+        )
+    if not _are_texts(personas):
         raise ValueError('personas are texts, one or more; [""] is somebody of whom nothing is told')
     if mode not in MODES:
         raise ValueError(unknown_name("mode", str(mode), MODES))
@@ -371,7 +383,17 @@ def speaking(
     )
 
 
-def _writer(generator: Any, settings: Mapping[str, Any] | None, cassette: str, mode: str) -> Generator:
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+
+
+def _are_texts(value: Any) -> bool:
+    return _is_list(value) and all(isinstance(text, str) for text in value)
+
+
+def _writer(
+    generator: Any, settings: Mapping[str, Any] | None, cassette: str | os.PathLike[str], mode: str
+) -> Generator:
     if mode == "replay" and generator == "" and not settings:
         return Cassette(cassette, mode=mode)
     made = generator_of("smollm2" if generator == "" else generator, settings)

@@ -157,7 +157,7 @@ def with_population(
         made = make()
     except (TypeError, ValueError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PlugInError(f"making {said} raised {type(error).__name__}: {error}") from error
     if _is_population(made):
         return replace(world, population=made)
@@ -214,7 +214,7 @@ def _at(place: str) -> Any:
         raise ValueError(
             f"{place}: there is no module {error.name!r} here; is its folder on PYTHONPATH, its package installed?"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{place}: importing {module_name} raised {type(error).__name__}: {error}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from instructrec.envs.generators import Generator
+from instructrec.envs.generators import Completion, Generator
 
 _LONGEST = 2_000
 _WORD = re.compile(r"[\w']+")
@@ -146,12 +146,20 @@ class Ask(Generic[Answer]):
     """One thing to ask.
 
     Attributes:
-        prompts: The prompt of each try; the first also tells what was asked before.
+        prompts: The prompt of each try.
         read: Reads a completion's text; raises `UnusableError` where it cannot be used.
+        among: What ``read`` goes by that the first prompt does not tell, such as where one title ends and the next
+            begins; asks with the same first prompt and the same of this have the same answer.
     """
 
     prompts: tuple[str, ...]
     read: Callable[[str], Answer]
+    among: Hashable = None
+
+    @property
+    def key(self) -> tuple[str, Hashable]:
+        """What tells that the same was asked before."""
+        return self.prompts[0], self.among
 
 
 class Speaker(Generic[Answer]):
@@ -165,46 +173,57 @@ class Speaker(Generic[Answer]):
 
     def __init__(self, generator: Generator, tally: Tally, keep: int = 500_000) -> None:
         self._generator, self._tally, self._keep = generator, tally, keep
-        self._known: OrderedDict[str, Answer | None] = OrderedDict()
+        self._known: OrderedDict[tuple[str, Hashable], Answer | None] = OrderedDict()
 
     def answers(self, asks: Sequence[Ask[Answer]]) -> list[Answer | None]:
-        """Returns the answer to each, None where every try has failed; what is asked twice is answered once."""
-        pending = {ask.prompts[0]: ask for ask in asks if ask.prompts[0] not in self._known}
-        found: dict[str, Answer | None] = {}
+        """Returns the answer to each, None where every try has failed; what is asked twice is answered once.
+
+        A prompt that several asks share is sent once; its completion is a failure where none of them can use it.
+        """
+        pending = {ask.key: ask for ask in asks if ask.key not in self._known}
+        found: dict[tuple[str, Hashable], Answer | None] = {}
         attempt = 0
         while pending:
-            prompts = [ask.prompts[attempt] for ask in pending.values()]
-            completions = self._generator.generate(prompts)
-            left: dict[str, Ask[Answer]] = {}
-            for (first, ask), completion in zip(pending.items(), completions, strict=True):
-                tally = self._tally
-                tally.completions += 1
-                if completion.live:
-                    tally.live += 1
-                    tally.tokens_in += completion.tokens_in
-                    tally.tokens_out += completion.tokens_out
-                    tally.seconds += completion.seconds
-                try:
-                    if not completion.finished and completion.text.strip():
-                        raise UnusableError(Failure.TOO_LONG)
-                    found[first] = ask.read(completion.text)
-                except UnusableError as error:
-                    tally.failures[error.kind] += 1
-                    if attempt + 1 < len(ask.prompts):
-                        left[first] = ask
-                    else:
-                        found[first] = None
-            pending, attempt = left, attempt + 1
+            sharing: dict[str, list[Ask[Answer]]] = {}
+            for ask in pending.values():
+                sharing.setdefault(ask.prompts[attempt], []).append(ask)
+            completions = self._generator.generate(list(sharing))
+            pending = {}
+            for together, completion in zip(sharing.values(), completions, strict=True):
+                self._count(completion)
+                failures = []
+                for ask in together:
+                    try:
+                        if not completion.finished and completion.text.strip():
+                            raise UnusableError(Failure.TOO_LONG)
+                        found[ask.key] = ask.read(completion.text)
+                    except UnusableError as error:
+                        failures.append(error.kind)
+                        if attempt + 1 < len(ask.prompts):
+                            pending[ask.key] = ask
+                        else:
+                            found[ask.key] = None
+                if len(failures) == len(together):
+                    self._tally.failures[failures[0]] += 1
+            attempt += 1
         answered = []
         for ask in asks:
-            first = ask.prompts[0]
-            if first in found:
-                self._known[first] = found[first]
-            self._known.move_to_end(first)
-            answered.append(self._known[first])
+            if ask.key in found:
+                self._known[ask.key] = found[ask.key]
+            self._known.move_to_end(ask.key)
+            answered.append(self._known[ask.key])
         while len(self._known) > self._keep:
             self._known.popitem(last=False)
         return answered
+
+    def _count(self, completion: Completion) -> None:
+        tally = self._tally
+        tally.completions += 1
+        if completion.live:
+            tally.live += 1
+            tally.tokens_in += completion.tokens_in
+            tally.tokens_out += completion.tokens_out
+            tally.seconds += completion.seconds
 
 
 def read_sentence(text: str, *, max_words: int, echoes: Sequence[str] = ()) -> str:

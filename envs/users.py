@@ -413,7 +413,7 @@ def _where(sessions: Sessions, row: int, turn: int) -> str:
 def _called(name: str, where: str, method: Callable[..., Any], *given: Any) -> Any:
     try:
         return method(*given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PlugInError(f"{name} raised {type(error).__name__}: {error} ({where})") from error
 
 

@@ -54,6 +54,12 @@ COMMANDS: dict[str, type[Command]] = {
     "agents": Agents,
 }
 
+# What to do after Ctrl-C, by commands that do not begin anew.
+_GOES_ON = {
+    Train: "go on with --resume.",
+    **dict.fromkeys((Demo, Compare, Robustness, Transfer), "run it again, and it goes on from there."),
+}
+
 
 def _parse(arguments: Sequence[str]) -> Command:
     named = next((word for word in arguments if not word.startswith("-")), None)
@@ -63,7 +69,7 @@ def _parse(arguments: Sequence[str]) -> Command:
     for name, kind in COMMANDS.items():
         choice = Annotated[kind, subcommand(name)]  # type: ignore[valid-type]
         union = choice if union is None else union | choice
-    shown = io.TextIOWrapper(io.BytesIO(), encoding=sys.stdout.encoding, write_through=True)
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=sys.stdout.encoding, errors="replace", write_through=True)
     try:
         with contextlib.redirect_stdout(shown):
             return tyro.cli(  # type: ignore[no-any-return]
@@ -95,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
 
     _quiet_libraries()
     debug = "--debug" in arguments
-    narrator = Narrator()
+    narrator, command = Narrator(), None
     try:
         command = _parse(arguments)
         # Whatever a library prints must not stand in the results.
@@ -104,7 +110,8 @@ def run(arguments: Sequence[str]) -> int:
         _print(answer, as_json=command.json)
         _check_gates(answer.document)
     except KeyboardInterrupt:
-        _tell(narrator, "\nStopped. What was finished stays; `train` goes on with --resume.")
+        onwards = _GOES_ON.get(type(command)) if command is not None else None
+        _tell(narrator, f"\nStopped. What was finished stays; {onwards}" if onwards else "\nStopped.")
         return 130
     except BrokenPipeError:
         # The reader closed the pipe (`| head`): there is nobody left to tell. Python would complain at exit.
@@ -144,7 +151,9 @@ def _sentence(error: BaseException) -> str:
 def _print(answer: Answer, *, as_json: bool) -> None:
     from instructrec.runs import to_json
 
-    sys.stdout.write(to_json(answer.document) if as_json else answer.text + "\n")
+    # Where a terminal or a pipe lacks letters, JSON can spell them and text cannot: `main` lets it be without them.
+    everything = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+    sys.stdout.write(to_json(answer.document, ascii_only=not everything) if as_json else answer.text + "\n")
     sys.stdout.flush()
 
 
@@ -156,6 +165,9 @@ def _check_gates(document: Any) -> None:
 
 def main() -> NoReturn:
     """The entry point of the ``instructrec`` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An answer with a question mark in it is better than none.
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

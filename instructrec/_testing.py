@@ -27,6 +27,7 @@ from instructrec.sessions import (
     start,
     step,
 )
+from instructrec.texts import UnknownTextError
 
 Record = TypeVar("Record")
 TOLERANCE = 1e-5
@@ -90,10 +91,42 @@ def untouched(name: str, method: Callable[..., Any], *given: Any) -> Any:
     now: Any = np.random.get_state()  # noqa: NPY002
     drawn = now[2] != untouched[2] or not np.array_equal(now[1], untouched[1])
     require(not drawn, f"{name} draws from NumPy's global generator; luck must come from the noise it is handed")
-    for thing, copies in zip(given, before, strict=True):
+    for place, (thing, copies) in enumerate(zip(given, before, strict=True), start=1):
         for part, array in arrays(thing):
-            require(part not in copies or equal(array, copies[part]), f"{name} changed its argument's {part}; copy it")
+            whole = f"argument {place}, an array of {kind(array)}"
+            what = whole if isinstance(thing, np.ndarray) else f"argument's {part}"
+            require(part not in copies or equal(array, copies[part]), f"{name} changed its {what}; copy it")
     return result
+
+
+_ARGUMENTS = {"arrive": "(sessions, noise)", "react": "(state, slates, noise)"}
+
+
+def asked(users: Population | KnowsUtility, method: str, *given: Any, batch: int) -> Any:
+    """Returns what a population's method gives, and sees that it leaves its arguments alone, as `untouched` does.
+
+    Raises:
+        BrokenPromiseError: If it raises, changes what it was handed or draws global luck.
+    """
+
+    def call(*given: Any) -> Any:
+        try:
+            return getattr(users, method)(*given)
+        except (Exception, SystemExit) as error:
+            called = f"{type(users).__name__}.{method}, called as {method}{_ARGUMENTS.get(method, '(state)')}"
+            number = "1 user" if batch == 1 else f"{batch} users"
+            raise BrokenPromiseError(f"{called} for {number}, raised {type(error).__name__}: {error}") from error
+
+    return untouched(method, call, *given)
+
+
+def asked_for_two(users: Population, method: str, what: str, *given: Any, batch: int) -> tuple[Any, Any]:
+    """Returns what `asked` does after seeing that it is a pair, described by ``what``."""
+    found = asked(users, method, *given, batch=batch)
+    got = f"{len(found)} parts" if isinstance(found, tuple) else kind(found)
+    fits = isinstance(found, tuple) and len(found) == 2
+    require(fits, f"{type(users).__name__}.{method} must return {what}, got {got}; is a `return` missing?")
+    return found[0], found[1]
 
 
 def check_rowwise(name: str, whole: dict[str, Any], alone: Callable[[Ints], dict[str, Any]], batch: int) -> None:
@@ -164,8 +197,9 @@ def check_said(said: Any, users: Population, catalogue: Catalogue, batch: int, n
     )
     try:
         users.texts.strings(texts)
-    except KeyError as error:
+    except UnknownTextError as error:
         raise BrokenPromiseError(f"{name} returned the id of a text that its own `texts` does not know") from error
+    require(not batch or texts.min() >= 0, f"{name} returned the text id {texts.min()}; silence is 0, none is negative")
     if said.goals is not None:
         require(rows_of(said.goals) == batch, f"the goals that {name} returns need a row for each of {batch} users")
         require(
@@ -178,9 +212,14 @@ def check_said(said: Any, users: Population, catalogue: Catalogue, batch: int, n
 
 def check_past(users: Population, state: Any, catalogue: Catalogue, batch: int) -> None:
     """Requires a well-formed past."""
-    past, ratings = users.past(state)
+    past, ratings = asked_for_two(users, "past", "items and their ratings", state, batch=batch)
     require(
-        past.ndim == 2 and len(past) == batch and past.dtype == np.int32 and ratings.shape == past.shape,
+        isinstance(past, np.ndarray)
+        and isinstance(ratings, np.ndarray)
+        and past.ndim == 2
+        and len(past) == batch
+        and past.dtype == np.int32
+        and ratings.shape == past.shape,
         f"past must return items int32 [batch, past_length] and as many ratings, got {kind(past)}, {kind(ratings)}",
     )
     inside = (past >= -1) & (past < catalogue.num_items)
@@ -216,13 +255,15 @@ def check_reactions(reactions: Any, slate_size: int, batch: int) -> None:
     for name in ("satisfaction", "trust"):
         value = getattr(reactions, name)
         if value is not None:
-            inside = value.shape == (batch,) and bool(((value >= 0) & (value <= 1)).all())
-            require(inside, f"{name} must be one number from 0 to 1 per user, got {kind(value)} with {value.min()}")
+            fits = isinstance(value, np.ndarray) and value.shape == (batch,)
+            inside = fits and bool(((value >= 0) & (value <= 1)).all())
+            got = f"{kind(value)} with {value.min()}" if fits else kind(value)
+            require(inside, f"{name} must be one number from 0 to 1 per user, got {got}")
 
 
 def check_utility(users: KnowsUtility, state: Any, catalogue: Catalogue, batch: int) -> None:
     """Requires probabilities per item, user by user."""
-    utility = untouched("expected_utility", users.expected_utility, state)
+    utility = asked(users, "expected_utility", state, batch=batch)
     check_matrix("expected_utility", utility, (batch, catalogue.num_items), "[batch, num_items]")
     inside = ((utility >= 0) & (utility <= 1)).all()
     require(inside, "expected_utility must give probabilities, from 0 to 1")

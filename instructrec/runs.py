@@ -95,13 +95,27 @@ def _finite(value: Any) -> Any:
     return [_finite(entry) for entry in value] if isinstance(value, list) else value
 
 
-def to_json(document: Any) -> str:
-    """Returns ``document`` as indented JSON with a final line break; NaN and infinities become null."""
-    return json.dumps(_finite(plain(document)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(document: Any, *, ascii_only: bool = False) -> str:
+    """Returns ``document`` as indented JSON with a final line break; NaN and infinities become null.
+
+    Args:
+        document: What `plain` takes.
+        ascii_only: Whether letters outside ASCII are written as escapes, which read as the same.
+    """
+    return json.dumps(_finite(plain(document)), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 @contextlib.contextmanager
-def _explained(doing: str, path: Path) -> Iterator[None]:
+def explained(doing: str, path: Path) -> Iterator[None]:
+    """Turns what the system says about a file into a sentence that says how to mend it.
+
+    Args:
+        doing: What is done to it: "written" or "read".
+        path: The file.
+
+    Raises:
+        RunError: If the body raises an `OSError`.
+    """
     try:
         yield
     except OSError as error:
@@ -128,7 +142,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
-    with _explained("written", path):
+    with explained("written", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
@@ -183,7 +197,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     path = Path(path)
     if not path.exists():
         raise RunError(f"there is no file {path}")
-    with _explained("read", path):
+    with explained("read", path):
         return path.read_bytes()
 
 
@@ -321,6 +335,17 @@ def find_run(run: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _lives(process: str) -> bool:
+    """Whether a process of that number runs."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def locked(run: str | os.PathLike[str]) -> Iterator[None]:
     """Holds a run folder for this process; the lock of a process that died is free at once.
@@ -329,7 +354,7 @@ def locked(run: str | os.PathLike[str]) -> Iterator[None]:
         RunError: If another living process holds it.
     """
     path = Path(run) / LOCK
-    with _explained("written", path):
+    with explained("written", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     with file:
@@ -343,8 +368,10 @@ def locked(run: str | os.PathLike[str]) -> Iterator[None]:
         file.truncate()
         file.write(f"process {os.getpid()}")
         file.flush()
-        for part in path.parent.rglob(f".*{_PART}"):  # What killed writers left behind.
-            part.unlink(missing_ok=True)
+        for part in path.parent.rglob(f".*{_PART}"):
+            # What killed writers left behind; folders below may be others', who write just now.
+            if not _lives(part.name.removesuffix(_PART).rpartition(".")[2]):
+                part.unlink(missing_ok=True)
         yield
         file.seek(0)
         file.truncate()
@@ -382,7 +409,7 @@ def save_checkpoint(
     run = Path(run)
     home = run / CHECKPOINTS
     folder, part = home / f"{step:012d}", home / f".{step:012d}{_PART}.d"
-    with _explained("written", folder):
+    with explained("written", folder):
         for old in (part, folder):  # A process killed before the switch may have left them.
             shutil.rmtree(old, ignore_errors=True)
         part.mkdir(parents=True)

@@ -272,11 +272,18 @@ def _noise(state_sessions: Sessions, turn: Ints) -> Noise:
 
 
 def start(world: World, sessions: Sessions) -> SessionState:
-    """Begins sessions: the users arrive and say their first instruction."""
+    """Begins sessions: the users arrive and say their first instruction.
+
+    Raises:
+        PlugInError: If the population raises.
+        TypeError: If what it returns is not of the kinds and shapes of `instructrec.protocols.Population`.
+        ValueError: If it names a text or an item that cannot be.
+    """
     batch = len(sessions.lane)
     turn = np.zeros(batch, np.int32)
     population, instructions = _asked(world.population, "arrive", Instructions, sessions, _noise(sessions, turn))
-    past, ratings = world.population.past(population)
+    _check_said(world.population, "arrive", instructions, batch)
+    past, ratings = _past(world, population, batch)
     return SessionState(
         sessions=sessions,
         turn=turn,
@@ -362,27 +369,69 @@ class PlugInError(RuntimeError):
     """Code that was plugged in failed: it is not a mistake of what runs it."""
 
 
+def _called(population: Any, method: str, *given: Any) -> Any:
+    """Returns what a population's method returns; what it raises is told as its own failure."""
+    try:
+        return getattr(population, method)(*given)
+    except (PlugInError, ValueError, TypeError, ImportError, OSError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise PlugInError(f"{type(population).__name__}.{method} raised {type(error).__name__}: {error}") from error
+
+
 def _asked(population: Any, method: str, kind: type[_Answer], *given: Any) -> tuple[Any, _Answer]:
     """Returns what a population's method returns, a state and an answer of a kind."""
-    name = f"{type(population).__name__}.{method}"
-    try:
-        found = getattr(population, method)(*given)
-    except (LookupError, ArithmeticError, AttributeError, NameError) as error:
-        raise PlugInError(f"{name} raised {type(error).__name__}: {error}") from error
+    found = _called(population, method, *given)
     if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], kind)):
         got = ", ".join(type(part).__name__ for part in found) if isinstance(found, tuple) else type(found).__name__
+        name = f"{type(population).__name__}.{method}"
         raise TypeError(f"{name} must return a state and {kind.__name__}, got {got}")
     return found
+
+
+def _kind(value: object) -> str:
+    return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _check_said(population: Any, method: str, said: Instructions, batch: int) -> None:
+    texts, name = said.texts, f"{type(population).__name__}.{method}"
+    if not isinstance(texts, np.ndarray) or texts.dtype != np.int64 or texts.shape != (batch,):
+        raise TypeError(f"{name} must give texts as ids, int64 of shape {(batch,)}, got {_kind(texts)}")
+    if batch and texts.min() < 0:
+        raise ValueError(
+            f"{name} gives the text id {texts.min()}; ids are 0 (silence) or more, as the population's `texts` has them"
+        )
+
+
+def _past(world: World, state: Any, batch: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Returns the pasts of those who arrived, after checking them: nobody looks at them again."""
+    name = f"{type(world.population).__name__}.past"
+    found = _called(world.population, "past", state)
+    if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, np.ndarray) for part in found)):
+        raise TypeError(f"{name} must return two arrays, items and their ratings, got {_kind(found)}")
+    past, ratings = found
+    if past.ndim != 2 or len(past) != batch or ratings.shape != past.shape or past.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} must return items, integers [batch, past_length] with {batch} rows, and ratings of the same "
+            f"shape, got {_kind(past)} and {_kind(ratings)}"
+        )
+    if past.size and not (past.min() >= -1 and past.max() < world.catalogue.num_items):
+        wrong = past[(past < -1) | (past >= world.catalogue.num_items)][0]
+        raise ValueError(
+            f"{name} names item {wrong}; items are numbered 0 to {world.catalogue.num_items - 1}, and -1 is padding"
+        )
+    if not np.isfinite(ratings).all():
+        raise ValueError(f"{name} holds a rating that is not finite; ratings are numbers, and 0 where the item is -1")
+    return past, ratings
 
 
 def _check_shapes(population: Any, reactions: Reactions, shape: tuple[int, ...]) -> None:
     for name, expected in (("clicked", shape), ("consumed", shape), ("left", shape[:1])):
         value = getattr(reactions, name)
         if not isinstance(value, np.ndarray) or value.dtype != np.bool_ or value.shape != expected:
-            got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-            raise TypeError(
-                f"{type(population).__name__}.react must give {name} as booleans of shape {expected}, got {got}"
-            )
+            method = f"{type(population).__name__}.react"
+            raise TypeError(f"{method} must give {name} as booleans of shape {expected}, got {_kind(value)}")
+    _check_said(population, "react", reactions.instructions, shape[0])
 
 
 def step(world: World, state: SessionState, slates: Any) -> tuple[SessionState, Outcome]:

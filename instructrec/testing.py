@@ -25,6 +25,7 @@ from instructrec._testing import (
     AGAIN,
     TOLERANCE,
     BrokenPromiseError,
+    asked_for_two,
     check_fingerprint,
     check_matrix,
     check_past,
@@ -175,7 +176,8 @@ def check_population(
 
     def arrive(users: Population, rows: Ints) -> dict[str, Any]:
         who = take(sessions, rows)
-        state, said = untouched("arrive", users.arrive, who, Noise(who.keys, np.zeros(len(rows), np.int32)))
+        luck = Noise(who.keys, np.zeros(len(rows), np.int32))
+        state, said = asked_for_two(users, "arrive", "a state and Instructions", who, luck, batch=len(rows))
         return {"state": state, "instructions": said}
 
     everyone = np.arange(batch)
@@ -190,7 +192,8 @@ def check_population(
 
         def react(users: Population, now: Any, rows: Ints, shown: Ints = slates, turn: int = turn) -> dict[str, Any]:
             luck = Noise(sessions.keys[rows], np.full(len(rows), turn, np.int32))
-            after, reactions = untouched("react", users.react, now, shown[rows], luck)
+            given = (now, shown[rows], luck)
+            after, reactions = asked_for_two(users, "react", "a state and Reactions", *given, batch=len(rows))
             return {"state": after, "reactions": reactions}
 
         did = react(first, state, everyone)
@@ -340,7 +343,7 @@ class _Life:
         name = f"{type(self._user).__name__}.{method}"
         try:
             return getattr(self._user, method)(*given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             asked = "(rng)" if method == "arrive" else "(slate, rng)"
             raise BrokenPromiseError(
                 f"{name}, called as {method}{asked}, raised {type(error).__name__}: {error}"

@@ -25,6 +25,13 @@ def free_text_id(text: str) -> int:
     )
 
 
+class UnknownTextError(KeyError, ValueError):
+    """An id was never given out by the table that is asked, or its free text was let go."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Texts:
     """A two-way table of texts: a fixed bank and a bounded store of free texts (least recently used go first).
 
@@ -65,7 +72,7 @@ class Texts:
         """Returns the texts of ``ids``; padding (negative ids) gives empty texts.
 
         Raises:
-            KeyError: If an id was never given out here, or its free text was let go.
+            UnknownTextError: If an id was never given out here, or its free text was let go.
         """
         return [self._string(int(number)) for number in ids]
 
@@ -73,8 +80,8 @@ class Texts:
         if number < len(self._bank):
             return self._bank[max(number, 0)]
         if number not in self._free:
-            raise KeyError(
-                f"no text has the id {number} here; ids come from the same Texts, and at most "
+            raise UnknownTextError(
+                f"no text has the id {number} here; ids come from the same Texts (`texts.ids([...])`), and at most "
                 f"{self._capacity} free texts are kept (raise capacity)"
             )
         return self._free[number]

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -232,8 +233,15 @@ def test_a_small_catalogue_and_slate_work():
 
 
 def test_a_size_without_room_is_an_error_that_says_what_to_give():
-    with pytest.raises(ValueError, match="give size >= "):
-        compile_bank(shipped()[0], MOVIES, ["genre"], size=50)
+    told = r"which slates of (\d+) items need; make slate_size smaller, or the bank larger: ([\d,]+) texts.*bank_size"
+    for slate_size, size in ((10, 50), (500, 1_000)):
+        with pytest.raises(ValueError, match=told) as caught:
+            compile_bank(shipped()[0], MOVIES, ["genre"], size=size, slate_size=slate_size)
+        found = re.search(told, str(caught.value))
+        assert found
+        assert int(found[1]) == slate_size
+        enough = int(found[2].replace(",", ""))
+        assert compile_bank(shipped()[0], MOVIES, ["genre"], size=enough, slate_size=slate_size).num_goals
 
 
 def test_phrases_are_groups_of_ids():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from instructrec.envs.cassettes import Cassette, CassetteError, recording_key
 from instructrec.envs.generators import Completion, ScriptedGenerator
+from instructrec.runs import RunError
 
 PROMPTS = ["no horror", "ein Film, bitte 🎬\nzwei Zeilen\u2028drei", "", "no horror", "\ud800"]
 
@@ -68,6 +70,15 @@ def test_auto_asks_only_for_what_is_not_there_and_record_asks_for_all_once(tmp_p
     assert len(path.read_text().splitlines()) == 5  # Only ever appended to.
 
 
+def test_a_disk_that_is_full_is_told_with_the_file(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match=r"the disk is full: .*a\.jsonl could not be written; make room and run again"):
+        texts(Cassette(tmp_path / "a.jsonl", Luck()))
+
+
 def test_a_prompt_that_is_not_there_is_an_error_that_says_how_to_record_it(tmp_path):
     path = tmp_path / "a.jsonl"
     texts(Cassette(path, Luck()))
@@ -115,7 +126,15 @@ def test_a_file_that_is_all_torn_begins_anew(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ['{"key": 1}', "hello", "[]", '{"key": "0", "model": "m", "prompt": "p", "text": "t"}'], ids=str
+    "line",
+    [
+        '{"key": 1}',
+        "hello",
+        "[]",
+        '{"key": "0", "model": "m", "prompt": "p", "text": "t"}',
+        '{"key": "0", "model": "m", "prompt": "p", "text": "t", "tokens_in": 1e999}',
+    ],
+    ids=str,
 )
 def test_a_damaged_line_is_named(tmp_path, line):
     path = tmp_path / "a.jsonl"

@@ -161,9 +161,38 @@ def test_a_bug_is_called_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_stopping_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     _raising(KeyboardInterrupt(), monkeypatch)
     assert run(["worlds"]) == 130
-    shown = capsys.readouterr().err
-    assert "Stopped." in shown
-    assert "Traceback" not in shown
+    assert capsys.readouterr().err.splitlines()[-1] == "Stopped."
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(cli.Train, "go on with --resume"), (cli.Compare, "run it again"), (cli.Transfer, "again")]
+)
+def test_who_is_stopped_is_told_how_to_go_on_where_the_command_can(
+    kind: type[Any], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(self: Any, narrator: Any) -> Answer:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "run", stop)
+    monkeypatch.setattr(cli, "_parse", lambda arguments: object.__new__(kind))
+    assert run(["train"]) == 130
+    assert words in capsys.readouterr().err
+
+
+def _said_in(encoding: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "instructrec.experiments.cli", *arguments],
+        cwd=ROOT, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode(encoding)
+
+
+def test_a_terminal_that_lacks_letters_still_shows_the_answer() -> None:
+    world = ("world", "check", str(ROOT / "envs" / "domains" / "Books-v0.yaml"))
+    assert all(name in _said_in("ascii", "--help") for name in cli.COMMANDS)
+    assert "pages ? 400" in _said_in("ascii", *world)
+    assert "pages ≤ 400" in str(json.loads(_said_in("latin-1", *world, "--json")))
 
 
 def test_a_failed_gate_is_a_sentence_and_a_failing_exit_after_the_results(

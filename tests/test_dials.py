@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from instructrec.envs.behaviour import Behaviour
 from instructrec.envs.dials import Dials
 from instructrec.envs.worlds import make_world
 from instructrec.goals import Reveal
@@ -106,6 +107,17 @@ def test_those_who_drift_want_something_else():
 def test_a_dial_out_of_range_is_told(dial, words):
     with pytest.raises(ValueError, match=words):
         Dials(**dial)
+
+
+def test_drift_leaves_room_for_what_else_people_say():
+    usual = Behaviour(new_goal=0.1, critique=0.2, like=0.1)
+    with pytest.raises(ValueError, match=r"drift is at most 0\.7 here, got 1: in 0\.3 of the turns"):
+        Dials(drift=1).behaviour(usual)
+    with pytest.raises(ValueError, match=r"drift is at most 0\.8 here"):
+        Dials(drift=1, cooperation=0.5).behaviour(usual)
+    assert Dials(drift=0.7).behaviour(usual).new_goal == 0.7
+    with pytest.raises(ValueError, match=r"drift is at most 0\.8 here, got 1"):
+        movies(drift=1)
 
 
 def test_the_mute_have_no_dials():

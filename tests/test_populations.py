@@ -23,7 +23,7 @@ from instructrec.envs.populations import (
 from instructrec.envs.tiny import TinyPopulation
 from instructrec.experiments import cli
 from instructrec.protocols import Instruction, Reaction
-from instructrec.sessions import PlugInError
+from instructrec.sessions import Instructions, PlugInError, Sessions, start, step
 from instructrec.testing import BrokenPromiseError, check_population, check_user
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "own_users.py"
@@ -260,6 +260,80 @@ def test_a_population_that_reacts_wrongly_is_named(wrong, error, message, monkey
     env.reset(seed=0)
     with pytest.raises(error, match=message):
         env.step(env.action_space.sample())
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "error", "message"),
+    [
+        ("past", lambda found: found[0][:1], TypeError, "Changed.past must return two arrays"),
+        ("past", lambda found: (found[0][:1], found[1]), TypeError, r"with 4 rows, .*got int32 of shape \(1, 2\)"),
+        ("past", lambda found: (found[0] + 99, found[1]), ValueError, "Changed.past names item 99; items are"),
+        ("past", lambda found: (found[0] - 9, found[1]), ValueError, "Changed.past names item -9"),
+        ("past", lambda found: (found[0], found[1] * np.nan), ValueError, "past holds a rating that is not finite"),
+        ("past", lambda found: {}["mood"], PlugInError, "Changed.past raised KeyError: 'mood'"),
+        ("past", lambda found: sys.exit(0), PlugInError, "Changed.past raised SystemExit: 0"),
+        ("arrive", lambda found: replace(found, texts=found.texts[:-1]), TypeError,
+         r"Changed.arrive must give texts as ids, int64 of shape \(4,\), got int64 of shape \(3,\)"),
+        ("arrive", lambda found: replace(found, texts=list(found.texts)), TypeError, "got list"),
+        ("arrive", lambda found: replace(found, texts=found.texts * 0 - 5), ValueError, "arrive gives the text id -5"),
+        ("react", lambda found: replace(found, instructions=Instructions(np.full(4, -5))), ValueError,
+         "Changed.react gives the text id -5; ids are 0"),
+        ("react", lambda found: sys.exit(0), PlugInError, "Changed.react raised SystemExit: 0"),
+    ],
+)  # fmt: skip
+def test_a_population_that_arrives_or_remembers_wrongly_is_named(method, wrong, error, message):
+    class Changed(TinyPopulation):
+        def arrive(self, sessions, noise):
+            state, said = super().arrive(sessions, noise)
+            return state, wrong(said) if method == "arrive" else said
+
+        def react(self, state, slates, noise):
+            state, did = super().react(state, slates, noise)
+            return state, wrong(did) if method == "react" else did
+
+        def past(self, state):
+            found = np.zeros((len(state.colour), 2), np.int32), np.ones((len(state.colour), 2), np.float32)
+            return wrong(found) if method == "past" else found
+
+    world = make_world(TINY, population=Changed())
+
+    def play():
+        step(world, start(world, Sessions.first(0, 4)), np.tile(np.arange(world.slate_size), (4, 1)))
+
+    with pytest.raises(error, match=message):
+        play()
+
+
+def test_a_user_that_ends_python_ends_no_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "quitter.py").write_text(
+        "import sys\nfrom instructrec.protocols import Instruction\n"
+        "class Quitter:\n    def arrive(self, rng):\n        return Instruction('hello')\n"
+        "    def react(self, slate, rng):\n        sys.exit(0)\n"
+    )
+    (tmp_path / "leaves_at_once.py").write_text("raise SystemExit(0)\n")
+    arguments = ["compare", TINY, "--agents", "random", "--out", "x", "--population"]
+    assert cli.run([*arguments, "quitter:Quitter"]) == 2
+    assert "Quitter.react raised SystemExit: 0" in " ".join(capsys.readouterr().err.split())
+    assert cli.run([*arguments, "leaves_at_once:Name"]) == 2
+    assert "importing leaves_at_once raised SystemExit" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_text_that_nobody_gave_out_is_the_populations_mistake(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "mumbling.py").write_text(
+        "from dataclasses import replace\nfrom instructrec.envs.tiny import TinyPopulation\n"
+        "class Mumbling(TinyPopulation):\n    def arrive(self, sessions, noise):\n"
+        "        state, said = super().arrive(sessions, noise)\n"
+        "        return state, replace(said, texts=said.texts + 10**9)\n"
+    )
+    arguments = ["compare", TINY, "--agents", "random,parser", "--out", "x", "--population", "mumbling:Mumbling"]
+    assert cli.run(arguments) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no text has the id 10000000" in told
+    assert "this is a bug" not in told
 
 
 def test_settings_of_nobody_are_refused():

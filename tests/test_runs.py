@@ -211,10 +211,16 @@ def test_two_processes_do_not_write_into_one_run_and_a_dead_ones_lock_is_free(tm
         pass
 
 
-def test_a_lock_clears_away_what_killed_writers_left(tmp_path: Path) -> None:
-    (tmp_path / ".run.yaml.123.part").write_text("half")
+def test_a_lock_clears_away_what_killed_writers_left_and_nothing_of_those_who_write(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    deep = tmp_path / "slate_ppo"
+    deep.mkdir()
+    living = deep / f".run.yaml.{os.getppid()}.part"
+    for part in (tmp_path / f".run.yaml.{ended.pid}.part", deep / f".run.yaml.{ended.pid}.part", living):
+        part.write_text("half")
     with runs.locked(tmp_path):
-        assert not list(tmp_path.glob(".*.part"))
+        assert list(tmp_path.rglob(".*.part")) == [living]
 
 
 # --- Checkpoints -------------------------------------------------------------------------------------------------

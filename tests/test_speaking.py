@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -475,6 +476,26 @@ def test_a_played_person_clicks_leaves_and_speaks_as_the_model_says():
     assert not state.failed.any()
 
 
+def test_titles_that_read_alike_side_by_side_are_chosen_from_as_they_are_shown():
+    things = make_world(TINY)
+    titles = ("A; B", "C", "A", "B; C", *things.catalogue.titles[4:])
+    catalogue = replace(things.catalogue, titles=titles)
+
+    def write(prompt: str) -> str:
+        return "B; C" if prompt.endswith("Chooses:") else "something else"
+
+    def clicks(slates: list[list[int]]) -> list[list[bool]]:
+        people = speaking(
+            catalogue, things.population, slate_size=2, reacts=True, personas=[""], generator=ScriptedGenerator(write)
+        )
+        sessions, noise = one(len(slates))
+        state, _ = people.arrive(sessions, noise)
+        return people.react(state, np.array(slates), noise)[1].clicked.tolist()
+
+    assert clicks([[2, 3]]) == [[False, True]]
+    assert clicks([[0, 1], [2, 3]]) == [[False, False], [False, True]]
+
+
 def test_the_model_is_told_who_they_are_what_they_liked_what_happened_and_what_is_shown():
     generator = ScriptedGenerator(played_person)
     films = make_world("instructrec/Movies-v0", split="validation", bank_size=200, slate_size=3)
@@ -665,11 +686,18 @@ def test_that_people_have_no_goals_is_known_before_a_crowd_was_asked():
         ({"mode": "replai"}, "did you mean 'replay'"),
         ({"mode": "replay"}, "name its file"),
         ({"people_settings": {"a": 1}}, "none are named"),
+        ({"reacts": "maybe"}, "reacts is true or false, got 'maybe'"),
+        ({"same_meaning": 1}, "same_meaning is true or false, got 1"),
+        ({"cassette": 5}, "cassette is the path of a file, .*got 5"),
+        ({"examples": 5}, "examples are pairs of a request .*got 5"),
+        ({"examples": [5]}, r"examples are pairs of a request .*got \[5\]"),
+        ({"personas": 5}, "personas are texts"),
+        ({"generator": "smollm2", "generator_settings": 5}, "generator_settings are names and values, .*got 5"),
     ],
 )
 def test_settings_out_of_range_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        tiny(**given)
+        with_population(make_world(TINY), speaking, {"generator": ScriptedGenerator(other_words), **given})
 
 
 def test_every_setting_changes_the_fingerprint_that_says_what_is_heard():

@@ -211,3 +211,21 @@ def test_tokens_time_and_cost_are_those_of_live_completions():
     assert numbers["failure_share"] == 0
     assert "failure_share" not in Tally().scalars()
     assert "costing" not in str(Tally())
+
+
+def test_a_prompt_that_two_slates_share_is_sent_once_and_read_for_each_by_its_own_titles():
+    def asked(*offers: str) -> Ask[tuple[int, ...]]:
+        prompts = tuple(f"Offers: {'; '.join(offers)}. Try {attempt}" for attempt in range(2))
+        return Ask(prompts, lambda text: read_choice(text, offers), among=offers)
+
+    one, other = asked("A; B", "C"), asked("A", "B; C")
+    answers = {one.prompts[0]: "A; B", one.prompts[1]: "B; C"}
+    alone = [Speaker(ScriptedGenerator(answers.__getitem__), Tally()).answers([ask])[0] for ask in (one, other)]
+    assert alone == [(0,), (1,)]
+    tally, generator = Tally(), ScriptedGenerator(answers.__getitem__)
+    speaker = Speaker(generator, tally)
+    assert speaker.answers([one, other, one]) == [(0,), (1,), (0,)]
+    assert generator.prompts == list(one.prompts)
+    assert (tally.completions, tally.used) == (2, 2)
+    assert speaker.answers([other, one]) == [(1,), (0,)]
+    assert len(generator.prompts) == 2

@@ -168,6 +168,40 @@ class Remembers(Users):
         return np.full((len(state.colour), 2), -1, np.int32), np.ones((len(state.colour), 2), np.float32)
 
 
+class Forgets(Users):
+    def react(self, state, slates, noise):
+        super().react(state, slates, noise)
+
+
+class Fixed(Users):
+    def react(self, state, slates, noise):
+        state, reactions = super().react(state, slates, noise)
+        return state, replace(reactions, left=reactions.left | [slates[7, 0] < 0])
+
+
+class Quits(Users):
+    def arrive(self, sessions, noise):
+        raise SystemExit(0)
+
+
+class Overwrites(Users):
+    def react(self, state, slates, noise):
+        result = super().react(state, slates, noise)
+        slates[:] = 0
+        return result
+
+
+class Negates(Users):
+    def arrive(self, sessions, noise):
+        state, said = super().arrive(sessions, noise)
+        return state, replace(said, texts=said.texts * 0 - 5)
+
+
+class Blurs(Users):
+    def past(self, state):
+        return [0] * len(state.colour)
+
+
 class Overrates(Users):
     def expected_utility(self, state):
         return super().expected_utility(state) * 2
@@ -202,6 +236,12 @@ class Loose(Users):
         (Counts, r"clicked must be booleans of shape \(8, 3\), got int64"),
         (Mumbles, "react returned the id of a text that its own `texts` does not know"),
         (Remembers, "a rating other than 0 where the item is padding"),
+        (Forgets, "Forgets.react must return a state and Reactions, got NoneType; is a `return` missing"),
+        (Fixed, r"Fixed.react, called as react\(state, slates, noise\) for 1 user, raised IndexError: index 7 is out"),
+        (Quits, r"Quits.arrive, called as arrive\(sessions, noise\) for 8 users, raised SystemExit"),
+        (Overwrites, r"react changed its argument 2, an array of int64 \(8, 3\); copy it"),
+        (Negates, "arrive returned the text id -5; silence is 0"),
+        (Blurs, "Blurs.past must return items and their ratings, got list"),
         (Overrates, "expected_utility must give probabilities"),
         (Hoards, r"holds Python objects in \['who'\]"),
         (Loose, "the state that arrive returned is no record: expected a dataclass of arrays"),
