@@ -92,8 +92,10 @@ def column_of(attribute: Attribute, finding: Finding) -> Column:
         return Column.numeric(name, numbers.astype(np.float32))
     if kind is Kind.ORDINAL:
         levels = {level.lower(): level for level in finding.values}
-        said = [[levels.get(value.lower(), value) for value in values] for values in _said(attribute)]
-        return Column.ordinal(name, [next(iter(values), None) for values in said], finding.values)
+        first = [next(iter(values), None) for values in _said(attribute)]
+        return Column.ordinal(
+            name, [None if value is None else levels.get(value.lower(), value) for value in first], finding.values
+        )
     if kind is None:
         raise ValueError(f"the finding about column {finding.column!r} makes an attribute of no kind; say kind=")
     cells = one_spelling(_said(attribute))

@@ -349,7 +349,7 @@ def _english(
         more, less = _COMPARED.get(like.get(name, ""), (f"higher in {spoken}", f"lower in {spoken}"))
         critiques[more] = {"more": name, "words": [more]}
         critiques[less] = {"less": name, "words": [less]}
-        if like.get(name) != "year":
+        if like.get(name) != "year" and _said(column, like.get(name, "")):
             units[name] = "dollars" if like.get(name) == "price" else spoken
     says = {said: free for said, senses in says.items() if (free := _free(senses, taken))}
     return {"heads": heads, "use": "choose", "units": units, "values": values, "says": says, "critiques": critiques}
