@@ -121,9 +121,10 @@ def infer_attributes(record: Interactions) -> tuple[Finding, ...]:
 
     Numbers are attributes, years and prices among them, where nine tenths of the cells are numbers (half of them in
     columns of prices and years; what is unread is told); numbers with 3 to 10 whole values, and words such as S, M, L
-    are levels; 0 and 1 are no and yes; dates become years. Words are attributes where at least a fifth of the items
-    share one of the most frequent 64 (63 and "other" where there are more). Left out are ids, running numbers, web
-    addresses, codes, columns with one value, with almost none, or with a different one for nearly every item.
+    are levels; 0 and 1, false and true, n and y are no and yes; dates become years. Words that differ in capitals alone
+    are one; words are attributes where at least a fifth of the items share one of the most frequent 64 (63 and "other"
+    where there are more). Left out are ids, running numbers, web addresses, codes, columns with one value, with almost
+    none, or with a different one for nearly every item.
 
     Returns:
         A finding per column, in their order; one more where titles end in a year and no column has it.

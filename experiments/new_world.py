@@ -148,7 +148,7 @@ def _text(made: Mapping[str, Any]) -> str:
 
 def _heading(source: str | os.PathLike[str]) -> str:
     return (
-        f"# Made from {Path(source).name} by: {command_line()}\n"
+        f"# Made from {Path(source).resolve().name} by: {command_line()}\n"
         "# The words below are the data's own. Better ones make a better world: add synonyms, plurals and ways to say\n"
         "# what people of yours ask for, then look at it with: instructrec world check FILE\n\n"
     )
