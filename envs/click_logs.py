@@ -156,6 +156,8 @@ def open_log(path: Path) -> Reader:
         ValueError: If its name is none of a table, or it is not what its name says.
         ImportError: If it is a Parquet file and pyarrow is not installed.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the log in it, such as {path / 'log.csv'}")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a log as .csv, .csv.gz or .parquet")
     if not path.name.lower().endswith(TABLES):

@@ -28,6 +28,8 @@ _EXTRA = ("context", "count", "conditional", "misinformed", "infeasible")
 _DATA_OF = {"context": "contexts", "count": "counts"}
 _REPLIES = ("like", "unlike", "override", "reset", "relax", "drift", "weight_drift")
 _MOST_IN_CONTEXT, _MOST_COUNTED = 3, 100
+RESERVED = (*_SPECIAL, *_EXTRA, "number", "title")
+"""What means something in a domain file by itself, so that no attribute that people ask for is called so."""
 _EXTENDS = re.compile(r"^extends:\s*(\S+)", re.MULTILINE)
 
 FOLDER = Path(__file__).parent / "domains"

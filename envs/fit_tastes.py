@@ -36,7 +36,7 @@ _CHOOSING, _REPORTING = (0, 1), (10, 11)
 # Shares of the ratings' variance, around what was chosen for MovieLens.
 _BIASES, _TASTES, _NOISES = (0.1, 0.2, 0.4), (0.05, 0.1, 0.2, 0.4), (0.6, 0.75)
 _LIKED = (CLICKED + PASSED_OVER) / 2
-_MOST_SCALE, _STEEPEST = 2.0, 10.0
+_MOST_SCALE, _STEEPEST, _LEAST = 2.0, 10.0, 2
 
 
 @dataclass(frozen=True)
@@ -182,17 +182,23 @@ def fit_tastes(
     if clicks and not record.knows_passed_over:
         ratings = with_passed_over(ratings, catalogue.num_items, seed)
     if len(ratings.item) < FEWEST or ratings.rating.std() < 1e-6:
+        if ratings.rating.std() < 1e-6 and len(ratings.item) >= FEWEST:
+            cure = "bring both clicks and what was passed over" if clicks else "bring ratings that differ"
+        elif max_persons < record.num_persons and ratings.num_persons == max_persons:
+            cure = f"take more people by {by_setting('max_persons', 5_000)}"
+        else:
+            cure = _more_data(min_person_ratings > _LEAST)
         span = "" if clicks else f", all from {ratings.rating.min():g} to {ratings.rating.max():g} stars,"
         raise ValueError(
             f"{record.source}: {num_given:,} {record.feedback} of {ratings.num_persons:,} people with "
-            f"{min_person_ratings} or more{span} are too little to fit tastes: it takes {FEWEST} that differ; bring "
-            f"more data, or ask less of each by {by_setting('min_person_ratings', 2)}"
+            f"{min_person_ratings} or more{span} are too little to fit tastes: it takes {FEWEST} that differ; {cure}"
         )
     biases, chosen = _choose(ratings, catalogue.num_items, ranks)
     scales, figures = _measured(ratings, catalogue.num_items, biases, chosen, clicks=clicks)
     # Taste that loses on fresh ratings was chosen by luck; a slope of 0 or less says the same, and so does one so steep
     # that the taste it multiplies is nothing.
-    lost = figures["rmse"] >= figures["rmse_biases"] or scales[2] == 0 or figures["taste_slope"] > _STEEPEST
+    right = scales[2] > 0 and 0 < figures["taste_slope"] <= _STEEPEST
+    lost = figures["rmse"] >= figures["rmse_biases"] or not right
     if chosen.rank and lost:
         chosen = biases
         scales, figures = _measured(ratings, catalogue.num_items, biases, chosen, clicks=clicks)
@@ -232,10 +238,15 @@ def chosen_ratings(record: Interactions, catalogue: Catalogue, *, max_persons: i
     if not len(enough):
         raise ValueError(
             f"{record.source}: nobody has {min_person_ratings} {record.feedback} of the catalogue's items (the most is "
-            f"{counts.max()}); bring more data, or ask for fewer by {by_setting('min_person_ratings', 2)}"
+            f"{counts.max()}); {_more_data(counts.max() >= _LEAST)}"
         )
     drawn = sorted(enough, key=lambda person: luck_of(whole.person_ids[person]))[:max_persons]
     return _of_persons(ratings.some(known), np.sort(np.array(drawn, np.int64)))
+
+
+def _more_data(less_would_do: bool) -> str:
+    fewer = f", or ask less of each by {by_setting('min_person_ratings', _LEAST)}" if less_would_do else ""
+    return f"bring more data{fewer}"
 
 
 def with_passed_over(clicks: Ratings, num_items: int, seed: int) -> Ratings:

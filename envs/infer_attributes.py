@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.catalogue import MAX_VALUES, Kind
+from instructrec.envs.domain_file import RESERVED
 from instructrec.envs.interactions import Attribute, AttributeKind, Interactions
 from instructrec.envs.number_cells import (
     LATEST,
@@ -24,17 +25,20 @@ from instructrec.envs.number_cells import (
     spoken,
 )
 
+ANSWERS = {"no", "yes"}
+"""The values of an attribute whose cells say yes and no, however they are written."""
 OTHER = "other"
 """The value that stands for all but the most frequent ones of an attribute with more than `MAX_VALUES`."""
 MADE = ("rating", "popularity")
 """Attributes that are made from the interactions, so that a column of such a name is called ``listed_…``."""
-_PARTS = ("quality", "vague")  # What people of a domain file ask for under these names is no attribute.
+_PARTS = ("quality", *RESERVED)  # What people of a domain file ask for under these names is no attribute.
 _FEWEST, _COVERED, _DISTINCT = 0.02, 0.2, 0.9
 _SOME, _HALF = 0.1, 0.5
 _SHOWN = 40
 _MOST_LEVELS, _LARGEST_LEVEL = 10, 1e6
 _EARLIEST = 1850
 _TITLES = ("title", "name", "movie_title", "product_name", "product_title", "item_name", "item_title", "book_title")
+_PAIRS = ({"no", "yes"}, {"false", "true"}, {"n", "y"}, {"f", "t"})
 _ID = re.compile(r"(^|_)(id|ids|uid|code|zip|isbn|isbn13|ean|upc|gtin|asin|sku|index|phone|barcode|unnamed_\d+)$")
 _YEAR_NAME = re.compile(r"year|released?($|_)|published|date|founded")
 _PRICE_NAME = re.compile(r"(^|_)(price|cost|fee|amount|msrp|usd|eur|gbp)($|_)")
@@ -117,9 +121,10 @@ def infer_attributes(record: Interactions) -> tuple[Finding, ...]:
 
     Numbers are attributes, years and prices among them, where nine tenths of the cells are numbers (half of them in
     columns of prices and years; what is unread is told); numbers with 3 to 10 whole values, and words such as S, M, L
-    are levels; 0 and 1 are no and yes; dates become years. Words are attributes where at least a fifth of the items
-    share one of the most frequent 64 (63 and "other" where there are more). Left out are ids, running numbers, web
-    addresses, codes, columns with one value, with almost none, or with a different one for nearly every item.
+    are levels; 0 and 1, false and true, n and y are no and yes; dates become years. Words that differ in capitals alone
+    are one; words are attributes where at least a fifth of the items share one of the most frequent 64 (63 and "other"
+    where there are more). Left out are ids, running numbers, web addresses, codes, columns with one value, with almost
+    none, or with a different one for nearly every item.
 
     Returns:
         A finding per column, in their order; one more where titles end in a year and no column has it.
@@ -182,6 +187,15 @@ def describe(findings: Sequence[Finding]) -> str:
 def column_values(column: Attribute) -> Sequence[tuple[str, ...]]:
     """Returns each row's values; a number as one, written briefly."""
     return column.values or tuple((cell,) if cell else () for cell in column.cells())
+
+
+def one_spelling(cells: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Returns each row's values, those that differ only in capitals spelt as most often: a word means one thing."""
+    counts = Counter(value for values in cells for value in values)
+    spelt = {OTHER: OTHER}
+    for value in sorted(counts, key=lambda value: (-counts[value], value.isupper(), value)):
+        spelt.setdefault(value.lower(), value)
+    return [tuple(dict.fromkeys(spelt[value.lower()] for value in values)) for values in cells]
 
 
 def most_frequent(counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -294,7 +308,8 @@ def _of_words(column: Attribute, plain: str, filled: Sequence[str]) -> Finding:
     def left_out(why: str) -> Finding:
         return Finding(column=column.name, use=Use.LEFT_OUT, why=why)
 
-    counts = Counter(value for values in column.values for value in spoken(values))
+    cells = one_spelling(column.values)
+    counts = Counter(value for values in cells for value in spoken(values))
     total, several = counts.total(), column.kind is AttributeKind.TOKEN_SEQ
     if sum(count for value, count in counts.items() if value.lower().startswith(("http:", "https:"))) > 0.5 * total:
         return left_out("web addresses")
@@ -302,6 +317,15 @@ def _of_words(column: Attribute, plain: str, filled: Sequence[str]) -> Finding:
         return left_out(f"codes that nobody says, such as {next(iter(counts))[:24]!r}")
     if several and len(_STOPWORDS & {value.lower() for value in counts}) >= 3:
         return Finding(column=column.name, use=Use.TEXT, why="words of a text; they go into the items' texts")
+    if not several and {value.lower() for value in counts} in _PAIRS:
+        return Finding(
+            column=column.name,
+            use=Use.ATTRIBUTE,
+            why=f"{' and '.join(sorted(counts))} mean no and yes",
+            name=plain,
+            kind=Kind.CATEGORICAL,
+            values=("yes", "no"),
+        )
     levels = _levels({value.lower(): value for value in counts}) if not several else ()
     if levels:
         return Finding(
@@ -317,13 +341,13 @@ def _of_words(column: Attribute, plain: str, filled: Sequence[str]) -> Finding:
     ranked, kept = len(counts), most_frequent(counts)
     more = ranked > MAX_VALUES
     known = set(kept)
-    covered = sum(bool(known & set(values)) for values in column.values) / max(len(filled), 1)
+    covered = sum(bool(known & set(values)) for values in cells) / max(len(filled), 1)
     if covered < _COVERED:
         return left_out(f"{ranked:,} values, of which the most frequent {len(kept)} cover {covered:.0%} of items")
     why = f"{ranked} values, such as {', '.join(repr(value[:24]) for value in kept[:3])}"
     if more:
         why = f"the {len(kept)} most frequent of {ranked:,} values and {OTHER!r}; they cover {covered:.0%} of items"
-    one = not any(len(values) > 1 for values in column.values)
+    one = not any(len(values) > 1 for values in cells)
     return Finding(
         column=column.name,
         use=Use.ATTRIBUTE,
@@ -335,14 +359,19 @@ def _of_words(column: Attribute, plain: str, filled: Sequence[str]) -> Finding:
 
 
 def _renamed(findings: Sequence[Finding]) -> list[Finding]:
-    """Gives attributes distinct names: the last part of dotted ones where that is free, never a `MADE` or a part's."""
+    """Gives attributes distinct names: the last part of dotted ones where that is free, never a `MADE` or a part's.
+
+    All are identifiers, as domain files ask.
+    """
     taken: set[str] = set()
     renamed = []
     for finding in findings:
         if finding.use is Use.ATTRIBUTE:
             short = _plain(finding.column.rpartition(".")[2]) if "." in finding.column else finding.name
             names = [short, finding.name, *(f"{finding.name}_{number}" for number in range(2, len(findings) + 2))]
-            names = [f"listed_{name}" if name in (*MADE, *_PARTS) else name for name in names]
+            names = [
+                f"listed_{name}" if name in (*MADE, *_PARTS) or not name.isidentifier() else name for name in names
+            ]
             finding = replace(finding, name=next(name for name in names if name not in taken))
             taken.add(finding.name)
         renamed.append(finding)
@@ -352,7 +381,8 @@ def _renamed(findings: Sequence[Finding]) -> list[Finding]:
 def _plain(name: str) -> str:
     """Returns a column's name in small letters, digits and underscores: ``Release Year`` is ``release_year``."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.sub(r"\W+", "_", words.lower()).strip("_") or "column"
+    plain = "".join(each if f"_{each}".isidentifier() else " " for each in words.lower())
+    return re.sub(" +", "_", plain).strip("_") or "column"
 
 
 def _levels(values: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,19 +12,21 @@ import numpy.typing as npt
 from instructrec.arrays import Floats
 from instructrec.catalogue import MAX_VALUES, Catalogue, Column, Kind
 from instructrec.envs.infer_attributes import (
+    ANSWERS,
     OTHER,
     Finding,
     Use,
     column_values,
     infer_attributes,
     most_frequent,
+    one_spelling,
 )
 from instructrec.envs.interactions import Attribute, Feedback, Interactions
 from instructrec.envs.number_cells import numbers_of, spoken
 from instructrec.names import unknown_name
 
 _LONGEST, _MOST_VALUES = 160, 8
-_YES_NO, _ANSWERS = {"0": "no", "1": "yes"}, {"no", "yes"}
+_YES_NO = {"0": "no", "false": "no", "f": "no", "n": "no", "1": "yes", "true": "yes", "t": "yes", "y": "yes"}
 
 
 def infer_catalogue(
@@ -89,14 +91,19 @@ def column_of(attribute: Attribute, finding: Finding) -> Column:
             raise ValueError(f"column {finding.column!r} does not hold numbers; make it categorical or leave it out")
         return Column.numeric(name, numbers.astype(np.float32))
     if kind is Kind.ORDINAL:
-        return Column.ordinal(name, [next(iter(values), None) for values in _said(attribute)], finding.values)
+        levels = {level.lower(): level for level in finding.values}
+        first = [next(iter(values), None) for values in _said(attribute)]
+        return Column.ordinal(
+            name, [None if value is None else levels.get(value.lower(), value) for value in first], finding.values
+        )
     if kind is None:
         raise ValueError(f"the finding about column {finding.column!r} makes an attribute of no kind; say kind=")
-    cells = _said(attribute)
+    cells = one_spelling(_said(attribute))
     allowed = finding.values or most_frequent(Counter(value for cell in cells for value in cell))
     known, items = set(allowed), []
+    spelt = {value.lower(): value for value in allowed} | (_YES_NO if known == ANSWERS else {})
     for cell in cells:
-        said = [_YES_NO.get(value, value) for value in cell] if known == _ANSWERS else cell
+        said = [value if value in known else spelt.get(value.lower(), value) for value in cell]
         kept = [value for value in said if value in known]
         items.append(kept + [OTHER] * (len(kept) < len(said) and OTHER not in kept))
     if any(OTHER in item for item in items) and OTHER not in known:
@@ -174,7 +181,7 @@ def _texts(
         if finding.use is not Use.ATTRIBUTE:
             continue
         column, label = columns[finding.name], finding.name.replace("_", " ")
-        if set(column.values) == _ANSWERS:
+        if set(column.values) == ANSWERS:
             for phrase, values in zip(phrases, column.indicators(), strict=True):
                 if values.any():
                     phrase.append(f"{'with' if values[column.values.index('yes')] else 'without'} {label}")

@@ -100,6 +100,17 @@ def has_decimal_commas(cells: Sequence[str]) -> bool:
     return commas > 0.5 * len(cells) and all(cell.count(",") < 2 for cell in cells)
 
 
+def price_in(text: str) -> float | None:
+    """Returns the first price in a text, ``"from $1,299.00"`` is 1299.0, or None where there is none that is sure.
+
+    A comma divides thousands; taken away from 12,50 it would make it a hundred times as much.
+    """
+    found = PRICE.search(text) or re.search(r"()([\d,]*\d(?:\.\d+)?)", text)
+    price = "" if found is None else found[1] or found[2]
+    sure = price and ("," not in price or _THOUSANDS.fullmatch(price))
+    return float(price.replace(",", "")) if sure else None
+
+
 def spoken(values: Sequence[str]) -> tuple[str, ...]:
     """Returns an item's values without those that stand for a missing one."""
     return tuple(value for value in values if value.lower() not in MISSING)
@@ -123,10 +134,8 @@ def _number(cell: str, like: str) -> float | None:
             return float(cell)
     except ValueError:
         pass
-    if like == "price" and (found := PRICE.search(cell) or re.search(r"()([\d,]*\d(?:\.\d+)?)", cell)):
-        price = found[1] or found[2]
-        # A comma divides thousands; taken away from 12,50 it would make it a hundred times as much.
-        return float(price.replace(",", "")) if "," not in price or _THOUSANDS.fullmatch(price) else None
+    if like == "price":
+        return price_in(cell)
     if like == "year":
         when = date_of(cell)
         if when is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
@@ -22,13 +21,13 @@ import numpy as np
 from instructrec.envs.files import Files
 from instructrec.envs.gathering import MAX_RATINGS, Gathering, Repeats, Rows, Unknown
 from instructrec.envs.interactions import MISSING, Attribute, Feedback, Interactions
+from instructrec.envs.number_cells import price_in
 from instructrec.envs.reading_settings import by_setting
 from instructrec.envs.tables import Table
 
 JSON_LINES = ("*.jsonl", "*.json", "*.ndjson")
 _REVIEW = ("user_id", "parent_asin", "rating", "timestamp")
 _BLOCK = 5_000
-_PRICE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _DETAILS_SHARE, _MOST_DETAILS, _LONGEST_TEXT = 0.2, 12, 500
 
 
@@ -220,8 +219,8 @@ def clean_price(value: object) -> float:
         return math.nan
     if isinstance(value, int | float):
         return float(value) if np.isfinite(value) and value >= 0 else math.nan
-    found = _PRICE.search(str(value))
-    return float(found[0].replace(",", "")) if found else math.nan
+    found = price_in(str(value))
+    return math.nan if found is None else found
 
 
 def _object(text: str) -> object:

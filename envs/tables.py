@@ -169,7 +169,9 @@ def require(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
     """Raises a ValueError that names the place and the cure if a header lacks a column or names it twice."""
     for column in columns:
         if column not in header:
-            near = difflib.get_close_matches(column, header, n=1, cutoff=0.5)
+            # A column that is asked for under its own name is what it is called.
+            free = [name for name in header if name not in columns]
+            near = difflib.get_close_matches(column, free, n=1, cutoff=0.5)
             cure = f"rename {near[0]!r} to it" if near else "add it"
             raise ValueError(f"{where}: the column {column!r} is missing; {cure} (found: {', '.join(header)})")
         if header.count(column) > 1:

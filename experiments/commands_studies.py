@@ -240,9 +240,11 @@ class FitLog(Command):
         """Fits, and keeps what was fitted."""
         from instructrec.envs.log_fitting import fit_log
         from instructrec.experiments.competitors import world_of
+        from instructrec.experiments.outputs import check_place
 
         if self.out.suffix != ".npz":
             raise UserError(f"--out is the file of fitted users and ends in .npz, got {self.out}")
+        check_place(self.out)
         limit = at_least(0, "session-limit", self.session_limit) or None
         world = world_name(self.world)
         catalogue = world_of(world, world_settings(self.world_set, "", ()), "train").catalogue

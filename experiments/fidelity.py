@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from instructrec.experiments.fidelity_aspects import ASPECTS, Finding, LackingEr
 from instructrec.experiments.fidelity_logs import Log, read_log
 from instructrec.experiments.fidelity_measures import comparisons
 from instructrec.experiments.fidelity_plots import draw
-from instructrec.experiments.outputs import command_line
+from instructrec.experiments.outputs import check_place, command_line
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.provenance import constants_of
 from instructrec.experiments.twins import competitor_named
@@ -64,7 +65,8 @@ def fidelity(
     """
     if not logs:
         raise ValueError("there is nothing to compare with: give at least one --log")
-    read = [read_log(Path(log), reading) for log in logs]
+    check_place(Path(out) / CARD)
+    read = told_apart([Path(log) for log in logs], [read_log(Path(log), reading) for log in logs])
     settings = dict(world_settings or {})
     world = world_of(world_id, settings, "train")
     recommender = competitor_named(agent, world, world_id, settings, narrator)
@@ -85,6 +87,18 @@ def fidelity(
     _write(Path(out), document, findings, read)
     narrator.say(f"The card lies in {Path(out) / CARD}.")
     return document
+
+
+def told_apart(paths: Sequence[Path], logs: Sequence[Log]) -> list[Log]:
+    """Returns logs of which no two are called the same: those of one name by their folders too, or else numbered."""
+    names = [log.source for log in logs]
+    longer = [
+        f"{path.absolute().parent.name}/{name}" if names.count(name) > 1 else name
+        for path, name in zip(paths, names, strict=True)
+    ]
+    before = [longer[:place].count(name) for place, name in enumerate(longer)]
+    told = [f"{name} ({count + 1})" if count else name for name, count in zip(longer, before, strict=True)]
+    return [replace(log, source=name) for log, name in zip(logs, told, strict=True)]
 
 
 def compare_logs(

@@ -176,6 +176,11 @@ def _ratings(path: Path, name: str, reading: Mapping[str, Any]) -> RatingLog:
     clicks = record.feedback is Feedback.CLICKS
     if clicks:
         record = replace(record, ratings=record.ratings.some(record.ratings.rating > 0))
+        if not len(record.ratings.item):
+            raise ValueError(
+                f"{record.source}: nothing in it was clicked, so that it says nothing about what people like; give a "
+                "log in which something was"
+            )
     catalogue = infer_catalogue(record)
     ratings = chosen_ratings(record, catalogue, max_persons=record.num_persons, min_person_ratings=1)
     return RatingLog(name, catalogue, ratings, clicks)

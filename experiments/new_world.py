@@ -6,9 +6,11 @@ it. The words are the data's own ("horror", "under 20"): better words make bette
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -19,21 +21,23 @@ import yaml
 
 from instructrec import runs
 from instructrec.catalogue import Catalogue, Column, Kind
-from instructrec.envs.domain_file import read_domain
-from instructrec.envs.fit_tastes import fit_tastes
-from instructrec.envs.infer_attributes import MADE, OTHER, Finding, Use, infer_attributes, reading_losses
+from instructrec.envs.domain_world import domain_world
+from instructrec.envs.fit_tastes import FittedTastes, fit_tastes
+from instructrec.envs.infer_attributes import ANSWERS, MADE, OTHER, Finding, Use, infer_attributes, reading_losses
 from instructrec.envs.infer_catalogue import infer_catalogue
 from instructrec.envs.kept_data import write_kept
+from instructrec.envs.lexicon import words_of
 from instructrec.envs.read_data import read_data
 from instructrec.envs.reading_settings import by_setting
 from instructrec.experiments.folding import fold
-from instructrec.experiments.outputs import command_line
+from instructrec.experiments.outputs import check_place, command_line
 from instructrec.experiments.progress import Narrator
 
 FITTING = ("min_person_ratings", "max_persons")
 """The settings of `fit_tastes`; all others are those of `read_data`."""
 _MOST_ABOUT, _FEWEST_ITEMS = 4, 0.005
 _QUANTILES = (0.15, 0.3, 0.5, 0.7, 0.85)
+_SLATE, _TRIAL = 10, 500
 
 
 def new_world(
@@ -63,24 +67,27 @@ def new_world(
         hold, and all of it as ``text``.
 
     Raises:
-        FileExistsError: If the domain file is there already.
-        ValueError: If the data cannot be read or nothing in them can be asked for.
+        FileExistsError: If one of the two files is there already.
+        ValueError: If the files cannot lie there, the data cannot be read, nothing in them can be asked for, or no
+            world can be built from them; then nothing is left behind.
     """
     fitting = {name: value for name, value in (settings or {}).items() if name in FITTING}
     reading = {name: value for name, value in (settings or {}).items() if name not in FITTING}
     out = Path(out)
+    kept = out.with_suffix(".safetensors")
     if not noun.strip() or set("/\n") & set(noun):
         raise ValueError(f"noun is what one item is called, such as film or travel guide; got {noun!r}")
     if out.suffix not in (".yaml", ".yml"):
         raise ValueError(f"a domain file ends in .yaml, got {out}")
-    if out.exists():
-        raise FileExistsError(f"{out} is there already; choose another name, or remove it")
+    check_place(out)
+    for file in (out, kept):
+        if file.exists():
+            raise FileExistsError(f"{file} is there already; choose another name, or remove it")
     with narrator.task(f"Reading {source}") as advance:
         record = read_data(Path(source), format=data_format, **reading)
         advance(1.0, f"{len(record.ratings.item):,} {record.feedback} of {record.ratings.num_persons:,} people")
     findings = infer_attributes(record)
     catalogue = infer_catalogue(record, findings, noun=noun, max_items=max_items)
-    kept = out.with_suffix(".safetensors")
     try:
         if not record.items:
             raise ValueError(
@@ -93,14 +100,11 @@ def new_world(
     with narrator.task("Fitting tastes") as advance:
         fitted = fit_tastes(record, catalogue, **fitting)
         advance(1.0, f"{fitted.rank} factors")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_kept(kept, catalogue, fitted)
-    runs.write_text(
-        out,
-        _heading(source)
-        + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None),
+    text = _heading(source) + yaml.safe_dump(
+        document, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
     )
-    read_domain(out)
+    with narrator.task("Building the world"):
+        _put(out, kept, text, catalogue, fitted)
     made = {
         "file": str(out),
         "items": catalogue.num_items,
@@ -108,11 +112,27 @@ def new_world(
         "attributes": {name: str(column.kind) for name, column in catalogue.columns.items()},
         "left_out": {f.column: f.why for f in findings if f.use is Use.LEFT_OUT},
         "unread": reading_losses(record, findings),
-        "notes": list(record.notes),
+        "notes": [*record.notes, *_unasked(catalogue)],
         "figures": fitted.figures,
         "tastes": fitted.summary(),
     }
     return {**made, "text": _text(made)}
+
+
+def _put(out: Path, kept: Path, text: str, catalogue: Catalogue, fitted: FittedTastes) -> None:
+    """Puts both files in place once a world could be built from them; until then they lie in a folder of their own."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-world-", dir=out.parent) as place:
+        trial = Path(place) / out.name
+        write_kept(trial.with_name(kept.name), catalogue, fitted)
+        runs.write_text(trial, text)
+        try:
+            domain_world(trial, bank_size=_TRIAL)
+        except ValueError as problem:
+            said = str(problem).replace(str(trial), out.name)
+            raise ValueError(f"no world can be built from these data, and nothing was written: {said}") from None
+        os.replace(trial.with_name(kept.name), kept)
+        os.replace(trial, out)
 
 
 def _text(made: Mapping[str, Any]) -> str:
@@ -128,7 +148,7 @@ def _text(made: Mapping[str, Any]) -> str:
 
 def _heading(source: str | os.PathLike[str]) -> str:
     return (
-        f"# Made from {Path(source).name} by: {command_line()}\n"
+        f"# Made from {Path(source).resolve().name} by: {command_line()}\n"
         "# The words below are the data's own. Better ones make a better world: add synonyms, plurals and ways to say\n"
         "# what people of yours ask for, then look at it with: instructrec world check FILE\n\n"
     )
@@ -138,7 +158,7 @@ def domain_document(catalogue: Catalogue, findings: Sequence[Finding], *, noun: 
     """Returns the content of a domain file for a catalogue that was inferred.
 
     Raises:
-        ValueError: If no attribute has two values or more that people could ask for.
+        ValueError: If no attribute has two values or more that people could ask for; what was left out is named.
     """
     like = {finding.name: finding.like for finding in findings}
     about = _about(catalogue)
@@ -146,14 +166,18 @@ def domain_document(catalogue: Catalogue, findings: Sequence[Finding], *, noun: 
         raise ValueError(
             "no attribute of these items has two values or more that several items share, so there is nothing to ask "
             "for by name; bring a column such as genre or category"
+            + "".join(f". {said}" for said in (*_left_out(findings), *_unasked(catalogue)))
         )
     numbers = {name: column for name, column in catalogue.columns.items() if not column.is_set}
     parts = {name: pools for name, column in numbers.items() if (pools := _bounds(name, column, like.get(name, "")))}
     wishes = _wishes(catalogue)
     quality = [{"share": share, "of": [said]} for said, share in wishes]
+    # Half of the items at most, so that there is something to choose.
+    slate = max(1, min(_SLATE, catalogue.num_items // 2))
     return {
         "domain": f"{noun}s",
         "summary": f"People with tastes fitted to your data ask for {noun}s.",
+        **({"slate_size": slate} if slate < _SLATE else {}),
         "items": {"source": "data", "settings": {"file": file}},
         "attributes": {name: _attribute(column, like.get(name, "")) for name, column in catalogue.columns.items()},
         "people": {"topic": about[0]},
@@ -173,7 +197,7 @@ def _about(catalogue: Catalogue) -> list[str]:
     """Returns the set attributes that people name, the one that tells the items apart best first."""
     worth: dict[str, float] = {}
     for name, column in catalogue.columns.items():
-        if not column.is_set:
+        if not column.is_set or set(column.values) == ANSWERS:
             continue
         share = column.indicators().mean(axis=0)
         asked = [s for s, v in zip(share, column.values, strict=True) if v != OTHER and s >= _FEWEST_ITEMS]
@@ -181,6 +205,20 @@ def _about(catalogue: Catalogue) -> list[str]:
             known = np.array(asked)
             worth[name] = float(-(known * np.log(known)).sum())
     return sorted(worth, key=lambda name: -worth[name])[:_MOST_ABOUT]
+
+
+def _left_out(findings: Sequence[Finding]) -> list[str]:
+    return [f"Left out: {each.column}: {each.why}" for each in findings if each.use is Use.LEFT_OUT]
+
+
+def _unasked(catalogue: Catalogue) -> list[str]:
+    """Returns a sentence for every attribute of yes and no, which no sentence can ask for by name."""
+    return [
+        f"Nobody asks for {name}, since yes and no name nothing; write words for them in the data, such as vegan and "
+        "vegetarian, and people will"
+        for name, column in catalogue.columns.items()
+        if set(column.values) == ANSWERS
+    ]
 
 
 def _attribute(column: Column, like: str) -> dict[str, Any]:
@@ -196,7 +234,7 @@ def _attribute(column: Column, like: str) -> dict[str, Any]:
 def _said(column: Column, like: str) -> dict[str, Any]:
     """Returns how the numbers of a column look in sentences."""
     known = _known(column)
-    if not len(known):
+    if not len(known) or known.max() <= 0:  # Nobody says numbers below 0.
         return {}
     low, high = float(known.min()), float(known.max())
     if like == "year":
@@ -236,7 +274,7 @@ def _bounds(name: str, column: Column, like: str) -> list[dict[str, Any]]:
         ]
     step = _step(known)
     at = sorted({round(round(float(np.quantile(known, q)) / step) * step, 6) for q in _QUANTILES})
-    at = [number for number in at if known.min() < number < known.max()]
+    at = [number for number in at if max(0.0, known.min()) < number < known.max()]
     if not at:
         return []
     shown = [f"{number:g}" for number in at]
@@ -269,13 +307,14 @@ def _english(
     plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
     heads = [f"{noun}/{plural}"] + (["item/items"] if noun != "item" else [])
     values: dict[str, Any] = {}
-    taken: set[str] = set()
+    taken: set[tuple[str, ...]] = {()}
     for name in about:
-        said = {value: _lower(value) for value in catalogue.columns[name].values if value not in (OTHER, "")}
-        # A word means one thing: what an attribute before it is called by is said with this one's name.
-        said = {value: f"{word} {name.replace('_', ' ')}" if word in taken else word for value, word in said.items()}
-        values[name] = {value: [{"mass": [word]}] for value, word in said.items()}
-        taken |= set(said.values())
+        values[name] = {}
+        for value in catalogue.columns[name].values:
+            if value != OTHER and words_of(value):
+                word = _unlike(_lower(value), name.replace("_", " "), taken)
+                values[name][value] = [{"mass": [word]}]
+                taken.add(words_of(word))
     says: dict[str, Any] = {
         "popularity highest 20%, wish": [
             {"adjective": ["popular", "well known", "widely liked"]},
@@ -310,15 +349,26 @@ def _english(
         more, less = _COMPARED.get(like.get(name, ""), (f"higher in {spoken}", f"lower in {spoken}"))
         critiques[more] = {"more": name, "words": [more]}
         critiques[less] = {"less": name, "words": [less]}
-        if like.get(name) != "year":
+        if like.get(name) != "year" and _said(column, like.get(name, "")):
             units[name] = "dollars" if like.get(name) == "price" else spoken
     says = {said: free for said, senses in says.items() if (free := _free(senses, taken))}
     return {"heads": heads, "use": "choose", "units": units, "values": values, "says": says, "critiques": critiques}
 
 
-def _free(senses: Sequence[Mapping[str, Sequence[str]]], taken: Set[str]) -> list[dict[str, list[str]]]:
+def _unlike(word: str, name: str, taken: Set[tuple[str, ...]]) -> str:
+    """Returns a word, said with its attribute's name where it means something else already: a word means one thing."""
+    said = itertools.chain(
+        (word, f"{word} {name}", f"{name} {word}"), (f"{word} {name} {number}" for number in itertools.count(2))
+    )
+    return next(one for one in said if words_of(one) not in taken)
+
+
+def _free(senses: Sequence[Mapping[str, Sequence[str]]], taken: Set[tuple[str, ...]]) -> list[dict[str, list[str]]]:
     """Returns words without those that the data use for something else."""
-    left = [{kind: [word for word in words if word not in taken] for kind, words in sense.items()} for sense in senses]
+    left = [
+        {kind: [word for word in words if words_of(word) not in taken] for kind, words in sense.items()}
+        for sense in senses
+    ]
     return [sense for sense in left if all(sense.values())]
 
 

@@ -37,6 +37,19 @@ def command_line() -> str:
     return shlex.join([name, *sys.argv[1:]])
 
 
+def check_place(path: Path) -> None:
+    """Checks that a file or folder can be written there, before anything is worked out for it; nothing is made.
+
+    Raises:
+        ValueError: If a file stands where a folder would have to be, or the folder does not allow it.
+    """
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ValueError(f"{path} cannot be written: {above} is a file and no folder; choose another place")
+    if not os.access(above, os.W_OK):
+        raise ValueError(f"{path} cannot be written: the folder {above} allows no new files; choose another place")
+
+
 def write_outputs(
     out: str | os.PathLike[str],
     results: Mapping[str, Any],

@@ -141,6 +141,11 @@ def test_broken_logs_are_refused_with_the_line_and_the_cure(tmp_path, rows, mess
 def test_other_files_and_columns_are_refused(tmp_path):
     with pytest.raises(ValueError, match="column 'clicked' is missing; rename 'click' to it"):
         read_log(log_of(tmp_path, "s,0,1,i0,1", header="session,turn,position,item,click"), SHOP)
+    # Never a column that is needed itself.
+    with pytest.raises(ValueError, match=r"column 'position' is missing; add it \(found"):
+        read_log(log_of(tmp_path, "s,0,i0,1", header="session,turn,item,clicked"), SHOP)
+    with pytest.raises(ValueError, match=r"is a folder; name the log in it, such as .*log\.csv"):
+        read_log(tmp_path, SHOP)
     with pytest.raises(ValueError, match="is no table this reads"):
         read_log(log_of(tmp_path, *ROWS, name="log.tsv"), SHOP)
     with pytest.raises(FileNotFoundError, match="does not exist; give a log"):

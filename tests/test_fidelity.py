@@ -19,7 +19,7 @@ from instructrec.envs.worlds import make_world
 from instructrec.experiments import distances
 from instructrec.experiments.cli import run
 from instructrec.experiments.evaluation import evaluate
-from instructrec.experiments.fidelity import compare_logs, fidelity, to_text
+from instructrec.experiments.fidelity import compare_logs, fidelity, to_text, told_apart
 from instructrec.experiments.fidelity_aspects import ASPECTS, Finding, Simulated
 from instructrec.experiments.fidelity_logs import ClickLog, DialogueLog, QueryLog, RatingLog, read_log
 from instructrec.experiments.progress import Narrator
@@ -193,6 +193,39 @@ def test_nineteen_of_twenty_samples_like_the_halves_differ_by_less_than_the_nois
     floor = np.mean([distances.noise_floor([rng.normal(size=400)], distances.largest_gap) for _ in range(10)])
     others = [distances.largest_gap(rng.normal(size=200), rng.normal(size=200)) for _ in range(400)]
     assert 0.9 <= np.mean(np.array(others) < floor) <= 0.985
+
+
+# --- Several logs ---------------------------------------------------------------------------------------------------
+
+
+def test_logs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("shop", "app", "other/app"):
+        (tmp_path / folder).mkdir(parents=True)
+        paths.append(_clicks(tmp_path / folder / "log.csv", _simulated(5, "Tiny")))
+    paths.append(_clicks(tmp_path / "single.csv", _simulated(5, "Tiny")))
+    logs = told_apart(paths, [read_log(path) for path in paths])
+    assert [log.source for log in logs] == ["shop/log.csv", "app/log.csv", "app/log.csv (2)", "single.csv"]
+    found, _ = compare_logs(logs, _simulated(6, "Tiny"), QUIET)
+    assert sum(finding.name == "session_length" for finding in found.values()) == 4
+
+
+def test_a_card_of_two_logs_of_one_name_has_both_and_a_picture_of_each(tmp_path: Path) -> None:
+    for folder in ("shop", "app"):
+        (tmp_path / folder).mkdir()
+        _clicks(tmp_path / folder / "log.csv", _simulated(5, "Tiny"))
+    logs = [tmp_path / folder / "log.csv" for folder in ("shop", "app")]
+    world = "instructrec/Tiny-v0"
+    card = fidelity(world, logs, out=tmp_path / "out", agent="random", people=50, narrator=QUIET)
+    assert [log["name"] for log in card["logs"]] == ["shop/log.csv", "app/log.csv"]
+    assert {"session_length", "session_length@app/log.csv"} <= set(card["distances"])
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_clicks_of_which_none_was_one_are_told(tmp_path: Path) -> None:
+    log = _table(tmp_path / "log.csv", "person,item,clicked", [(f"p{n}", f"i{n % 5}", 0) for n in range(20)])
+    with pytest.raises(ValueError, match="nothing in it was clicked"):
+        read_log(log)
 
 
 # --- What logs hold --------------------------------------------------------------------------------------------------

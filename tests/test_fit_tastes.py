@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from instructrec.envs import fit_tastes as module
 from instructrec.envs.fit_tastes import chosen_ratings, fit_tastes, with_passed_over
 from instructrec.envs.held_out import HeldOut
 from instructrec.envs.infer_catalogue import infer_catalogue
@@ -184,7 +185,10 @@ def test_what_is_drawn_as_passed_over_was_not_clicked_and_is_popular():
         ({"max_persons": 0}, "max_persons, min_person_ratings and ranks must be 1 or more"),
         ({"ranks": (0, 4)}, "max_persons, min_person_ratings and ranks must be 1 or more"),
         ({"min_person_ratings": 1000}, r"nobody has 1000 ratings of the catalogue's items \(the most is \d+\); bring"),
-        ({"max_persons": 2}, r"are too little to fit tastes: it takes 100 that differ; bring more data"),
+        (
+            {"max_persons": 2},
+            r"are too little to fit tastes: it takes 100 that differ; take more people by max_persons=",
+        ),
     ],
 )
 def test_too_little_to_fit_and_settings_out_of_range_are_explained(options, message):
@@ -196,8 +200,32 @@ def test_too_little_to_fit_and_settings_out_of_range_are_explained(options, mess
 def test_ratings_that_are_all_the_same_are_too_little():
     record, _ = made()
     same = replace(record, ratings=replace(record.ratings, rating=np.full_like(record.ratings.rating, 4)))
-    with pytest.raises(ValueError, match="all from 4 to 4 stars, are too little"):
+    with pytest.raises(
+        ValueError, match=r"all from 4 to 4 stars, are too little .* that differ; bring ratings that differ$"
+    ):
         fit_tastes(same, infer_catalogue(same))
+
+
+def test_few_ratings_of_each_are_asked_for_only_where_that_would_help():
+    record, _ = made()
+    once = np.unique(record.ratings.person, return_index=True)[1]
+    sparse = replace(record, ratings=record.ratings.some(np.isin(np.arange(len(record.ratings.item)), once)))
+    with pytest.raises(ValueError, match=r"\(the most is 1\); bring more data$"):
+        fit_tastes(sparse, infer_catalogue(sparse))
+    with pytest.raises(ValueError, match=r"bring more data, or ask less of each by min_person_ratings=2"):
+        fit_tastes(record, infer_catalogue(record), min_person_ratings=1000)
+
+
+def test_taste_that_points_the_wrong_way_on_fresh_ratings_is_none(monkeypatch):
+    record, _ = made()
+    whole = module._measured
+
+    def wrong(*args, **options):
+        scales, figures = whole(*args, **options)
+        return scales, figures | {"taste_slope": -0.6}
+
+    monkeypatch.setattr(module, "_measured", wrong)
+    assert fit_tastes(record, infer_catalogue(record), ranks=(2,)).rank == 0
 
 
 def test_what_is_kept_in_a_file_comes_back_whole_and_gives_the_same_bytes(fitted, tmp_path):

@@ -197,6 +197,25 @@ def test_years_stand_in_titles_where_no_column_has_them():
     np.testing.assert_array_equal(catalogue.column("year").numbers, 1990 + np.arange(12))
 
 
+def test_values_that_differ_in_capitals_alone_are_one_spelt_as_most_often():
+    cells = ["Oak|elm", "oak|OAK", "Oak", "Elm", "ash", "ASH"] * 2
+    column = infer_catalogue(record_of({"wood": cells})).column("wood")
+    assert column.values == ("Elm", "Oak", "ash")
+    assert column.masks[1] == column.mask_of(["Oak"])
+    sizes = infer_catalogue(record_of({"size": ["S", "m", "L", "s", "M", "l"] * 2})).column("size")
+    np.testing.assert_array_equal(sizes.numbers, [0, 1, 2] * 4)
+    # A finding that was corrected keeps its spelling.
+    found = replace(finding("wood", cells), values=("oak", "elm"))
+    assert infer_catalogue(record_of({"wood": cells}), [found]).column("wood").values == ("elm", "oak", OTHER)
+
+
+@pytest.mark.parametrize("cells", [("0", "1"), ("No", "yes"), ("FALSE", "True"), ("n", "Y"), ("f", "t")])
+def test_what_means_no_and_yes_becomes_that(cells):
+    catalogue = infer_catalogue(record_of({"new": [*cells, cells[1]] * 4}))
+    np.testing.assert_array_equal(catalogue.column("new").indicators()[:3], [[1, 0], [0, 1], [0, 1]])
+    assert catalogue.texts[0].endswith("without new.")
+
+
 def test_more_than_64_values_keep_the_most_frequent_and_other():
     tags = [[f"t{min(n % 100, k)}" for k in (5, 100)] for n in range(600)]
     attribute = Attribute.token_seq("tags", tags)

@@ -12,6 +12,7 @@ from instructrec.experiments import cli
 from instructrec.experiments.fidelity import fidelity
 from instructrec.experiments.new_world import new_world
 from instructrec.experiments.progress import Narrator
+from instructrec.splits import Split, split_of
 from instructrec.testing import check_world
 
 QUIET = Narrator(quiet=True)
@@ -205,6 +206,128 @@ def test_items_that_are_gone_or_damaged_are_named(books, tmp_path):
     (tmp_path / "books.safetensors").write_bytes((place / "books.safetensors").read_bytes()[:999])
     with pytest.raises(ValueError, match=r"books\.safetensors"):
         make_world(str(tmp_path / "books.yaml"))
+
+
+RATINGS = [(f"u{n}", f"i{n * 7 % 60 + place}", 1 + (n * place) % 5) for n in range(40) for place in range(0, 60, 3)]
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Returns a function that makes a world of 60 films with the columns given, and says what was made."""
+
+    def make(*, num_items=60, ratings=None, **columns):
+        columns = {"genre": [("horror", "comedy", "drama")[n % 3] for n in range(num_items)], **columns}
+        rows = [",".join(["item", *columns])]
+        rows += [",".join([f"i{n}", *(str(cells[n]) for cells in columns.values())]) for n in range(num_items)]
+        (tmp_path / "items.csv").write_text("\n".join(rows) + "\n")
+        rows = [
+            ("person", "item", "rating"),
+            *(ratings or [(p, f"i{int(i[1:]) % num_items}", r) for p, i, r in RATINGS]),
+        ]
+        (tmp_path / "ratings.csv").write_text("\n".join(",".join(map(str, row)) for row in rows) + "\n")
+        return new_world(tmp_path, tmp_path / "x.yaml", noun="film", settings={"repeats": "last"}, narrator=QUIET)
+
+    return make
+
+
+def asked_of(file):
+    """Returns the columns that the people of a world ask for."""
+    bank = make_world(str(file), bank_size=400).population.bank
+    return {predicate.field for goal in bank.predicates for predicate in goal}
+
+
+@pytest.mark.parametrize("low", [-5.0, -100.0])
+def test_numbers_below_nought_are_no_bounds_that_people_ask_for(made, tmp_path, low):
+    made(temperature=[round(low + 0.3 * n, 1) for n in range(60)])
+    text = (tmp_path / "x.yaml").read_text()
+    assert "temperature <= -" not in text
+    assert ("temperature" in asked_of(tmp_path / "x.yaml")) == (low > -15)
+
+
+NAMES = ("share", "exclusion", "count", "context", "infeasible", "number", "1990", "3d", "n", "x²")
+
+
+@pytest.mark.parametrize("names", [NAMES[:3], NAMES[5:8], NAMES[7:]])
+def test_a_column_of_words_may_be_called_anything(made, tmp_path, names):
+    colours = [("red", "blue", "green")[n // 7 % 3] for n in range(60)]
+    attributes = made(**{name: [f"{colour} {name}" for colour in colours] for name in names})["attributes"]
+    assert len(attributes) == 6
+    assert asked_of(tmp_path / "x.yaml") >= set(attributes) - {"rating", "popularity"}
+
+
+def test_a_column_of_numbers_may_be_called_anything(made, tmp_path):
+    attributes = made(**{name: [1.5 + 1.4 * n for n in range(60)] for name in NAMES})["attributes"]
+    assert len(attributes) == 3 + len(NAMES)
+    assert asked_of(tmp_path / "x.yaml") >= set(attributes) - {"rating", "popularity"}
+
+
+def test_a_value_that_another_column_has_too_is_said_with_a_name_that_is_free(made, tmp_path):
+    tags = ["horror", "horror genre", "comedy", "x"]
+    made(genre=[("horror", "comedy", "zz")[n % 3] for n in range(60)], tag=[tags[n % 4] for n in range(60)])
+    assert asked_of(tmp_path / "x.yaml") >= {"genre", "tag"}
+
+
+def test_values_that_differ_in_capitals_alone_are_one_spelt_as_most_often(made, tmp_path):
+    made(genre=[("Horror", "horror", "comedy", "HORROR", "Horror")[n % 5] for n in range(60)])
+    assert make_world(str(tmp_path / "x.yaml")).catalogue.column("genre").values == ("Horror", "comedy")
+
+
+@pytest.mark.parametrize("cells", [("0", "1"), ("yes", "No"), ("True", "False"), ("Y", "N")])
+def test_nobody_asks_for_a_yes_and_the_cure_is_told(made, tmp_path, cells):
+    told = made(vegan=[cells[n % 2] for n in range(60)])
+    assert "vegan" not in asked_of(tmp_path / "x.yaml")
+    assert make_world(str(tmp_path / "x.yaml")).catalogue.column("vegan").values == ("no", "yes")
+    assert "Nobody asks for vegan, since yes and no name nothing; write words for them" in told["text"].replace(
+        "\n  ", " "
+    )
+    (tmp_path / "x.yaml").unlink()
+    (tmp_path / "x.safetensors").unlink()
+    made(vegan=[("vegan", "vegetarian")[n % 2] for n in range(60)])
+    assert "vegan" in asked_of(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(("count", "size"), [(5, 2), (19, 9), (20, 10), (60, 10)])
+def test_slates_of_few_items_are_small_enough_to_choose_from(made, tmp_path, count, size):
+    made(num_items=count, price=[3.5 + n for n in range(count)])
+    world = make_world(str(tmp_path / "x.yaml"), bank_size=100)
+    assert world.slate_size == size
+    check_world(world, batch=4)
+
+
+def test_where_no_world_can_be_built_nothing_is_left_behind(made, tmp_path):
+    persons = [f"u{n}" for n in range(40) if split_of("users", f"u{n}") is Split.TEST]
+    before = {"items.csv", "ratings.csv"}
+    with pytest.raises(ValueError, match=r"nothing was written: none of the .* is of the splits train"):
+        made(ratings=[(person, f"i{n}", 1 + n % 5) for person in persons for n in range(60)])
+    assert {file.name for file in tmp_path.iterdir()} == before
+
+
+def test_items_that_lie_there_already_are_not_written_over(made, tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"x\.safetensors is there already"):
+        made()
+    assert (tmp_path / "x.safetensors").read_bytes() == b"mine"
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_data_in_which_nothing_can_be_asked_for_name_what_was_left_out_and_why(made):
+    with pytest.raises(ValueError, match=r"(?s)Left out: genre: the same for every item.*Nobody asks for vegan"):
+        made(genre=["horror"] * 60, vegan=[n % 2 for n in range(60)])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["world", "new", "{file}/x.yaml", "--from", "{file}"],
+        ["fit-log", "tiny", "{file}", "--out", "{file}/x.npz"],
+        ["fidelity", "tiny", "--log", "{file}", "--out", "{file}"],
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_told_before_anything_is_read(command, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("no data")
+    assert cli.run([word.replace("{file}", str(file)) for word in command]) == 2
+    assert f"{file} is a file and no folder; choose another place" in " ".join(capsys.readouterr().err.split())
 
 
 def test_names_with_initials_are_asked_for_and_understood(tmp_path):

@@ -225,7 +225,8 @@ def test_prices_of_amazon_that_are_no_numbers_are_counted_with_the_first_line(wr
 @pytest.mark.parametrize(
     ("raw", "price"),
     [(12.5, 12.5), ("$1,299.00", 1299), ("from 9.99", 9.99), ("$5 - $8", 5), ("—", None), (None, None), ("", None),
-     (-1.0, None), (float("nan"), None), (True, None), ({"x": 1}, 1)],
+     (-1.0, None), (float("nan"), None), (True, None), ({"x": 1}, 1), ("12,50", None), ("from €12,50", None),
+     ("12,500", 12500)],
 )  # fmt: skip
 def test_prices_are_cleaned(raw, price):
     np.testing.assert_equal(clean_price(raw), np.nan if price is None else price)
