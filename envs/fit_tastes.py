@@ -187,7 +187,7 @@ def fit_tastes(
         elif max_persons < record.num_persons and ratings.num_persons == max_persons:
             cure = f"take more people by {by_setting('max_persons', 5_000)}"
         else:
-            cure = _more_data(min_person_ratings > _LEAST)
+            cure = _more_data(min_person_ratings > _LEAST and ratings.num_persons < record.num_persons)
         span = "" if clicks else f", all from {ratings.rating.min():g} to {ratings.rating.max():g} stars,"
         raise ValueError(
             f"{record.source}: {num_given:,} {record.feedback} of {ratings.num_persons:,} people with "

@@ -166,7 +166,7 @@ def domain_document(catalogue: Catalogue, findings: Sequence[Finding], *, noun: 
         raise ValueError(
             "no attribute of these items has two values or more that several items share, so there is nothing to ask "
             "for by name; bring a column such as genre or category"
-            + "".join(f". {said}" for said in (*_left_out(findings), *_unasked(catalogue)))
+            + "".join(f". {said}" for said in (*_not_named(findings), *_unasked(catalogue)))
         )
     numbers = {name: column for name, column in catalogue.columns.items() if not column.is_set}
     parts = {name: pools for name, column in numbers.items() if (pools := _bounds(name, column, like.get(name, "")))}
@@ -207,8 +207,11 @@ def _about(catalogue: Catalogue) -> list[str]:
     return sorted(worth, key=lambda name: -worth[name])[:_MOST_ABOUT]
 
 
-def _left_out(findings: Sequence[Finding]) -> list[str]:
-    return [f"Left out: {each.column}: {each.why}" for each in findings if each.use is Use.LEFT_OUT]
+def _not_named(findings: Sequence[Finding]) -> list[str]:
+    """Returns a sentence for every column that holds no words to ask by."""
+    left = [f"Left out: {each.column}: {each.why}" for each in findings if each.use is Use.LEFT_OUT]
+    numbers = (Kind.NUMERIC, Kind.ORDINAL)
+    return left + [f"Taken for levels or numbers: {e.column}: {e.why}" for e in findings if e.kind in numbers]
 
 
 def _unasked(catalogue: Catalogue) -> list[str]:
