@@ -23,6 +23,7 @@ Unknown = Literal["refuse", "drop", "keep"]
 """What becomes of items that the item table lacks: an error, they are left out, or they stay without attributes."""
 MAX_RATINGS = 5_000_000
 _CLICKS_ABOVE = 100
+_FEW_VALUES, _APART, _RARE = 50, 1.5, 0.01
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,10 @@ class Gathering:
         order = rows[np.lexsort((item[rows], line[rows] * (not time.any()), time[rows], person[rows]))]
         ratings = Ratings(person[order], item[order], value[order], time[order], person_ids)
         low, high = (float(ratings.rating.min()), float(ratings.rating.max())) if scale is None else scale
+        if scale is None and feedback is Feedback.RATINGS:
+            said.append(
+                f"ratings lie from {low:g} to {high:g}, which is taken for their scale{_odd_end(ratings.rating)}"
+            )
         return Interactions(
             source=self.source,
             format=format,
@@ -382,3 +387,19 @@ def _ordered(names: Sequence[str]) -> tuple[str, ...]:
 def luck_of(name: str) -> int:
     """Returns a number from 0 to 2**64 - 1 that looks drawn, the same for the same name always."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _odd_end(ratings: npt.NDArray[np.float32]) -> str:
+    """Returns a warning where a few ratings lie apart from all others, as marks for "unrated" do; "" elsewhere."""
+    values, counts = np.unique(ratings, return_counts=True)
+    if not 3 <= len(values) <= _FEW_VALUES:
+        return ""
+    gaps = np.diff(values)
+    for end, gap in ((0, gaps[0]), (len(values) - 1, gaps[-1])):
+        if gap > _APART * np.median(gaps) and counts[end] < _RARE * counts.sum():
+            are = "is" if counts[end] == 1 else "are"
+            return (
+                f"; {counts[end]:,} of them {are} {values[end]:g}, far from the others: if that is no rating, take "
+                "the rows out; where it is, say so by " + by_setting("scale", (float(values[0]), float(values[-1])))
+            )
+    return ""

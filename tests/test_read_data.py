@@ -319,6 +319,19 @@ def test_stars_are_left_alone_and_other_scales_and_clicks_are_mapped(write):
     assert stars("user,item,clicks\na,x,0\na,y,1\nb,y,2\nb,x,9\n") == [2.5, 4.5, 4.75, 5]
 
 
+def test_the_scale_that_ratings_are_taken_for_is_said_and_a_mark_that_is_no_rating_is_noticed(write):
+    def note(*odd):
+        rows = [f"u{person},i{item},{1 + (person + item) % 5}" for person in range(20) for item in range(20)]
+        text = "\n".join(["user,item,rating", *rows[len(odd) :], *(f"v,i{n},{mark}" for n, mark in enumerate(odd))])
+        return " ".join(read_data(write({"log.csv": text + "\n"})).notes)
+
+    assert "ratings lie from 1 to 5, which is taken for their scale" in note()
+    assert "far from the others" not in note()
+    assert "1 of them is -1, far from the others" in note("-1")
+    assert "2 of them are 99, far from the others" in note("99", "99")
+    assert "--set scale=1..99" in note("99")
+
+
 def test_repeats_are_refused_or_the_latest_counts_or_they_add_up(write):
     place = write({"log.csv": "user,item,rating,time\na,x,5,20\nb,x,3,1\na,x,2,10\n"})
     with pytest.raises(ValueError, match=r"line 4: person 'a' and item 'x' stood on line 2 already; keep one"):
