@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -91,7 +91,7 @@ class UserPopulation:
         self._fresh = self._philox.state
         if num_predicates is None or not fingerprint:
             # One user is asked, to learn what kind it is; where all is told, nobody is: it may be a person.
-            user, first = self._begin(Sessions.first(0, 1), 0, _keys_alone(Sessions.first(0, 1), 0, None))
+            user, first = self._begin((0, 0, 0), _keys_alone(Sessions.first(0, 1), 0, None))
             num_predicates = num_predicates if num_predicates is not None else 0 if first.goal is None else 8
             fingerprint = fingerprint or fingerprint_of(make_user, type(user))
         self._num_predicates, self._fingerprint = num_predicates, fingerprint
@@ -115,11 +115,11 @@ class UserPopulation:
         batch = len(sessions.lane)
         goals = Goals.empty(batch, self._num_predicates) if self._num_predicates else None
         keys, said = noise.integers(Purpose.PERSON, 2), []
-        for row in range(batch):
-            user, instruction = self._begin(sessions, row, keys[row])
+        for row, session in enumerate(_sessions(sessions)):
+            user, instruction = self._begin(session, keys[row])
             said.append(instruction.text)
             self._write_goal(goals, row, instruction, None, user)
-            self._remember(_session(sessions, row), _Living(user, b""))
+            self._remember(session, _Living(user, b""))
         shape = (batch, self._turn_limit, self._slate_size)
         texts = self._texts.ids(said)
         state = UserState(
@@ -153,20 +153,24 @@ class UserPopulation:
         goals = None if state.goals is None else replace(
             state.goals, **{name: getattr(state.goals, name).copy() for name in state.goals.__dataclass_fields__}
         )  # fmt: skip
-        keys = noise.integers(Purpose.USER, 2)
-        for row in range(batch):
-            living = self._living_copy(state, row)
-            reaction = self._react(living.user, slates[row], int(state.turn[row]), keys[row], state.sessions, row)
-            clicked[row, list(reaction.clicked)] = True
-            consumed[row, list(reaction.clicked if reaction.consumed is None else reaction.consumed)] = True
+        keys, turns = noise.integers(Purpose.USER, 2), state.turn.tolist()
+        shown = slates.astype(np.int32)  # A copy: users may do with their slate what they like.
+        seen = shown.copy()
+        clicks: list[int] = []  # Places in the batch's slates laid end to end.
+        kept: list[int] = []
+        for row, session in enumerate(_sessions(state.sessions)):
+            living = self._living_copy(state, row, session)
+            reaction = self._react(living.user, shown[row], turns[row], keys[row], session)
+            for position in reaction.clicked:
+                clicks.append(row * self._slate_size + position)
+            for position in reaction.clicked if reaction.consumed is None else reaction.consumed:
+                kept.append(row * self._slate_size + position)
             left[row] = reaction.left
             if reaction.next is not None:
                 texts[row] = self._texts.ids([reaction.next.text])[0]
                 self._write_goal(goals, row, reaction.next, slates[row], living.user)
-            self._remember(
-                _session(state.sessions, row),
-                _Living(living.user, living.seen + slates[row].astype(np.int32).tobytes()),
-            )
+            self._remember(session, _Living(living.user, living.seen + seen[row].tobytes()))
+        clicked.reshape(-1)[clicks], consumed.reshape(-1)[kept] = True, True
         rows, slates_so_far, clicked_so_far = np.arange(batch), state.slates.copy(), state.clicked.copy()
         slates_so_far[rows, state.turn] = slates
         clicked_so_far[rows, state.turn] = clicked
@@ -183,59 +187,61 @@ class UserPopulation:
         self._philox.state = self._fresh
         return self._generator
 
-    def _begin(self, sessions: Sessions, row: int, key: npt.NDArray[np.uint64]) -> tuple[User, Instruction]:
-        where = _where(sessions, row, 0)
-        user: User = _called("the user factory", where, self._make_user)
+    def _begin(self, session: _SESSION, key: npt.NDArray[np.uint64]) -> tuple[User, Instruction]:
+        user: User = _called("the user factory", session, 0, self._make_user)
         if type(user) not in self._sound:
             if lacking := lacking_of(user):
                 raise TypeError(lacking)
             self._sound.add(type(user))
-        first = _called(f"{type(user).__name__}.arrive", where, user.arrive, self._rng(key))
+        first = _called("arrive", session, 0, user.arrive, self._rng(key))
         if not isinstance(first, Instruction):
             raise TypeError(
-                f"{type(user).__name__}.arrive must return an Instruction, got {type(first).__name__} ({where})"
+                f"{type(user).__name__}.arrive must return an Instruction, got {type(first).__name__} "
+                f"({_where(session, 0)})"
             )
         return user, first
 
     def _react(
-        self, user: User, items: Ints, turn: int, key: npt.NDArray[np.uint64], sessions: Sessions, row: int
+        self, user: User, items: npt.NDArray[np.int32], turn: int, key: npt.NDArray[np.uint64], session: _SESSION
     ) -> Reaction:
-        where, name = _where(sessions, row, turn), f"{type(user).__name__}.react"
         # From here on the object is neither before nor after the turn; should it raise, it must not be met again.
-        self._living.pop(_session(sessions, row), None)
-        titles = tuple(self._catalogue.titles[item] for item in items)
-        slate = Slate(items=np.array(items, np.int32), titles=titles, turn=turn)
-        reaction = _called(name, where, user.react, slate, self._rng(key))
+        self._living.pop(session, None)
+        titles = tuple(map(self._catalogue.titles.__getitem__, items.tolist()))
+        slate = Slate(items=items, titles=titles, turn=turn)
+        reaction = _called("react", session, turn, user.react, slate, self._rng(key))
         if not isinstance(reaction, Reaction):
-            raise TypeError(f"{name} must return a Reaction, got {type(reaction).__name__} ({where})")
-        if reaction.clicked and max(reaction.clicked) >= self._slate_size:
+            raise TypeError(
+                f"{type(user).__name__}.react must return a Reaction, got {type(reaction).__name__} "
+                f"({_where(session, turn)})"
+            )
+        if reaction.clicked and reaction.clicked[-1] >= self._slate_size:
             raise ValueError(
-                f"{name} clicked position {max(reaction.clicked)}; positions of a slate of {self._slate_size} "
-                f"are 0 to {self._slate_size - 1} ({where})"
+                f"{type(user).__name__}.react clicked position {reaction.clicked[-1]}; positions of a slate of "
+                f"{self._slate_size} are 0 to {self._slate_size - 1} ({_where(session, turn)})"
             )
         return reaction
 
-    def _living_copy(self, state: UserState, row: int) -> _Living:
-        turn, session = int(state.turn[row]), _session(state.sessions, row)
+    def _living_copy(self, state: UserState, row: int, session: _SESSION) -> _Living:
+        turn = int(state.turn[row])
         seen = state.slates[row, :turn].tobytes()
         living = self._living.get(session)
         if living is not None and living.seen == seen:
             return living
-        user, instruction = self._begin(state.sessions, row, _keys_alone(state.sessions, row, None))
+        user, instruction = self._begin(session, _keys_alone(state.sessions, row, None))
         text = self._texts.ids([instruction.text])[0]
         for past_turn in range(turn):
             key = _keys_alone(state.sessions, row, past_turn)
-            reaction = self._react(user, state.slates[row, past_turn], past_turn, key, state.sessions, row)
+            reaction = self._react(user, state.slates[row, past_turn].copy(), past_turn, key, session)
             if reaction.clicked != tuple(np.flatnonzero(state.clicked[row, past_turn])):
-                raise PlugInError(_did_otherwise(user, "clicked", _where(state.sessions, row, past_turn)))
+                raise PlugInError(_did_otherwise(user, "clicked", _where(session, past_turn)))
             text = text if reaction.next is None else self._texts.ids([reaction.next.text])[0]
         if text != state.instruction[row]:
-            raise PlugInError(_did_otherwise(user, "said", _where(state.sessions, row, turn)))
+            raise PlugInError(_did_otherwise(user, "said", _where(session, turn)))
         return _Living(user, seen)
 
     def _remember(self, session: _SESSION, living: _Living) -> None:
+        self._living.pop(session, None)
         self._living[session] = living
-        self._living.move_to_end(session)
         if len(self._living) > self._keep:
             self._living.popitem(last=False)
 
@@ -394,8 +400,8 @@ def lacking_of(user: object) -> str:
     return ""
 
 
-def _session(sessions: Sessions, row: int) -> _SESSION:
-    return int(sessions.seed[row]), int(sessions.lane[row]), int(sessions.ordinal[row])
+def _sessions(sessions: Sessions) -> Iterator[_SESSION]:
+    return zip(sessions.seed.tolist(), sessions.lane.tolist(), sessions.ordinal.tolist(), strict=True)
 
 
 def _keys_alone(sessions: Sessions, row: int, turn: int | None) -> npt.NDArray[np.uint64]:
@@ -405,16 +411,19 @@ def _keys_alone(sessions: Sessions, row: int, turn: int | None) -> npt.NDArray[n
     return key
 
 
-def _where(sessions: Sessions, row: int, turn: int) -> str:
-    seed, lane, ordinal = _session(sessions, row)
+def _where(session: _SESSION, turn: int) -> str:
+    seed, lane, ordinal = session
     return f"session seed {seed}, lane {lane}, ordinal {ordinal}, turn {turn + 1}"
 
 
-def _called(name: str, where: str, method: Callable[..., Any], *given: Any) -> Any:
+def _called(name: str, session: _SESSION, turn: int, method: Callable[..., Any], *given: Any) -> Any:
     try:
         return method(*given)
     except (Exception, SystemExit) as error:
-        raise PlugInError(f"{name} raised {type(error).__name__}: {error} ({where})") from error
+        whose = getattr(method, "__self__", None)
+        called = name if whose is None or name not in ("arrive", "react") else f"{type(whose).__name__}.{name}"
+        where = _where(session, turn)
+        raise PlugInError(f"{called} raised {type(error).__name__}: {error} ({where})") from error
 
 
 def _did_otherwise(user: User, did: str, where: str) -> str:

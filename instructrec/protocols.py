@@ -140,6 +140,8 @@ class Reaction:
 
 def _positions(name: str, given: Any) -> tuple[int, ...]:
     """Returns positions as a sorted tuple of plain integers, whatever sequence of whole numbers they came in."""
+    if type(given) is tuple and (not given or (len(given) == 1 and type(given[0]) is int and given[0] >= 0)):
+        return given  # What most users do, without the cost of looking further.
     if not isinstance(given, tuple | list | np.ndarray):
         raise TypeError(f"{name} is a tuple of positions in the slate, got {type(given).__name__}")
     for position in given:
