@@ -87,11 +87,6 @@ def read_features(run: str | os.PathLike[str]) -> ItemFeatures:
     return features
 
 
-def write_module(path: str | os.PathLike[str], module: nn.Module) -> None:
-    """Writes a module's parameters and saved buffers."""
-    runs.write_arrays(path, {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()})
-
-
 def read_module(path: str | os.PathLike[str], module: nn.Module) -> None:
     """Reads parameters and saved buffers into a module.
 

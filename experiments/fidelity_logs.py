@@ -181,7 +181,7 @@ def _ratings(path: Path, name: str, reading: Mapping[str, Any]) -> RatingLog:
                 f"{record.source}: nothing in it was clicked, so that it says nothing about what people like; give a "
                 "log in which something was"
             )
-    catalogue = infer_catalogue(record)
+    catalogue = infer_catalogue(record, max_items=record.num_items)
     ratings = chosen_ratings(record, catalogue, max_persons=record.num_persons, min_person_ratings=1)
     return RatingLog(name, catalogue, ratings, clicks)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,3 +33,18 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", _connect_at_home)
         yield
+
+
+@pytest.fixture
+def interpret_kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, the kernels of conversational people run as plain Python."""
+    from instructrec.envs import conversational, conversational_kernels, speaking_kernels
+
+    def interpret() -> None:
+        places = [vars(module) for module in (conversational_kernels, speaking_kernels, conversational)]
+        compiled = [(place, name) for place in places for name in place if hasattr(place[name], "py_func")]
+        assert compiled, "no kernel is compiled, so that there is nothing to compare with"
+        for place, name in compiled:
+            monkeypatch.setitem(place, name, place[name].py_func)
+
+    return interpret

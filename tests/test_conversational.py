@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -229,7 +230,7 @@ def test_goals_follow_their_own_sequence_whatever_is_shown() -> None:
     assert len(set(users(one).goal)) > 1
 
 
-def test_the_kernel_agrees_with_itself_run_as_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kernel_agrees_with_itself_run_as_plain_python(interpret_kernels: Callable[[], None]) -> None:
     place = world(perceived_miss=0.1, perceived_false_alarm=0.1)
     compiled, interpreted = [], []
 
@@ -240,14 +241,7 @@ def test_the_kernel_agrees_with_itself_run_as_plain_python(monkeypatch: pytest.M
             record += [outcome.reactions.clicked, outcome.reactions.left, state.instructions.texts, users(state).trust]
 
     play(compiled)
-    import instructrec.envs.conversational as module
-    import instructrec.envs.conversational_kernels as reading
-    import instructrec.envs.speaking_kernels as speaking
-
-    for kernels in (reading, speaking, module):
-        for name, function in list(vars(kernels).items()):
-            if hasattr(function, "py_func"):
-                monkeypatch.setattr(kernels, name, function.py_func)
+    interpret_kernels()
     with np.errstate(over="ignore"):
         play(interpreted)
     for here, there in zip(compiled, interpreted, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
 
@@ -390,7 +391,7 @@ def test_one_user_alone_equals_the_same_user_in_a_crowd():
                 np.testing.assert_array_equal(array[0], vars(users(crowd).goals)[name][row])
 
 
-def test_the_kernels_agree_with_themselves_run_as_plain_python(monkeypatch: pytest.MonkeyPatch):
+def test_the_kernels_agree_with_themselves_run_as_plain_python(interpret_kernels: Callable[[], None]):
     place = with_constants(**LIVELY)
     compiled, interpreted = [], []
 
@@ -402,14 +403,7 @@ def test_the_kernels_agree_with_themselves_run_as_plain_python(monkeypatch: pyte
             record += [users(state).trust, users(state).pending, *vars(users(state).goals).values()]
 
     play(compiled)
-    import instructrec.envs.conversational as module
-    import instructrec.envs.conversational_kernels as reading
-    import instructrec.envs.speaking_kernels as speaking
-
-    for kernels in (reading, speaking, module):
-        for name, function in list(vars(kernels).items()):
-            if hasattr(function, "py_func"):
-                monkeypatch.setattr(kernels, name, function.py_func)
+    interpret_kernels()
     with np.errstate(over="ignore"):
         play(interpreted)
     for here, there in zip(compiled, interpreted, strict=True):
