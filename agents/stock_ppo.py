@@ -10,6 +10,7 @@ Stable-Baselines3 asks the critic about sessions that the turn limit cut off one
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -43,7 +44,6 @@ class StockPPOConfig:
 
     Attributes:
         seconds: Training ends before this much time has passed; at least one iteration is done.
-        steps: Training ends after this many turns, if the time does not run out before; None leaves it to the time.
         num_envs: Sessions run side by side.
         num_steps: Turns of each of them per iteration.
         epochs: Passes over an iteration's turns.
@@ -54,8 +54,7 @@ class StockPPOConfig:
         entropy: Weight of the entropy.
     """
 
-    seconds: float = 90.0
-    steps: int | None = None
+    seconds: float = math.inf
     num_envs: int = 64
     num_steps: int = 8
     epochs: int = 4
@@ -68,8 +67,6 @@ class StockPPOConfig:
     def __post_init__(self) -> None:
         if not self.seconds > 0:
             raise ValueError(f"seconds must be > 0, got {self.seconds}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1 (or None to train by time alone), got {self.steps}")
 
 
 class SessionFeatures(BaseFeaturesExtractor):
@@ -159,33 +156,31 @@ class StockTraining:
         policy: What was learned.
         steps: Turns it was trained on.
         seconds: How long that took.
-        returns: Mean return of the sessions that ended in each iteration; NaN where none did.
+        curve: Steps so far and the mean return of the sessions that ended in each iteration; NaN where none did.
     """
 
     policy: StockPolicy
     steps: int
     seconds: float
-    returns: tuple[float, ...]
+    curve: tuple[tuple[int, float], ...]
 
 
 class _Budget(BaseCallback):
     """Stops before an iteration that would end too late, judging by the longest so far."""
 
-    def __init__(self, config: StockPPOConfig, progress: Progress | None, began: float) -> None:
+    def __init__(self, seconds: float, steps: int, progress: Progress | None, began: float) -> None:
         super().__init__()
-        self._config, self._progress = config, progress
+        self._seconds, self._steps, self._progress = seconds, steps, progress
         self._began = self._last = began
         self._longest, self._stop, self._counted = 0.0, False, 0
-        self.returns: list[float] = []
+        self.curve: list[tuple[int, float]] = []
 
     def _on_rollout_start(self) -> None:
         now = time.monotonic()
         self._longest, self._last = max(self._longest, now - self._last), now
         used = now - self._began
-        self._stop = self.num_timesteps > 0 and used + self._longest > self._config.seconds
-        share = used / self._config.seconds
-        if self._config.steps is not None:
-            share = max(share, self.num_timesteps / self._config.steps)
+        self._stop = self.num_timesteps > 0 and used + self._longest > self._seconds
+        share = max(used / self._seconds, self.num_timesteps / self._steps)
         if self._progress is not None:
             self._progress(1.0 if self._stop else min(share, 1.0), f"{self.num_timesteps:,} turns")
 
@@ -196,7 +191,7 @@ class _Budget(BaseCallback):
         ended = self.training_env.unwrapped.episode_statistics  # type: ignore[attr-defined]
         returns = ended.since(self._counted).returns
         self._counted = ended.count
-        self.returns.append(float(returns.mean()) if len(returns) else float("nan"))
+        self.curve.append((self.num_timesteps, float(returns.mean()) if len(returns) else float("nan")))
 
 
 @contextmanager
@@ -216,6 +211,7 @@ def train_stock_ppo(
     reader: SessionReader,
     config: StockPPOConfig | None = None,
     *,
+    steps: int,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> StockTraining:
@@ -227,9 +223,15 @@ def train_stock_ppo(
         world: Where to train.
         reader: What the policy sees of a session.
         config: How to learn.
+        steps: How many turns to learn from, 1 or more; time may end it before.
         seed: Where people, weights and draws come from.
         progress: Told how much of the budget is used, from 0 to 1, and how many turns that made.
+
+    Raises:
+        ValueError: If there is less than one step.
     """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
     settings = config if config is not None else StockPPOConfig()
     began = time.monotonic()
     with _own_luck():
@@ -255,12 +257,12 @@ def train_stock_ppo(
             seed=seed,
             device="cpu",
         )
-        budget = _Budget(settings, progress, began)
-        model.learn(settings.steps if settings.steps is not None else 2**62, callback=budget)
+        budget = _Budget(settings.seconds, steps, progress, began)
+        model.learn(steps, callback=budget)
     policy = StockPolicy(reader, _actor(model.policy), world.slate_size, world.catalogue.popularity)
     # A rollout that was stopped at its first step is not learned from and not counted.
-    steps = len(budget.returns) * settings.num_envs * settings.num_steps
-    return StockTraining(policy, steps, time.monotonic() - began, tuple(budget.returns))
+    used = len(budget.curve) * settings.num_envs * settings.num_steps
+    return StockTraining(policy, used, time.monotonic() - began, tuple(budget.curve))
 
 
 def _actor(policy: ActorCriticPolicy) -> nn.Sequential:

@@ -10,6 +10,7 @@ from typing import Any
 
 from instructrec import runs
 from instructrec.agents.encoder import check_reads, load_encoder
+from instructrec.agents.learners import Ground
 from instructrec.catalogue import Catalogue
 from instructrec.experiments.competitors import (
     check_names,
@@ -20,7 +21,7 @@ from instructrec.experiments.competitors import (
 )
 from instructrec.experiments.conversations import Conversation, converse
 from instructrec.experiments.evaluation import Competitor
-from instructrec.experiments.learners import learn_named
+from instructrec.experiments.learners import learn_named, reader_for
 from instructrec.experiments.outputs import write_outputs
 from instructrec.experiments.progress import Advance, Narrator
 from instructrec.experiments.results import FLAGSHIP, compare_agents
@@ -167,7 +168,12 @@ def compare(
             agents[f"{name}_blank"] = Blank(ranker)
             conversations = sample(world, name, ranker, seed=seed)
             curves[name] = Past.of(runs.latest_checkpoint(folder_name)).curve
-    learned = learn_named(plain, training_world, load_encoder(encoder), steps=steps, seed=seed, narrator=narrator)
+
+    def ground() -> Ground:
+        world = training_world()
+        return Ground(world, reader_for(world, load_encoder(encoder), narrator), steps)
+
+    learned = learn_named(plain, ground, seed=seed, narrator=narrator)
     agents |= {name: one.competitor for name, one in learned.items()}
     notes |= {name: one.note for name, one in learned.items()}
     agents |= references(plain, world, training_world, narrator)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instructrec import runs
+from instructrec.agents.learners import Ground
 from instructrec.experiments.compare import measure, sample
 from instructrec.experiments.competitors import (
     UNTRAINED,
@@ -21,7 +22,7 @@ from instructrec.experiments.competitors import (
 )
 from instructrec.experiments.evaluation import Competitor
 from instructrec.experiments.headline import REFERENCES
-from instructrec.experiments.learners import learn_stock, learn_supervised
+from instructrec.experiments.learners import learn
 from instructrec.experiments.outputs import write_outputs
 from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.results import FLAGSHIP
@@ -124,18 +125,13 @@ def demo(
     warm_reader(ranker.reader, world, narrator, "Reading held-out phrasings")
     agents: dict[str, Competitor] = dict(untrained(UNTRAINED, world, lambda: ranker.reader.encoder))
     narrator.say("2 of 4: baselines that learn, on the same people.")
+    budgets = {"supervised": chosen.supervised_steps, "ppo": chosen.stock_steps}
+    limits = {"ppo": {"seconds": chosen.stock_seconds}}
     learned = {
-        "supervised": learn_supervised(
-            training_world, ranker.reader, steps=chosen.supervised_steps, seed=seed, narrator=narrator
-        ),
-        "ppo": learn_stock(
-            training_world,
-            ranker.reader,
-            steps=chosen.stock_steps,
-            seconds=chosen.stock_seconds,
-            seed=seed,
-            narrator=narrator,
-        ),
+        name: learn(
+            name, Ground(training_world, ranker.reader, steps), settings=limits.get(name), seed=seed, narrator=narrator
+        )
+        for name, steps in budgets.items()
     }
     agents |= {name: one.competitor for name, one in learned.items()}
     agents |= {FLAGSHIP: ranker, f"{FLAGSHIP}_blank": Blank(ranker), f"{FLAGSHIP}_start": before_learning(ranker)}

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 from instructrec.agents.encoder import TextEncoder
+from instructrec.agents.learners import LEARNERS, Ground, learner
 from instructrec.agents.reading import SessionReader
-from instructrec.agents.stock_ppo import StockPPOConfig, train_stock_ppo
-from instructrec.agents.supervised import SupervisedConfig, train_supervised
+from instructrec.agents.slate_policy import SlateRanker
 from instructrec.experiments.competitors import WithControls, features_for, warm_reader
-from instructrec.experiments.evaluation import Competitor
+from instructrec.experiments.evaluation import Competitor, without_words
 from instructrec.experiments.progress import Narrator, clock
-from instructrec.experiments.trainers import TimedRanker
+from instructrec.experiments.trainers import TimedRanker, configured
+from instructrec.protocols import Policy
 from instructrec.sessions import World
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A baseline that was trained.
+class Trained:
+    """An agent that was trained.
 
     Attributes:
         competitor: What was learned.
         note: What it learned from, in a few words.
-        timing: ``training_steps`` and ``training_seconds``.
+        steps: User-steps that it took.
+        seconds: How long that took.
+        curve: Mean return of training sessions by step, where it learned by acting.
     """
 
     competitor: Competitor
     note: str
-    timing: dict[str, Any] = field(default_factory=dict)
+    steps: int
+    seconds: float
+    curve: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """What a results document says of its training."""
+        return {"training_steps": self.steps, "training_seconds": self.seconds}
 
 
 def reader_for(world: World, encoder: TextEncoder, narrator: Narrator) -> SessionReader:
@@ -42,68 +51,49 @@ def reader_for(world: World, encoder: TextEncoder, narrator: Narrator) -> Sessio
     return reader
 
 
-def learn_stock(
-    world: World, reader: SessionReader, *, steps: int, seconds: float, seed: int, narrator: Narrator
-) -> Learned:
-    """Trains stock PPO for ``steps`` user-steps, or until ``seconds`` have passed."""
-    with narrator.task("Training stock PPO") as advance:
-        found = train_stock_ppo(
-            world, reader, StockPPOConfig(seconds=seconds, steps=steps), seed=seed, progress=advance
-        )
-    note = f"{found.steps:,} user-steps in {clock(found.seconds)}; repeated items replaced by popular ones"
-    return Learned(WithControls(found.policy), note, {"training_steps": found.steps, "training_seconds": found.seconds})
-
-
-def learn_supervised(world: World, reader: SessionReader, *, steps: int, seed: int, narrator: Narrator) -> Learned:
-    """Fits the supervised ranker to a log of ``steps`` turns, shown by similarity and popularity."""
-    begun = time.monotonic()
-    with narrator.task("Training the supervised ranker on a log of clicks") as advance:
-        parts = [0.0, 0.0]
-
-        def progress(done: int, total: int) -> None:
-            # First the log is recorded, then it is learned from; each begins anew at 0.
-            place = 0 if total == steps and parts[0] < 1 else 1
-            parts[place] = done / max(total, 1)
-            advance((parts[0] + parts[1]) / 2, "")
-
-        found = train_supervised(
-            world, reader.features, reader.encoder, SupervisedConfig(turns=steps), seed=seed, progress=progress
-        )
-    seconds = time.monotonic() - begun
-    note = f"a log of {steps:,} turns, shown by similarity and popularity, in {clock(seconds)}"
-    return Learned(
-        TimedRanker(found.scorer, found.reader), note, {"training_steps": steps, "training_seconds": seconds}
-    )
-
-
 def learn_named(
     names: Sequence[str],
-    make_world: Callable[[], World],
-    encoder: TextEncoder,
+    ground: Callable[[], Ground],
     *,
-    steps: int,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int,
     narrator: Narrator,
-) -> dict[str, Learned]:
-    """Trains those of the named baselines that learn, each on the same number of user-steps.
+) -> dict[str, Trained]:
+    """Trains those of the named agents that learn, other than SlatePPO.
 
     Args:
         names: Any names.
-        make_world: Makes the training world.
-        encoder: The language model.
-        steps: User-steps, the same for each.
+        ground: Makes what they learn on; called only if one of them learns.
+        settings: Settings by agent.
         seed: The seed.
         narrator: Is told how far it has come.
     """
-    wanted = [name for name in names if name in ("ppo", "supervised")]
+    wanted = [name for name in names if name in LEARNERS]
     if not wanted:
         return {}
-    world = make_world()
-    reader = reader_for(world, encoder, narrator)
-    found = {}
-    for name in wanted:
-        if name == "ppo":
-            found[name] = learn_stock(world, reader, steps=steps, seconds=math.inf, seed=seed, narrator=narrator)
-        else:
-            found[name] = learn_supervised(world, reader, steps=steps, seed=seed, narrator=narrator)
-    return found
+    shared = ground()
+    return {
+        name: learn(name, shared, settings=(settings or {}).get(name), seed=seed, narrator=narrator) for name in wanted
+    }
+
+
+def learn(
+    name: str, ground: Ground, *, settings: Mapping[str, Any] | None = None, seed: int, narrator: Narrator
+) -> Trained:
+    """Trains an agent by name.
+
+    Raises:
+        ValueError: If there is no such agent or setting.
+    """
+    kind = learner(name)
+    config = configured(kind.config, dict(settings or {}))
+    begun = time.monotonic()
+    with narrator.task(f"Training {name}") as advance:
+        found = kind.learn(ground, config, seed, advance)
+    seconds = time.monotonic() - begun
+    agent: Competitor = found.agent
+    if isinstance(agent, SlateRanker):
+        agent = TimedRanker(agent.scorer, agent.reader)
+    elif without_words(agent) is None:
+        agent = WithControls(cast("Policy", agent))
+    return Trained(agent, f"{found.note}, in {clock(seconds)}", found.steps, seconds, found.curve)

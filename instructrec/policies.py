@@ -116,7 +116,9 @@ def log_prob_of_places(scores: Floats, places: Ints) -> Floats:
     rest = scores.copy()
     np.put_along_axis(rest, places, -np.inf, axis=1)
     # The denominator at position j: everything not shown, and what is shown at j and below.
-    unshown = np.logaddexp.reduce(rest, axis=1) if rest.shape[1] > places.shape[1] else np.full(len(rest), -np.inf)
+    top = scores.max(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        unshown = np.log(np.exp(rest - top).sum(axis=1)) + top[:, 0]
     tail = np.logaddexp.accumulate(shown[:, ::-1], axis=1)[:, ::-1]
     return np.asarray(shown - np.logaddexp(tail, unshown[:, None]))
 

@@ -1,0 +1,176 @@
+"""Agents that learn, by name: how each is set, what it learns from, and the one way to train any of them.
+
+There are two sorts. Some learn by acting: they meet the training world's people themselves. Others are fitted to a
+log; `from_log` trains them like the first sort, in each of the three regimes of `instructrec.agents.recording`.
+All are given the same ground: the same people, features, language model and number of user-steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from instructrec.agents.reading import SessionReader
+from instructrec.agents.recording import ROUNDS, ByRank, Regime, behaviour_policy, collect_log
+from instructrec.agents.stock_ppo import StockPPOConfig, train_stock_ppo
+from instructrec.agents.supervised import Supervised, SupervisedConfig
+from instructrec.logs import Log, joined
+from instructrec.names import unknown_name
+from instructrec.policies import plackett_luce
+from instructrec.protocols import Policy, Ranker
+from instructrec.sessions import World
+
+Advance = Callable[[float, str], None]
+"""Is told how much is done, from 0 to 1, and a few words about it."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What an agent learns on: the same for all that are compared.
+
+    Attributes:
+        world: The training world.
+        reader: What networks see of a session: item features and language model.
+        steps: The budget of user-steps.
+        regime: Where logs come from, for those that are fitted to one.
+        own_log: Returns SlatePPO's training log, for `Regime.OWN`.
+    """
+
+    world: World
+    reader: SessionReader
+    steps: int
+    regime: Regime | str = Regime.FIXED
+    own_log: Callable[[], Log] | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of training.
+
+    Attributes:
+        agent: What was learned.
+        note: What it learned from, in a few words.
+        steps: User-steps that it took.
+        curve: Mean return of training sessions by step, as rows of ``step`` and ``return``; empty for fits to a log.
+    """
+
+    agent: Policy | Ranker
+    note: str
+    steps: int
+    curve: tuple[Mapping[str, float], ...] = ()
+
+
+class Fitter(Protocol):
+    """Something that is fitted to a log and then ranks."""
+
+    def fit(self, log: Log, *, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Ranker:
+        """Returns a ranker; the same log and seed give the same."""
+        ...
+
+
+Learn = Callable[[Ground, Any, int, Advance], Learned]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """An agent that learns.
+
+    Attributes:
+        about: A few words, for tables.
+        config: The class of its settings, a dataclass.
+        learn: Trains it on a ground, with settings and seed.
+        space: What tuning may choose from, by setting: values, or (low, high) with ``log`` or ``linear``.
+        fits: Whether it is fitted to a log, so that `Ground.regime` matters.
+    """
+
+    about: str
+    config: type[Any]
+    learn: Learn
+    space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    fits: bool = False
+
+
+def from_log(about: str, config: type[Any], make: Callable[[Ground, Any], Fitter], **more: Any) -> Learner:
+    """Returns a learner that is fitted to a log.
+
+    Args:
+        about: As in `Learner`.
+        config: As in `Learner`.
+        make: Returns what is to be fitted, with its settings.
+        more: As in `Learner`.
+    """
+
+    def learn(ground: Ground, settings: Any, seed: int, advance: Advance) -> Learned:
+        regime = Regime(ground.regime)
+        if regime is Regime.ROUNDS:
+            agent = _in_rounds(ground, make(ground, settings), seed, advance)
+            return Learned(agent, f"{ground.steps:,} turns in {ROUNDS} rounds, fitted anew after each", ground.steps)
+        fitter = make(ground, settings)
+        log = log_for(ground, seed, lambda done, total: advance(done / total / 2, "recording a log"))
+        agent = fitter.fit(log, seed=seed, progress=lambda done, total: advance(0.5 + done / max(total, 1) / 2, ""))
+        shown = "SlatePPO while it learned" if regime is Regime.OWN else "similarity and popularity"
+        return Learned(agent, f"a log of {len(log):,} turns, shown by {shown}", len(log))
+
+    return Learner(about, config, learn, fits=True, **more)
+
+
+def log_for(ground: Ground, seed: int, progress: Callable[[int, int], None] | None = None) -> Log:
+    """Returns the log of `Regime.FIXED` or `Regime.OWN`.
+
+    Raises:
+        ValueError: If SlatePPO's own log is asked for and there is none.
+    """
+    if Regime(ground.regime) is Regime.OWN:
+        if ground.own_log is None:
+            raise ValueError("SlatePPO's own log is needed, and SlatePPO is not among the agents; add slate_ppo")
+        return ground.own_log()
+    world, reader = ground.world, ground.reader
+    policy = behaviour_policy(reader.features, reader.encoder, world.slate_size)
+    return collect_log(world, policy, ground.steps, seed=seed, progress=progress)
+
+
+def _in_rounds(ground: Ground, fitter: Fitter, seed: int, advance: Advance) -> Ranker:
+    world, reader = ground.world, ground.reader
+    policy = behaviour_policy(reader.features, reader.encoder, world.slate_size)
+    logs: list[Log] = []
+    ranker: Ranker | None = None
+    for done in range(ROUNDS):
+        turns = ground.steps * (done + 1) // ROUNDS - ground.steps * done // ROUNDS
+        if turns:
+            lane = sum(int(log.session.max()) + 1 for log in logs)
+            logs.append(collect_log(world, policy, turns, seed=seed, first_lane=lane))
+        ranker = fitter.fit(joined(logs), seed=seed)
+        policy = plackett_luce(ByRank(ranker), world.slate_size)
+        advance((done + 1) / ROUNDS, f"round {done + 1} of {ROUNDS}")
+    assert ranker is not None
+    return ranker
+
+
+def _stock_ppo(ground: Ground, settings: StockPPOConfig, seed: int, advance: Advance) -> Learned:
+    found = train_stock_ppo(ground.world, ground.reader, settings, steps=ground.steps, seed=seed, progress=advance)
+    note = f"{found.steps:,} user-steps; repeated items replaced by popular ones"
+    curve = tuple({"step": float(step), "return": value} for step, value in found.curve)
+    return Learned(found.policy, note, found.steps, curve)
+
+
+LEARNERS: dict[str, Learner] = {
+    "ppo": Learner("stock PPO of Stable-Baselines3", StockPPOConfig, _stock_ppo),
+    "supervised": from_log(
+        "SlatePPO's network, fitted to the clicks of a log",
+        SupervisedConfig,
+        lambda ground, settings: Supervised(ground.reader, settings),
+    ),
+}
+"""Every agent that learns, but for SlatePPO, whose training can be resumed: `instructrec.agents.slate_ppo`."""
+
+
+def learner(name: str) -> Learner:
+    """Returns a learner by name.
+
+    Raises:
+        ValueError: If there is none of that name; the message suggests the nearest.
+    """
+    if name not in LEARNERS:
+        raise ValueError(unknown_name("agent that learns", name, LEARNERS))
+    return LEARNERS[name]
