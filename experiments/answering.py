@@ -1,9 +1,9 @@
 """How well agents do what real people asked for, in words that nobody trained on.
 
-Every query becomes the first thing that somebody says: a person of the held-out split, with their visible past, drawn by
-a hash of the query's own words, so that all agents answer the same people. The first slate is judged by the catalogue
-against what the query names (`instructrec.experiments.real_requests`), those in the grammar's words apart from the
-others. Intervals resample queries; equal ones move together.
+Every query becomes the first thing that somebody says: a person of the held-out split, with their visible past, drawn
+by a hash of the query's own words, so that all agents answer the same people. The first slate is judged by the
+catalogue against what the query names (`instructrec.experiments.real_requests`), those in the grammar's words apart
+from the others. Intervals resample queries; equal ones move together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from instructrec.arrays import Floats, take
 from instructrec.envs.vocabulary import key_of
 from instructrec.envs.worlds import spoken_in
 from instructrec.experiments.compare import trained_ranker
-from instructrec.experiments.competitors import UNTRAINED, check_names, split_name, untrained, world_of
+from instructrec.experiments.competitors import TRAINED, UNTRAINED, check_names, split_name, untrained, world_of
 from instructrec.experiments.evaluation import Competitor, decider
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Advance, Narrator
@@ -123,8 +123,7 @@ def answering(
         "slate_size": world.slate_size,
         "corpus": str(corpus),
         "now": NOW,
-        "looked_into": next(iter(trained), list(agents)[-1]),
-        **summary(requests, answers, world.catalogue.num_items),
+        **summary(requests, answers, world.catalogue.num_items, next(iter(trained), list(agents)[-1])),
         "command": command_line(),
     }
     with runs.locked(out):
@@ -139,8 +138,8 @@ def _check_agents(plain: Sequence[str], trained: Mapping[str, str]) -> None:
     check_names([*plain, *trained])
     for name in plain:
         if name not in UNTRAINED:
-            why = "has to be trained first; give it" if name in ("slate_ppo", "ppo", "supervised") else "is no listener"
-            raise ValueError(f"{name} {why}: the agents are {', '.join(UNTRAINED)}, and trained ones as slate_ppo=RUN")
+            why = "has to be trained first" if name in TRAINED else "does not read what is said by itself"
+            raise ValueError(f"{name} {why}; name agents of {', '.join(UNTRAINED)}, and trained ones as slate_ppo=RUN")
 
 
 def _part(advance: Advance, place: int, agents: Mapping[str, Any], name: str) -> Advance:
@@ -177,7 +176,8 @@ def answer(
         parts += [_by_part(request, shares) for request, shares in zip(asked, met.mean(axis=2), strict=True)]
         if progress is not None:
             progress((begin + len(asked)) / len(requests), "")
-    return Answers(*(np.concatenate(values[name]) for name in METRICS), parts=tuple(parts))
+    csr, strict, violation = (np.concatenate(values[name]) for name in METRICS)
+    return Answers(csr, strict, violation, tuple(parts))
 
 
 def _by_part(request: Request, shares: npt.NDArray[np.float64]) -> tuple[float, ...]:
@@ -189,8 +189,8 @@ def _by_part(request: Request, shares: npt.NDArray[np.float64]) -> tuple[float, 
 # --- Summing up ------------------------------------------------------------------------------------------------------
 
 
-def summary(requests: Requests, answers: Mapping[str, Answers], num_items: int) -> dict[str, Any]:
-    """Returns what the answers come to; keys as in `answering`."""
+def summary(requests: Requests, answers: Mapping[str, Answers], num_items: int, looked_into: str) -> dict[str, Any]:
+    """Returns what the answers come to; keys as in `answering`. What costs ``looked_into`` most stands first."""
     kept = requests.kept
     # Equal queries are one person's for a resampling.
     crossed = Crossed.of([free_text_id(request.text) for request in kept])
@@ -206,9 +206,10 @@ def summary(requests: Requests, answers: Mapping[str, Answers], num_items: int) 
             groups.append({**row, "agents": found})
     return {
         "counts": requests.counts,
+        "looked_into": looked_into,
         "groups": groups,
-        "forms": _losses(kept, answers, by_words=False),
-        "words": _losses(kept, answers, by_words=True),
+        "forms": _losses(kept, answers, looked_into, by_words=False),
+        "words": _losses(kept, answers, looked_into, by_words=True),
         "unmapped": dict(requests.unmapped.most_common()),
         "partly": dict(requests.partly.most_common()),
     }
@@ -232,8 +233,10 @@ def _intervals(crossed: Crossed, chosen: npt.NDArray[np.bool_], answers: Answers
     return found
 
 
-def _losses(requests: Sequence[Request], answers: Mapping[str, Answers], *, by_words: bool) -> list[dict[str, Any]]:
-    """Returns what every sort of phrase, or every phrase, costs of the CSR; the dearest of the last agent first."""
+def _losses(
+    requests: Sequence[Request], answers: Mapping[str, Answers], looked_into: str, *, by_words: bool
+) -> list[dict[str, Any]]:
+    """Returns what every sort of phrase, or every phrase, costs of the CSR."""
     totals = {place: sum(request.inside == (place == "inside") for request in requests) for place in PLACES}
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row, request in enumerate(requests):
@@ -246,7 +249,8 @@ def _losses(requests: Sequence[Request], answers: Mapping[str, Answers], *, by_w
             form = f"not {part.meaning.form}" if negated else part.meaning.form
             means = ", ".join(map(str, part.predicates)) if by_words else ""
             entry = rows.setdefault(
-                (place, part.said if by_words else form, means), {"queries": 0, **{name: [0.0, 0.0] for name in answers}}
+                (place, part.said if by_words else form, means),
+                {"queries": 0, **{name: [0.0, 0.0] for name in answers}},
             )
             entry["queries"] += 1
             for name, given in answers.items():
@@ -259,14 +263,11 @@ def _losses(requests: Sequence[Request], answers: Mapping[str, Answers], *, by_w
             "said" if by_words else "form": said,
             **({"means": means} if by_words else {}),
             "queries": entry["queries"],
-            "agents": {
-                name: {"csr": entry[name][0] / entry["queries"], "lost": entry[name][1]} for name in answers
-            },
+            "agents": {name: {"csr": entry[name][0] / entry["queries"], "lost": entry[name][1]} for name in answers},
         }
         for (place, said, means), entry in rows.items()
     ]
-    last = list(answers)[-1]
-    return sorted(found, key=lambda entry: (PLACES.index(entry["place"]), -entry["agents"][last]["lost"]))
+    return sorted(found, key=lambda entry: (PLACES.index(entry["place"]), -entry["agents"][looked_into]["lost"]))
 
 
 # --- For people ------------------------------------------------------------------------------------------------------
@@ -294,13 +295,14 @@ def _scope(document: Mapping[str, Any]) -> list[str]:
     inside, outside = (_group(document, place, "all") for place in PLACES)
     sizes = [str(row["queries"]) if row else "none" for row in (inside, outside)]
     return [
-        f"Of {c['queries']:,} queries {c['name']:,} name a genre or a time: {c['kept']:,} are measured on, {c['titles']} "
-        f"speak of one film by its title, in {c['unmapped']} none of it means anything in this catalogue, and "
-        f"{c['few']} have fewer than {document['slate_size']} matching films. Years are counted from "
+        f"Of {c['queries']:,} queries {c['name']:,} name a genre or a time: {c['kept']:,} are measured on, "
+        f"{c['titles']} speak of one film by its title, in {c['unmapped']} none of it means anything in this "
+        f"catalogue, and {c['few']} have fewer than {document['slate_size']} matching films. Years are counted from "
         f"{document['now']}.",
-        f"Inside the grammar's words: {sizes[0]} queries; outside: {sizes[1]}. Judged is the first slate for a person of "
-        f"{document['split']}, by genre and year alone; what else a query names cannot be checked here. Intervals: 95 %, "
-        "resampling queries.",
+        f"Inside the grammar's words are {sizes[0]} queries, outside {sizes[1]}; what is inside is decided by what the "
+        "parser understands, which flatters it there. Judged is the first slate for a person of "
+        f"{document['split']}, by genre and year alone; what else a query names cannot be checked here. Intervals: "
+        "95 %, resampling queries.",
     ]
 
 
@@ -324,7 +326,8 @@ def to_markdown(document: Mapping[str, Any]) -> str:
     lines = [f"# What real people asked for, in {document['world']}", ""]
     lines += [part for said in _scope(document) for part in (said, "")]
     for metric, told in (("csr", "CSR"), ("strict", "Strict"), ("violation", "Violation")):
-        rows = [row for row in document["groups"] if any(metric in found for found in row["agents"].values())]
+        kinds = ("exclusion",) if metric == "violation" else KINDS
+        rows = [row for row in document["groups"] if row["kind"] in kinds]
         if not rows:
             continue
         lines += [f"| {told}@{document['slate_size']} | queries | films that match | " + " | ".join(names) + " |"]
@@ -335,10 +338,9 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         lines.append("")
     for place in PLACES:
         for key, told in (("forms", "sort of phrase"), ("words", "words")):
-            rows = [row for row in document[key] if row["place"] == place]
+            rows = [row for row in document[key] if row["place"] == place][:_SHOWN_LOSSES]
             if not rows:
                 continue
-            rows = sorted(rows, key=lambda row: -row["agents"][looked_into]["lost"])[:_SHOWN_LOSSES]
             lines += [f"What costs {looked_into} most {place} the grammar's words, by {told}:", ""]
             lines += [f"| {told} | queries | CSR | parser | part of 1 − CSR |", "|---|---|---|---|---|"]
             for row in rows:

@@ -28,7 +28,7 @@ GENRE, TIME, TITLE = "GENRE", "YEAR", "TITLE"
 _FEWEST_GENRES = ("Comedy", "Drama")
 _NEAR = 4
 """How many words before a span may change what it means."""
-_JOINS = {TIME: frozenset("to and or through until thru the".split()), GENRE: frozenset(["or"])}
+_JOINS = {TIME: frozenset(["to", "and", "or", "through", "until", "thru", "the"]), GENRE: frozenset(["or"])}
 """What may stand between two spans that mean one thing."""
 
 

@@ -83,28 +83,33 @@ GENRES: Mapping[str, tuple[str, ...]] = {
 }
 """The catalogue's genres, and what people call them; a phrase that stands twice means both."""
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 SMALL = frozenset(
-    "a an the of and or with film films movie movies flick flicks picture pictures genre genres kind kinds sort type "
-    "types style themed scene scenes s".split()
+    _words(
+        "a an the of and or with film films movie movies flick flicks picture pictures genre genres kind kinds sort "
+        "type types style themed scene scenes s"
+    )
 )
 """Words beside a genre that change nothing."""
 NEGATIONS = frozenset(
-    "no not non nothing without except excluding excludes besides isnt arent wasnt werent doesnt dont never nor".split()
+    _words("no not non nothing without except excluding excludes besides isnt arent wasnt werent doesnt dont never nor")
 )
-THROUGH = frozenset("a an any the that are is in really very too of".split())
+THROUGH = frozenset(_words("a an any the that are is in from made released really very too of"))
 """Words that may stand between a negation and what it turns round."""
 
 _LONGEST = 3
 _SHORTEST_SLIP, _ALIKE = 5, 0.85
 _NUMBERS = {
     word: number
-    for number, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)
+    for number, word in enumerate(_words("one two three four five six seven eight nine ten eleven twelve"), 1)
 } | {"fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100}
 _DECADES = {
-    name: 1900 + ten
-    for ten, name in zip(
-        range(20, 100, 10), "twenties thirties forties fifties sixties seventies eighties nineties".split(), strict=True
-    )
+    name: 1920 + 10 * place
+    for place, name in enumerate(_words("twenties thirties forties fifties sixties seventies eighties nineties"))
 }
 
 
