@@ -25,7 +25,7 @@ any:O mockumentaries:B-GENRE with:O john:B-ACTOR smith:I-ACTOR <=> <NULL>
 something:O that:O is:O not:O a:O musical:B-GENRE <=> <NULL>
 list:O comedies:B-GENRE or:O westerns:B-GENRE from:O the:O 1970s:B-YEAR or:O 1980s:B-YEAR <=> <NULL>
 a:O romantic:B-GENRE comedy:I-GENRE out:O in:O the:O last:B-YEAR ten:I-YEAR years:I-YEAR <=> <NULL>
-a:O courtroom:B-GENRE drama:I-GENRE <=> <NULL>
+a:O lighthouse:B-GENRE drama:I-GENRE <=> <NULL>
 a:O good:O biography:B-GENRE <=> <NULL>
 a:O horror:B-GENRE musical:B-GENRE from:O 1931:B-YEAR <=> <NULL>
 what:O genre:B-GENRE is:O the:O blue:B-TITLE lamp:I-TITLE <=> <NULL>
@@ -77,8 +77,8 @@ def test_every_genre_of_the_films_has_words_and_no_other() -> None:
         ("sci fi", ["genre: Sci-Fi"], []),
         ("film noir", ["genre: Film-Noir"], []),
         ("spaghetti western", ["genre: Western"], []),
-        ("documentarys", ["genre: Documentary"], []),
-        ("courtroom drama", ["genre: Drama"], ["courtroom"]),
+        ("docmentary", ["genre: Documentary"], []),
+        ("lighthouse drama", ["genre: Drama"], ["lighthouse"]),
         ("non comedy", ["genre: not Comedy"], []),
         ("non fiction", ["genre: Documentary"], []),
         ("biography", [], ["biography"]),
@@ -101,18 +101,18 @@ def test_words_of_genres_mean_what_the_films_are_listed_under(said: str, meant: 
         ("of the", "2010s", "", "year 2010–2019"),
         ("from the late", "90s", "", "year 1995–1999"),
         ("in", "1994", "", "year 1994–1994"),
-        ("from", "97", "", "year 1997–1997"),
-        ("of", "summer 2012", "", "year 2012–2012"),
+        ("from", "86", "", "year 1986–1986"),
+        ("of", "autumn 1991", "", "year 1991–1991"),
         ("made before", "1980", "", "year ≤ 1979"),
-        ("", "before the year 2000", "", "year ≤ 1999"),
+        ("", "before the year 1990", "", "year ≤ 1989"),
         ("after the", "1980s", "", "year ≥ 1990"),
-        ("released since", "2001", "", "year ≥ 2001"),
-        ("from", "1995", "or later", "year ≥ 1995"),
-        ("from the", "1980s and beyond", "", "year ≥ 1980"),
-        ("", "between 2004 and 2008", "", "year 2004–2008"),
-        ("from", "1990 to 1991", "", "year 1990–1991"),
+        ("released since", "2003", "", "year ≥ 2003"),
+        ("from", "1985", "or later", "year ≥ 1985"),
+        ("from the", "1970s and beyond", "", "year ≥ 1970"),
+        ("", "between 2003 and 2007", "", "year 2003–2007"),
+        ("from", "1986 to 1988", "", "year 1986–1988"),
         ("from the", "1970s or 1980s", "", "year 1970–1989"),
-        ("of the", "past seven decades", "", "year ≥ 1949"),
+        ("of the", "past six decades", "", "year ≥ 1959"),
         ("in the", "last decade", "", "year ≥ 2009"),
         ("", "last year", "", "year 2017–2017"),
         ("within the", "last year", "", "year ≥ 2017"),
@@ -172,7 +172,7 @@ def test_what_is_left_out_is_counted_by_its_cause_and_by_its_words(corpus: Path)
     found = _read(corpus)
     assert found.counts == {"queries": 10, "name": 9, "titles": 1, "unmapped": 1, "few": 1, "kept": 6}
     assert found.unmapped == {"biography": 1}
-    assert found.partly == {"courtroom drama": 1}
+    assert found.partly == {"lighthouse drama": 1}
     genre = _movies().catalogue.column("genre")
     assert found.matches[1] == int((genre.masks & np.uint64(genre.mask_of(["Comedy"])) > 0).sum())
     assert min(found.matches) >= 10
