@@ -20,7 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Train
-from instructrec.experiments.commands_studies import Fidelity, FitLog, Robustness, Transfer, Twins
+from instructrec.experiments.commands_studies import Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
 from instructrec.names import unknown_name
@@ -47,6 +47,7 @@ COMMANDS: dict[str, type[Command]] = {
     "fidelity": Fidelity,
     "robustness": Robustness,
     "transfer": Transfer,
+    "requests": Requests,
     "fit-log": FitLog,
     "worlds": Worlds,
     "world": WorldFile,

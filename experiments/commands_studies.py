@@ -1,4 +1,4 @@
-"""Commands that ask questions of users and worlds: twins, fidelity, robustness, transfer, fit-log."""
+"""Commands that ask questions of users, worlds and agents: twins, fidelity, robustness, transfer, requests, fit-log."""
 
 from __future__ import annotations
 
@@ -216,6 +216,47 @@ class Fidelity(Command):
             world_settings=world_settings(self.world_set, self.population, self.population_set),
             people=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requests(Command):
+    """Measure agents on what real people asked for: the queries of the MIT movie corpus by genre and time."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world: movies, or another one with its films."""
+    corpus: Path
+    """A file of the MIT movie corpus (word:TAG word:TAG, a query a line), or a folder with its file valid."""
+    agents: str = "random,cosine,bm25,parser"
+    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
+    out: Path
+    """Folder for requests.json and requests.md."""
+    encoder: str = "minilm"
+    """The language model of cosine."""
+    seed: int = 1
+    """The seed of the people who ask."""
+    final: bool = False
+    """Let test people ask; without it, validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Measures."""
+        from instructrec.experiments.answering import answering, to_text
+        from instructrec.experiments.outputs import check_place
+
+        check_place(self.out / "requests.json")
+        document = answering(
+            world_name(self.world),
+            [name.strip() for name in self.agents.split(",") if name.strip()],
+            corpus=self.corpus,
+            out=self.out,
+            encoder=self.encoder,
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            world_settings=nested(settings(self.world_set)),
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))
