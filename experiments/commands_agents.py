@@ -197,12 +197,14 @@ class Recommend(Command):
     """What you want, for example "a tense thriller from the 90s, no horror"."""
     k: Annotated[int, arg(aliases=["-k"])] = 10
     """How many items."""
+    explain: bool = False
+    """Say of each item what its score is made of: words, popularity, attributes."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Recommends."""
         from instructrec.experiments.recommend import answer
 
-        document, text = answer(self.folder, self.text, self.k)
+        document, text = answer(self.folder, self.text, self.k, explained=self.explain)
         return Answer(document=document, text=text)
 
 
