@@ -26,6 +26,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -102,10 +103,12 @@ def words_of(text: str, most: int = TEXTS // _ORDERS) -> list[str]:
     for piece in _PIECE.finditer(text):
         if not starts or _LETTERS.search(piece[0]):  # A comma on its own belongs to the word before.
             starts.append(piece.start())
+    if not starts:
+        return []
     if len(starts) > most:
         starts = [int(run[0]) for run in np.array_split(starts, most)]
-    ends = [*starts[1:], len(text)]
-    return [text[0 if not place else start : end] for place, (start, end) in enumerate(zip(starts, ends, strict=True))]
+    cuts = [0, *starts[1:], len(text)]
+    return [text[start:end] for start, end in itertools.pairwise(cuts)]
 
 
 @torch.no_grad()
