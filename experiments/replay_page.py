@@ -17,7 +17,7 @@ from instructrec.experiments.replay import Replay, ReplayTurn, Shown, Wish
 from instructrec.experiments.report_style import STYLE
 
 _STYLE = """
-main { max-width: 1240px; }
+main { max-width: calc(320px + var(--agents) * 420px); }
 .agent-0 { --agent: var(--flagship); } .agent-1 { --agent: var(--control); } .agent-2 { --agent: var(--reference); }
 .people { position: sticky; top: 0; z-index: 1; background: var(--page); border-bottom: 1px solid var(--line);
   margin: 1.2rem 0 0; padding: .5rem 0; display: flex; flex-wrap: wrap; gap: .3rem; align-items: baseline; }
@@ -45,16 +45,17 @@ main { max-width: 1240px; }
 .slate tr.unseen .title { color: var(--soft); }
 .badge { color: var(--bad); border: 1px solid currentColor; border-radius: 99px; font-size: .7rem; padding: 0 .4rem;
   white-space: nowrap; }
-.after { border-top: 1px solid var(--line); margin: .6rem 0 0; padding-top: .5rem; font-size: .9rem;
+.after { border-top: 1px solid var(--line); margin: .6rem 0 0; padding-top: .5rem; font-size: .9rem; max-width: none;
   font-variant-numeric: tabular-nums; }
 .after b { font-weight: 650; } .ended { color: var(--bad); font-weight: 650; } .limit { font-weight: 650; }
 .why { margin: 0; } .why summary { color: inherit; font-size: inherit; }
 .why summary::marker { color: var(--soft); }
-.parts { display: grid; grid-template-columns: fit-content(8.5rem) minmax(3rem, 1fr) max-content; gap: .1rem .5rem;
+.parts { display: grid; grid-template-columns: fit-content(8.5rem) minmax(3rem, 1fr) max-content; gap: .1rem 0;
   align-items: center; font-size: .8rem; margin: .35rem 0 .5rem; max-width: 26rem; }
-.parts > span { overflow-wrap: anywhere; } .parts .rest { color: var(--soft); font-style: italic; }
+.parts > :nth-child(3n + 1) { overflow-wrap: anywhere; padding-right: .6rem; }
+.parts .rest { color: var(--soft); font-style: italic; }
 .parts .sum { border-top: 1px solid var(--line); font-weight: 650; padding-top: .1rem; align-self: stretch; }
-.parts .value { text-align: right; }
+.parts .value { text-align: right; padding-left: .5rem; }
 .bar { position: relative; height: .6rem; background: linear-gradient(var(--line), var(--line)) 50% 0 / 1px 100%
   no-repeat; }
 .bar i { position: absolute; top: 0; bottom: 0; border-radius: 2px; background: var(--good); }
@@ -70,6 +71,8 @@ main { max-width: 1240px; }
   .turn-head { margin-bottom: .2rem; } }
 @media print { .people { display: none; } .side > * { break-inside: avoid; } }
 """
+_DOTS = 30
+"""Turns beyond which a line has no dots but its last."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -97,7 +100,8 @@ def render_replay(page: ReplayPage) -> str:
     lanes = list(dict.fromkeys(each.lane for each in page.replays))
     met = [[each for each in page.replays if each.lane == lane] for lane in lanes]
     people = "one person" if len(lanes) == 1 else f"{len(lanes)} people"
-    side = ", the same people with the same luck for each" if len(agents) > 1 else ""
+    same = "person" if len(lanes) == 1 else "people"
+    side = f", the same {same} with the same luck for each" if len(agents) > 1 else ""
     links = "".join(f'<a href="#person-{lane}">{lane}</a>' for lane in lanes)
     body = [
         f"<h1>InstructRec on {escape(world)}</h1>",
@@ -133,9 +137,17 @@ def _key(replays: Sequence[Replay]) -> str:
     signs.append('<span class="clicked">●</span> clicked and consumed, <span class="clicked">○</span> clicked only')
     if any(item.examined is False for item in items):
         signs.append("grey: not looked at")
+    if any(turn.satisfaction is not None or turn.trust is not None for turn in turns):
+        signs.append("whether somebody leaves is drawn by chance; their mood stands beside it")
     if any(item.why for item in items):
         signs.append("▸ a title opens to why it is shown")
-    return f'<ul class="key">{"".join(f"<li>{sign}</li>" for sign in signs)}</ul>'
+    key = f'<ul class="key">{"".join(f"<li>{sign}</li>" for sign in signs)}</ul>'
+    there = {part.name for item in items if item.why for part in item.why.rest}
+    if not there:
+        return key
+    meant = "".join(f"<dt>{name}</dt><dd>{about}</dd>" for name, about in ABOUT.items() if name in there)
+    words = "A score is the sum of what each word adds, and of the following; to add 0 is to be an average item."
+    return f"{key}<details><summary>What a score is made of</summary><p>{words}</p><dl>{meant}</dl></details>"
 
 
 def _person(sides: Sequence[Replay]) -> str:
@@ -184,18 +196,18 @@ def _summary(told: Replay, place: int) -> str:
     return (
         f'<div class="card agent-{place}"><span class="line"></span><span class="who">{escape(told.agent)}</span><br>'
         f'<span class="big">{_points(told.points)}</span> <span class="soft">in {slates}, {clicks} clicked</span><br>'
-        f"{_ending(told.turns, len(told.turns) - 1)}</div>"
+        f"{_ending(told.turns, moods=True)}</div>"
     )
 
 
 def _points(points: float) -> str:
     number = f"{round(points, 2) + 0.0:g}".replace("-", "−")
-    return f"{number} point{'' if number == '1' else 's'}"
+    return f"{number} point{'' if number in ('1', '−1') else 's'}"
 
 
-def _ending(turns: Sequence[ReplayTurn], number: int) -> str:
-    """Returns whether the person stayed; of somebody who left, also what is known of why."""
-    turn = turns[number]
+def _ending(turns: Sequence[ReplayTurn], *, moods: bool) -> str:
+    """Returns what happened after the last of ``turns``; of somebody who left, also in which circumstances."""
+    turn = turns[-1]
     if turn.ending == "stayed":
         return "stays"
     if turn.ending != "left":
@@ -203,13 +215,16 @@ def _ending(turns: Sequence[ReplayTurn], number: int) -> str:
     facts = []
     idle = next((back for back, each in enumerate(reversed(turns)) if any(i.clicked for i in each.items)), len(turns))
     if idle:
-        facts.append("nothing clicked here" if idle == 1 else f"nothing clicked in the last {idle} slates")
+        facts.append("nothing clicked" if idle == 1 else f"nothing clicked in {idle} slates running")
     if any(item.unsuitable for item in turn.items):
         facts.append("shown what must not be shown to them")
-    moods = (("satisfaction", turn.satisfaction), ("trust", turn.trust))
-    facts += [f"{name} down to {mood:.2f}" for name, mood in moods if mood is not None and mood < 0.5]
-    known = "; ".join(facts) or ("content, by chance" if turn.satisfaction is not None else "")
-    return f'<span class="ended">leaves</span>{f": {known}" if known else ""}'
+    facts += _mood(turn) if moods else []
+    return f'<span class="ended">leaves</span>{": " if facts else ""}{", ".join(facts)}'
+
+
+def _mood(turn: ReplayTurn) -> list[str]:
+    known = (("satisfaction", turn.satisfaction), ("trust", turn.trust))
+    return [f"{name} {mood:.2f}" for name, mood in known if mood is not None]
 
 
 def _turn(sides: Sequence[Replay], number: int, turns: Sequence[ReplayTurn | None]) -> str:
@@ -225,13 +240,12 @@ def _turn(sides: Sequence[Replay], number: int, turns: Sequence[ReplayTurn | Non
 def _card(told: Replay, number: int, place: int) -> str:
     turn = told.turns[number]
     before = told.turns[number - 1].wishes if number else None
-    facts = [f"<b>{_points(turn.reward)}</b>"]
-    facts += [f"{name} {mood:.2f}" for name, mood in (("satisfaction", turn.satisfaction), ("trust", turn.trust))
-              if mood is not None]  # fmt: skip
+    facts = [f"<b>{_points(turn.reward)}</b>", *_mood(turn)]
+    facts.append(_ending(told.turns[: number + 1], moods=False))
     return (
         f'<section class="card agent-{place}" aria-label="Turn {number + 1}, {escape(told.agent, quote=True)}">'
         f'<div class="who">{escape(told.agent)}</div>{_said(turn.instruction)}{_wishes(turn.wishes, before)}'
-        f'{_slate(turn)}<p class="after">{" · ".join(facts)} · {_ending(told.turns, number)}</p></section>'
+        f'{_slate(turn)}<p class="after">{" · ".join(facts)}</p></section>'
     )
 
 
@@ -318,7 +332,7 @@ def _course(name: str, courses: Sequence[Sequence[float]], left: Sequence[bool],
         y = place(1, mark)[1]
         body.append(f'<line class="grid" x1="{inset}" x2="{width - 14}" y1="{y:.1f}" y2="{y:.1f}"/>')
         body.append(f'<text class="tick" x="{inset - 8}" y="{y + 4:.1f}" text-anchor="end">{mark:g}</text>')
-    for turn in range(1, last + 1):
+    for turn in range(1, last + 1, -(-last // 12)):
         body.append(
             f'<text class="tick" x="{place(turn, 0)[0]:.1f}" y="{bottom + 18}" text-anchor="middle">{turn}</text>'
         )
@@ -328,6 +342,7 @@ def _course(name: str, courses: Sequence[Sequence[float]], left: Sequence[bool],
         dots = "".join(
             f'<circle class="{"gone" if gone and at == len(points) else "point"}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
             for at, (x, y) in enumerate(points, 1)
+            if last <= _DOTS or at == len(points)
         )
         body.append(f'<g class="agent-{number}"><polyline class="course" points="{line}"/>{dots}</g>')
     return (
