@@ -173,13 +173,14 @@ def _wishes(wishes: Sequence[Wish] | None, before: Sequence[Wish] | None = None)
         return ""
     if not wishes:
         return '<p class="note">asks for nothing in particular</p>'
-    said = None if before is None else {wish.words for wish in before if wish.said}
-    held = None if before is None else {wish.words for wish in before}
+    known = None if before is None else {wish.words: wish.said for wish in before}
     parts = []
     for place, wish in enumerate(wishes):
         notes = [] if wish.said else ["not said"]
-        if said is not None and held is not None and wish.words not in (said if wish.said else held):
-            notes.append("new" if wish.words not in held else "said now")
+        if known is not None and wish.words not in known:
+            notes.append("new")
+        elif known is not None and wish.said and not known[wish.words]:
+            notes.append("said now")
         note = f" <small>({', '.join(notes)})</small>" if notes else ""
         letter = f"<b>{_letter(place)}</b>"
         parts.append(f'<li class="{"" if wish.said else "unsaid"}">{letter}{escape(wish.words)}{note}</li>')
