@@ -19,7 +19,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
-from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Train
+from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train
 from instructrec.experiments.commands_studies import Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -43,6 +43,7 @@ COMMANDS: dict[str, type[Command]] = {
     "compare": Compare,
     "recommend": Recommend,
     "play": Play,
+    "replay": Replay,
     "twins": Twins,
     "fidelity": Fidelity,
     "robustness": Robustness,

@@ -197,12 +197,14 @@ class Recommend(Command):
     """What you want, for example "a tense thriller from the 90s, no horror"."""
     k: Annotated[int, arg(aliases=["-k"])] = 10
     """How many items."""
+    explain: bool = False
+    """Say of each item what its score is made of: words, popularity, attributes."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Recommends."""
         from instructrec.experiments.recommend import answer
 
-        document, text = answer(self.folder, self.text, self.k)
+        document, text = answer(self.folder, self.text, self.k, explained=self.explain)
         return Answer(document=document, text=text)
 
 
@@ -226,3 +228,46 @@ class Play(Command):
         given, seed = nested(settings(self.world_set)), at_least(0, "seed", self.seed)
         document, text = play(world_name(self.world), self.agent, world_settings=given, seed=seed)
         return Answer(document=document, text=text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(Command):
+    """Write a page that shows sessions turn by turn: words, hidden goals, slates, reactions, and why each item."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agents: str = "parser,popularity"
+    """One to three agents by name, separated by commas, set side by side; NAME=RUN takes one from its run folder."""
+    out: Path
+    """The page: one HTML file."""
+    people: int = 4
+    """How many people to show, one session each."""
+    person: tuple[int, ...] = ()
+    """Which people to show instead, by number."""
+    seed: int = 1
+    """The seed of the people met."""
+    final: bool = False
+    """Read the test people and phrasings; without it, the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Plays and writes."""
+        from instructrec.experiments.replay import replay, to_text
+
+        document = replay(
+            world_name(self.world),
+            [name.strip() for name in self.agents.split(",") if name.strip()],
+            out=self.out,
+            people=at_least(1, "people", self.people),
+            lanes=[at_least(0, "person", lane) for lane in self.person],
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from instructrec.arrays import Bools, Ints, take
 from instructrec.catalogue import Catalogue
 from instructrec.goals import Check, Goals, satisfied, share_met
 from instructrec.noise import Noise
@@ -118,19 +119,47 @@ def _test(catalogue: Catalogue, column: int, mask: int, low: float, high: float,
     return f"{name} {_bound(low, '≥', -np.inf) if np.isfinite(low) else _bound(high, '≤', np.inf)}"
 
 
+class Judged(NamedTuple):
+    """What somebody asks for, and what of it a slate has.
+
+    Attributes:
+        wishes: The conditions in words.
+        said: Whether each was said, [num_wishes].
+        met: Whether each shown item has what each asks for, [num_wishes, num_shown].
+        whole: Whether the slate as a whole meets each; True for conditions on single items, [num_wishes].
+    """
+
+    wishes: tuple[str, ...]
+    said: Bools
+    met: Bools
+    whole: Bools
+
+
+def judge(goals: Goals, row: int, shown: Ints, catalogue: Catalogue) -> Judged:
+    """Returns what the person of a row asks for, said or not, and what of it the items ``shown`` [num_shown] have."""
+    mine = take(goals, np.array([row]))
+    places = np.flatnonzero((mine.check[0] != Check.NOTHING) & (mine.weight[0] > 0))
+    met = satisfied(mine, catalogue, shown[None, :])
+    whole = (share_met(mine, met) | ~mine.slate_level)[0, places]
+    return Judged(
+        tuple(describe(mine, 0, int(place), catalogue) for place in places), mine.said[0, places], met[0, places], whole
+    )
+
+
+def ending_of(outcome: Outcome, row: int) -> str:
+    """Returns what happened after a slate: ``stayed``, ``left`` or ``reached the turn limit``."""
+    return "left" if outcome.terminated[row] else "reached the turn limit" if outcome.truncated[row] else "stayed"
+
+
 def _turn(world: World, before: SessionState, slates: np.ndarray[Any, Any], outcome: Outcome, row: int) -> Turn:
     goals, shown = before.instructions.goals, slates[row]
     titles = [world.catalogue.titles[item] for item in shown]
     wishes: tuple[str, ...] = ()
     met, whole = np.zeros((0, len(shown)), np.bool_), np.zeros(0, np.bool_)
     if goals is not None:
-        mine = Goals(**{name: array[row : row + 1] for name, array in vars(goals).items()})
-        places = np.flatnonzero((mine.check[0] != Check.NOTHING) & mine.said[0] & (mine.weight[0] > 0))
-        all_met = satisfied(mine, world.catalogue, shown[None, :])
-        wishes = tuple(describe(mine, 0, int(place), world.catalogue) for place in places)
-        met = all_met[0, places]
-        whole = (share_met(mine, all_met) | ~mine.slate_level)[0, places]
-    ending = "left" if outcome.terminated[row] else "reached the turn limit" if outcome.truncated[row] else "stayed"
+        judged = judge(goals, row, shown, world.catalogue)
+        wishes = tuple(wish for wish, said in zip(judged.wishes, judged.said, strict=True) if said)
+        met, whole = judged.met[judged.said], judged.whole[judged.said]
     return Turn(
         instruction=world.population.texts.strings(before.instructions.texts[row : row + 1])[0],
         wishes=wishes,
@@ -140,7 +169,7 @@ def _turn(world: World, before: SessionState, slates: np.ndarray[Any, Any], outc
             for place, title in enumerate(titles)
         ),
         reward=float(outcome.reward[row]),
-        ending=ending,
+        ending=ending_of(outcome, row),
     )
 
 

@@ -5,6 +5,7 @@ It needs the run folder alone (weights, catalogue) and the language model; no wo
 
 from __future__ import annotations
 
+import math
 import os
 import textwrap
 import uuid
@@ -17,6 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.agents.encoder import UnreadWarning, unread
+from instructrec.agents.explanations import ABOUT, Contribution, Explanation, explain
+from instructrec.agents.slate_policy import SlateRanker
+from instructrec.arrays import Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import Parse, parse
 from instructrec.envs.vocabulary import Vocabulary
@@ -110,24 +114,47 @@ class Recommender:
         """
         if isinstance(texts, str):
             return self.recommend([texts], k, None if history is None else [history])[0]
+        if not len(texts):
+            return []
+        best, found = self._best(texts, k, history)
+        return [self._recommendations(items, row) for items, row in zip(best, found, strict=True)]
+
+    def explain(self, text: str, k: int = 10, history: Past | None = None) -> list[tuple[Recommendation, Explanation]]:
+        """Returns the best items for a text, as `recommend` does, each with what its score is made of.
+
+        Args:
+            text: What a person wants.
+            k: Items, from 1 to the number of items.
+            history: What the person consumed before, as in `recommend`.
+
+        Raises:
+            TypeError: If the agent is none whose scores can be taken apart.
+            ValueError: As `recommend`.
+        """
+        if not isinstance(self.ranker, SlateRanker):
+            raise TypeError(f"only SlatePPO's scores can be explained; this is a {type(self.ranker).__name__}")
+        past = None if history is None else [history]
+        best, scores = self._best([text], k, past)
+        why = explain(self.ranker, self.observation([text], past), best)[0]
+        return list(zip(self._recommendations(best[0], scores[0]), why, strict=True))
+
+    def _best(self, texts: Sequence[str], k: int, history: Sequence[Past | None] | None) -> tuple[Ints, Floats]:
+        """Returns the best items and their scores, both [num_texts, k], after checking what was asked."""
         if not 1 <= k <= self.catalogue.num_items:
             raise ValueError(f"k must be from 1 to the number of items ({self.catalogue.num_items}), got {k}")
         for place, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"text {place} is empty; say what is wanted, for example 'a comedy from the 90s'")
-        if not len(texts):
-            return []
         if problem := self.unread(texts):
-            warnings.warn(problem, UnreadWarning, stacklevel=2)
-        scores = np.asarray(self.ranker.scores(self._observation(texts, history)))
+            warnings.warn(problem, UnreadWarning, stacklevel=3)
+        scores = np.asarray(self.ranker.scores(self.observation(texts, history)))
         best = best_first(scores, k)
-        found = np.take_along_axis(scores, best, axis=1)
+        return best, np.take_along_axis(scores, best, axis=1)
+
+    def _recommendations(self, items: Ints, scores: Floats) -> list[Recommendation]:
         return [
-            [
-                Recommendation(self.catalogue.titles[item], float(score), self.catalogue.item_ids[item])
-                for item, score in zip(items.tolist(), row.tolist(), strict=True)
-            ]
-            for items, row in zip(best, found, strict=True)
+            Recommendation(self.catalogue.titles[item], float(score), self.catalogue.item_ids[item])
+            for item, score in zip(items.tolist(), scores.tolist(), strict=True)
         ]
 
     def unread(self, texts: Sequence[str]) -> str:
@@ -135,7 +162,12 @@ class Recommender:
         reader = getattr(self.ranker, "reader", None)
         return "" if reader is None else unread(reader.encoder, texts)
 
-    def _observation(self, texts: Sequence[str], history: Sequence[Past | None] | None) -> Observation:
+    def observation(self, texts: Sequence[str], history: Sequence[Past | None] | None = None) -> Observation:
+        """Returns what the agent sees when people begin by saying ``texts``; ``history`` as in `recommend`.
+
+        Raises:
+            ValueError: If ``history`` does not fit texts or catalogue.
+        """
         batch = len(texts)
         past, ratings = self._past([None] * batch if history is None else history, batch)
         return Observation(
@@ -205,6 +237,10 @@ def load(run: str | os.PathLike[str], *, warm: bool = True) -> Recommender:
     return found
 
 
+_FAINT = 0.1
+"""Words that add less than this share of the largest contribution are summed up."""
+
+
 # --- For people --------------------------------------------------------------------------------------------------
 
 
@@ -225,10 +261,17 @@ def _judge(catalogue: Catalogue, words: Vocabulary, text: str, items: Sequence[i
     return _Judged(understood, judged, satisfied(goals, catalogue, np.asarray(items)[None])[0, : len(judged)])
 
 
-def answer(run: str | os.PathLike[str], text: str, k: int) -> tuple[dict[str, Any], str]:
+def answer(run: str | os.PathLike[str], text: str, k: int, *, explained: bool = False) -> tuple[dict[str, Any], str]:
     """Answers one text for the command line: a document, and a table of at most 80 columns.
 
+    Args:
+        run: The run folder.
+        text: What is wanted.
+        k: How many items.
+        explained: Whether to say of each item what its score is made of.
+
     Raises:
+        TypeError: As `Recommender.explain`.
         ValueError: As `load` and `Recommender.recommend`.
     """
     if not text.strip():
@@ -238,34 +281,42 @@ def answer(run: str | os.PathLike[str], text: str, k: int) -> tuple[dict[str, An
     recommender = load(run, warm=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreadWarning)  # It stands in the answer.
-        found = recommender.recommend(text, k)
+        why: list[Explanation] = []
+        if explained:
+            pairs = recommender.explain(text, k)
+            found, why = [item for item, _ in pairs], [reasons for _, reasons in pairs]
+        else:
+            found = recommender.recommend(text, k)
     places = {name: place for place, name in enumerate(recommender.catalogue.item_ids)}
     config = recommender.config
     words = speech_of(config.world, str(config.world_settings.get("language", "en"))).within(recommender.catalogue)
     judged = _judge(recommender.catalogue, words, text, [places[item.item_id] for item in found])
     wishes = [str(wish) for wish in judged.judged]
-    document = {
+    items: list[dict[str, Any]] = [
+        {
+            "title": item.title,
+            "score": item.score,
+            "item_id": item.item_id,
+            "meets": {wish: bool(met) for wish, met in zip(wishes, judged.met[:, place], strict=True)},
+        }
+        for place, item in enumerate(found)
+    ]
+    for place, reasons in enumerate(why):
+        items[place]["why"] = reasons
+    document: dict[str, Any] = {
         "text": text,
         "understood": wishes,
         "not_understood": list(judged.understood.unknown),
-        "items": [
-            {
-                "title": item.title,
-                "score": item.score,
-                "item_id": item.item_id,
-                "meets": {wish: bool(met) for wish, met in zip(wishes, judged.met[:, place], strict=True)},
-            }
-            for place, item in enumerate(found)
-        ],
+        "items": items,
     }
-    table = _table(found, judged)
+    table = _table(found, judged, why)
     if problem := recommender.unread([text]):
         document["warning"] = problem
         table += "\n\n" + textwrap.fill(f"Beware: {problem}.", 80)
     return document, table
 
 
-def _table(found: Sequence[Recommendation], judged: _Judged) -> str:
+def _table(found: Sequence[Recommendation], judged: _Judged, why: Sequence[Explanation] = ()) -> str:
     letters = "abcdefghijklmnopqrstuvwxyz"[: len(judged.judged)]
     lines = ["What the parser understood:" if letters else "The parser found no condition in it."]
     lines += [f"  {letter}  {wish}" for letter, wish in zip(letters, judged.judged, strict=False)]
@@ -275,6 +326,11 @@ def _table(found: Sequence[Recommendation], judged: _Judged) -> str:
         marks = "".join("  ✓" if met else "  ✗" for met in judged.met[: len(letters), place])
         title = textwrap.shorten(item.title, width, placeholder="…")
         lines.append(f"{place + 1:>2}  {title:<{width}} {item.score:>8.2f}{marks}")
+        if why:
+            for line in summed_up(why[place]):
+                wrapped = textwrap.wrap(line, 80, initial_indent="      ", subsequent_indent="      ")
+                lines += [part.replace("\u00a0", " ") for part in wrapped]
+    lines += _legend(why)
     if judged.understood.unknown:
         words = ", ".join(judged.understood.unknown)
         lines += ["", *textwrap.wrap(f"Words the parser did not understand: {words}.", 80)]
@@ -283,3 +339,38 @@ def _table(found: Sequence[Recommendation], judged: _Judged) -> str:
     if relative:
         lines += ["", *textwrap.wrap(f"Not judged, since no slate was shown before: {'; '.join(relative)}.", 80)]
     return "\n".join(lines)
+
+
+def summed_up(why: Explanation, most: int = 6) -> tuple[str, str]:
+    """Returns an explanation in two lines: the words that matter, and the other parts. Rounding aside, they sum up.
+
+    Args:
+        why: What a score is made of.
+        most: How many words to name at most, those that add or take most; the others are summed.
+    """
+    largest = max((abs(part.value) for part in (*why.words, *why.rest)), default=0.0)
+    ranked = sorted(range(len(why.words)), key=lambda place: -abs(why.words[place].value))[:most]
+    named = sorted(place for place in ranked if abs(why.words[place].value) >= _FAINT * largest)
+    other = [word.value for place, word in enumerate(why.words) if place not in named]
+    words = [why.words[place] for place in named]
+    words += [Contribution("other words" if named else "words", math.fsum(other))] if other else []
+    return "  ".join(map(_signed, words)), "| " + " | ".join(map(_signed, why.rest))
+
+
+def _signed(part: Contribution) -> str:
+    # Spaces that do not break keep a name and its number on one line.
+    return f"{part.name} {signed(part.value)}".replace(" ", "\u00a0")
+
+
+def signed(value: float) -> str:
+    """Returns a contribution with its sign, one decimal."""
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def _legend(why: Sequence[Explanation]) -> list[str]:
+    if not why:
+        return []
+    there = dict.fromkeys(part.name for each in why for part in each.rest)
+    told = "; ".join(f"{name}: {ABOUT[name]}" for name in there)
+    sentence = f"Under each title, what its score is the sum of, against an average item: the words; {told}."
+    return ["", *textwrap.wrap(sentence, 80)]

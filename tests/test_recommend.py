@@ -14,13 +14,14 @@ import pytest
 
 import instructrec
 from instructrec import runs
+from instructrec.agents.explanations import Contribution, Explanation
 from instructrec.catalogue import Catalogue
 from instructrec.envs import worlds
 from instructrec.envs.movielens import shipped
 from instructrec.experiments import recommend
 from instructrec.experiments.catalogue_files import read_catalogue, write_catalogue
 from instructrec.experiments.progress import Narrator
-from instructrec.experiments.recommend import Recommender, answer
+from instructrec.experiments.recommend import Recommender, answer, signed, summed_up
 from instructrec.experiments.train import TrainPlan, train
 from instructrec.runs import RunConfig, RunError
 from instructrec.sessions import Observation
@@ -85,6 +86,46 @@ def test_it_ranks_as_it_did_in_training(trained: Path) -> None:
     theirs = model.ranker().scores(observation)
     ours = instructrec.load(trained).ranker.scores(observation)
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_explained_items_are_the_recommended_ones_and_their_parts_sum_to_the_score(trained: Path) -> None:
+    recommender = replace(instructrec.load(trained), past_length=3)
+    history = [(recommender.catalogue.item_ids[3], 4.0)]
+    pairs = recommender.explain("red please, nothing blue", k=3, history=history)
+    assert [item for item, _ in pairs] == recommender.recommend("red please, nothing blue", k=3, history=history)
+    for item, why in pairs:
+        assert why.total == pytest.approx(item.score, abs=1e-4)
+        assert [word.name for word in why.words] == ["red", "please", "nothing", "blue"]
+        assert "past" in [part.name for part in why.rest]
+
+
+def test_an_explained_answer_fits_eighty_columns_and_says_what_its_numbers_are(trained: Path) -> None:
+    text = "red please, " + "nothing blue and nothing green and nothing shiny " * 3
+    document, table = answer(trained, text, 3, explained=True)
+    for item in document["items"]:
+        assert item["why"].total == pytest.approx(item["score"], abs=1e-4)
+    assert {"why"} == set(document["items"][0]) - set(answer(trained, text, 3)[0]["items"][0])
+    assert max(len(line) for line in table.splitlines()) <= 80
+    assert "popularity: how popular it is" in " ".join(table.split())
+    assert "popularity: how popular" not in answer(trained, text, 3)[1]
+
+
+def test_an_explanation_in_words_sums_up_and_names_the_words_that_matter() -> None:
+    words = [("no", 0.4), ("horror", -6.0), ("a", 0.1), ("from", -0.06), ("90s", 4.0)]
+    why = Explanation(
+        1.2, tuple(Contribution(*word) for word in words), (Contribution("past", 2.0), Contribution("item", 0.76))
+    )
+    said, rest = (line.replace("\u00a0", " ") for line in summed_up(why))
+    assert said == "horror −6.0  90s +4.0  other words +0.4"
+    assert rest == "| past +2.0 | item +0.8"
+    assert summed_up(why, most=1)[0].split("  ")[0].startswith("horror")
+    assert signed(-0.04) == "+0.0"
+
+
+def test_only_slate_ppo_explains_itself() -> None:
+    catalogue = worlds.make_world("instructrec/Tiny-v0").catalogue
+    with pytest.raises(TypeError, match="only SlatePPO's scores can be explained; this is a _Remembers"):
+        _recommender(catalogue).explain("red")
 
 
 def test_no_world_is_made(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
