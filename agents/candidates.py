@@ -36,17 +36,34 @@ class Candidates:
         return self.items[places] if self.marks is None else self.items.gather(1, places)
 
 
-def candidate_scores(scorer: SlateScorer, query: Query, inputs: ScorerInputs, candidates: Candidates) -> Tensor:
-    """Returns the candidates' scores, [batch, num_candidates]."""
+def candidate_scores(
+    scorer: SlateScorer, query: Query, inputs: ScorerInputs, candidates: Candidates, *, among_all: bool = False
+) -> Tensor:
+    """Returns the candidates' scores, [batch, num_candidates].
+
+    Args:
+        scorer: The network.
+        query: What the actor wants.
+        inputs: What it saw.
+        candidates: The items to score.
+        among_all: Whether they are measured against all items rather than against each other: where they are not what
+            there is to choose from.
+    """
     items, marks, bias = candidates.items, candidates.marks, scorer.item_bias
     # Not by indexing: its gradient depends on which thread comes first.
     own = None if bias is None else bias.index_select(0, items.flatten()).view_as(items)
+    best = scorer.best(scorer.fits(query, scorer.table)) if among_all else None
     if marks is not None:
-        scores = torch.einsum("bd,bmd->bm", query.features, scorer.table[items])
+        rows = scorer.table[items]
+        fits = scorer.fits(query, rows)
+        scores = torch.einsum("bd,bmd->bm", query.features, rows)
+        scores = scores - scorer.lacks(fits, scorer.best(fits) if best is None else best)
         scores = scores + torch.einsum("bmk,bk->bm", marks.to(scores.dtype), query.marks)
         return scores if own is None else scores + own
     table = scorer.table.index_select(0, items)
+    fits = scorer.fits(query, table)
     scores = query.features @ table.T if own is None else torch.addmm(own, query.features, table.T)
+    scores = scores - scorer.lacks(fits, scorer.best(fits) if best is None else best)
     place = torch.full((len(scorer.table),), -1, dtype=torch.int64)
     place[items] = torch.arange(len(items))
     where = place[inputs.marked]

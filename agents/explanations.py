@@ -243,7 +243,8 @@ class _Situation:
             some = slice(first, first + self._rows)
             inputs = self._read(tokens[text[some]], beside[coalition[some]])
             query = self._scorer.query(self._scorer.state(inputs), inputs)
-            found.append(candidate_scores(self._scorer, query, inputs, self._items).numpy().astype(np.float64))
+            scores = candidate_scores(self._scorer, query, inputs, self._items, among_all=True)
+            found.append(scores.numpy().astype(np.float64))
         return np.concatenate(found).reshape(len(texts), len(beside), -1)
 
     def _read(self, tokens: Ints, there: Bools) -> ScorerInputs:
@@ -262,7 +263,8 @@ class _Situation:
     def blocks(self) -> dict[str, npt.NDArray[np.float64]]:
         """Returns what the items' features add where nobody says or did anything, by name, each [num_items]."""
         nobody = self._read(self._reader.encoder.tokenize([""]), np.zeros((1, len(self.person)), np.bool_))
-        query = self._scorer.query(self._scorer.state(nobody), nobody).features[0].double()
+        wanted = self._scorer.query(self._scorer.state(nobody), nobody)
+        query = wanted.features[0].double()
         added = query * self._scorer.table[self._items.items].double()  # [num_items, width]
         of = {"popularity": "popularity", "quality": "ratings"}
         found = {name: np.zeros(len(added)) for name in ABOUT if name in {*of.values(), "attributes"}}

@@ -111,6 +111,7 @@ class Minibatch:
         candidates: Item numbers of each row's own candidates, int64 [batch, num_own]; none where all rows share them.
         candidate_marks: The marks they bear, int8 [batch, num_own, MARKS].
         start_features: What the policy wanted at the start (see `Query`), [batch, width]; of no width where unneeded.
+        start_wishes: The same of wishes, [batch, num_wishes].
         start_marks: The same of marks, [batch, MARKS].
         log_probs: Under the policy that drew, [batch, slate_size].
         shown: The slates' item numbers, int64 [batch, slate_size].
@@ -125,6 +126,7 @@ class Minibatch:
     candidates: Tensor
     candidate_marks: Tensor
     start_features: Tensor
+    start_wishes: Tensor
     start_marks: Tensor
     log_probs: Tensor
     shown: Tensor

@@ -1,8 +1,12 @@
 """The network of SlatePPO: from what was said and done to a query over item features, and to what is expected of it.
 
-The score of an item is ``query · features`` plus what it matters that the item stands in the visible past, was clicked
-or was shown this session. The query is any vector: an instruction can push a genre down as well as up, which a
-similarity with the item's text cannot (a bi-encoder finds "no horror" close to "horror").
+The score of an item is ``query · features``, plus what it matters that the item stands in the visible past, was clicked
+or was shown this session, less what it lacks of what is asked for. The query is any vector: an instruction can push a
+genre down as well as up, which a similarity with the item's text cannot (a bi-encoder finds "no horror" close to
+"horror").
+
+What an item lacks is measured against the items that fit best. Items that fit nearly as well lack next to nothing:
+wishes are read from words with small errors, and among a thousand comedies these must not decide which one is shown.
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ from instructrec.agents.features import ItemFeatures
 MARKS = 3
 """Kinds of marks an item can bear: in the visible past, clicked this session, shown this session."""
 
+_LEAK = 0.1
+"""How much of what an item lacks counts within the slack."""
+
 _FAST = 4.0
 """How many times faster than other parameters `growth` and `marks_growth` move."""
 
@@ -34,6 +41,8 @@ class ScorerConfig:
         start_similarity: Weight of a text's similarity to the item texts at the start, per unit of cosine.
         start_wishes: Score at the start of an item that meets a wish over one that does not, as
             `instructrec.agents.wishes` reads it.
+        start_slack: How much less than the best items an item may fit and still lack nothing, in the unit in which one
+            thing asked for is 1.
         start_popularity: Weight of log popularity at the start, per standard deviation.
         start_stars: Weight of a predicted star at the start, where ratings are known.
         start_marks: Scores added at the start to items in the visible past, clicked, and shown this session. Training
@@ -45,7 +54,8 @@ class ScorerConfig:
     hidden: int = 256
     critic_hidden: int = 128
     start_similarity: float = 10.0
-    start_wishes: float = 14.0
+    start_wishes: float = 20.0
+    start_slack: float = 0.3
     start_popularity: float = 2.5
     start_stars: float = 3.0
     start_marks: tuple[float, float, float] = (-12.0, -12.0, -0.5)
@@ -98,10 +108,12 @@ class Query(NamedTuple):
 
     Attributes:
         features: Weights of the item features, [batch, width].
+        wishes: What is asked for: weights of the first of these features, by which items fit, [batch, num_wishes].
         marks: Scores added per mark kind, [batch, MARKS].
     """
 
     features: Tensor
+    wishes: Tensor
     marks: Tensor
 
 
@@ -245,11 +257,13 @@ class SlateScorer(nn.Module):
         nn.init.zeros_(self.head.bias)
         self.repeat = nn.Parameter(torch.zeros(3, width))
         chosen = self.config
-        start = [chosen.start_similarity, chosen.start_popularity, chosen.start_stars, chosen.start_wishes]
+        start = [chosen.start_similarity, chosen.start_popularity, chosen.start_stars]
+        # Where nothing was read beforehand there are no errors of reading to allow for.
+        start += [chosen.start_wishes, chosen.start_slack if features.wishes is not None else 0.0]
         self.register_buffer("start", torch.tensor(start, dtype=torch.float32), persistent=False)
         self.register_buffer("start_marks", torch.tensor(chosen.start_marks, dtype=torch.float32), persistent=False)
         # By what factor these weights have changed, as a logarithm: a gradient step changes large and small ones alike.
-        self.growth, self.marks_growth = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(MARKS))
+        self.growth, self.marks_growth = nn.Parameter(torch.zeros(5)), nn.Parameter(torch.zeros(MARKS))
         self.quality_scale = features.quality_scale
         self.item_bias = nn.Parameter(torch.zeros(features.num_items)) if self.config.item_bias else None
         self.click_odds = ClickOdds(slate_size)
@@ -316,16 +330,14 @@ class SlateScorer(nn.Module):
         """Returns what the actor wants."""
         features, asked = state
         head = self.head(self.trunk(features))
-        similarity, popularity, stars, gain = self.start * torch.exp(_FAST * self.growth)
+        similarity, popularity, stars, gain, _ = self._gains()
         width = self.table.shape[1]
         summaries = torch.stack([inputs.clicked, inputs.shown, inputs.profile[:, :width]], dim=1)
         wanted = head[:, :width] + (summaries * self.repeat).sum(dim=1)
         parts = []
         for name, block in self.blocks.items():
             part = wanted[:, block]
-            if name in ("sets", "numbers"):
-                part = part + gain * asked[:, block]
-            elif name == "popularity":
+            if name == "popularity":
                 part = part + popularity
             elif name == "quality":
                 part = part + stars * self.quality_scale
@@ -335,7 +347,30 @@ class SlateScorer(nn.Module):
                 part = part + similarity * (inputs.text[:, : self._encoder_width] @ self.projection)
             parts.append(part)
         marks = self.start_marks * torch.exp(_FAST * self.marks_growth)
-        return Query(torch.cat(parts, dim=1), head[:, width:] + marks)
+        return Query(torch.cat(parts, dim=1), gain * asked, head[:, width:] + marks)
+
+    def _gains(self) -> Tensor:
+        return self.start * torch.exp(_FAST * self.growth)
+
+    def fits(self, query: Query, table: Tensor) -> Tensor:
+        """Returns how well items fit what is asked for, in points of score, [batch, num_items].
+
+        Args:
+            query: What the actor wants.
+            table: The items' features: [num_items, width], or of each row's own, [batch, num_items, width].
+        """
+        asked = table[..., : self._num_wishes]
+        return query.wishes @ asked.T if table.dim() == 2 else torch.einsum("bd,bmd->bm", query.wishes, asked)
+
+    def best(self, fits: Tensor) -> Tensor:
+        """Returns how well the worst item of the slate that fits best does, [batch, 1]."""
+        return fits.topk(min(self.slate_size, fits.shape[1]), dim=1).values[:, -1:]
+
+    def lacks(self, fits: Tensor, best: Tensor) -> Tensor:
+        """Returns what items lack of what is asked for, in points of score, [batch, num_items]."""
+        gains = self._gains()
+        short = best - fits
+        return torch.relu(short - gains[3] * gains[4]) + _LEAK * short
 
     def values(
         self, state: tuple[Tensor, Tensor], items: Tensor | None = None, clicked: Tensor | None = None
@@ -357,6 +392,8 @@ class SlateScorer(nn.Module):
             scores = query.features @ self.table.T
         else:
             scores = torch.addmm(self.item_bias, query.features, self.table.T)
+        fits = self.fits(query, self.table)
+        scores = scores - self.lacks(fits, self.best(fits))
         bonus = torch.einsum("bmk,bk->bm", inputs.mark_kinds, query.marks)
         return scores.scatter_add_(1, inputs.marked, bonus)
 

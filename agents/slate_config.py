@@ -69,7 +69,7 @@ class SlatePPOConfig:
     value: float = 0.5
     max_grad_norm: float = 0.5
     temperature: float = 1.0
-    memory: int = 4
+    memory: int = 8
     candidates: int | None = 1000
     prompts: int = 24_000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)

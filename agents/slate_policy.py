@@ -14,6 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
+from instructrec.agents.candidates import Candidates, candidate_scores, marks_of
 from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerConfig, ScorerInputs, SlateScorer
@@ -63,8 +64,14 @@ class SlateRanker:
         for first in range(0, observation.batch, self.rows_at_once):
             some = observation.rows(slice(first, first + self.rows_at_once))
             arrays = inputs_of(some, self.reader.encoder, memory=self.reader.memory)
-            scores = self.scorer(self.reader.read(arrays)).numpy()
-            parts.append(scores if some.candidates is None else np.take_along_axis(scores, some.candidates, axis=1))
+            inputs = self.reader.read(arrays)
+            if some.candidates is None:
+                parts.append(self.scorer(inputs).numpy())
+                continue
+            items = torch.from_numpy(some.candidates.astype(np.int64))
+            among = Candidates(items, marks_of(inputs, items, len(self.scorer.table)))
+            query = self.scorer.query(self.scorer.state(inputs), inputs)
+            parts.append(candidate_scores(self.scorer, query, inputs, among).numpy())
         return np.concatenate(parts)
 
 

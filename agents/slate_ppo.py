@@ -246,7 +246,7 @@ class SlatePPO(PPO):
     def _start_query(self, inputs: ScorerInputs) -> Query:
         """Returns what the policy wanted at the start, which never changes; of no width where no anchor asks for it."""
         if self._start is None:
-            return Query(torch.empty(inputs.batch, 0), torch.empty(inputs.batch, 0))
+            return Query(*(torch.empty(inputs.batch, 0) for _ in Query._fields))
         return self._start.query(self._start.state(inputs), inputs)
 
     def _values(self, scorer: SlateScorer, state: tuple[Tensor, Tensor], shown: Tensor, clicked: Tensor) -> Values:
@@ -303,6 +303,7 @@ class SlatePPO(PPO):
                 candidates=own.items,
                 candidate_marks=cast("Tensor", own.marks),
                 start_features=start.features,
+                start_wishes=start.wishes,
                 start_marks=start.marks,
                 log_probs=log_probs,
                 item_rewards=torch.from_numpy(outcome.item_rewards),
@@ -402,7 +403,7 @@ class SlatePPO(PPO):
         }
         if anchor > 0 and self._start is not None:
             with torch.no_grad():
-                start = Query(batch.start_features, batch.start_marks)
+                start = Query(batch.start_features, batch.start_wishes, batch.start_marks)
                 there = self._scores(self._start, start, inputs, among)
             divergence = divergences(scores, there, batch.slates).mean()
             loss = loss + anchor * divergence

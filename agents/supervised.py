@@ -52,7 +52,8 @@ def _click_loss(scorer: SlateScorer, reader: SessionReader, log: Log) -> Tensor:
     items = torch.from_numpy(log.slates.astype(np.int64))
     clicked = torch.from_numpy(log.clicked.astype(np.float32))
     among = Candidates(items, marks_of(inputs, items, len(scorer.table)))
-    scores = candidate_scores(scorer, scorer.query(scorer.state(inputs), inputs), inputs, among)
+    query = scorer.query(scorer.state(inputs), inputs)
+    scores = candidate_scores(scorer, query, inputs, among, among_all=True)
     return nn.functional.binary_cross_entropy_with_logits(scorer.click_odds(scores, clicked), clicked)
 
 
