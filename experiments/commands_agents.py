@@ -153,7 +153,7 @@ class Compare(Command):
     AGENT@own say where those that are fitted have their log from: their own slates in five rounds, or SlatePPO's
     training."""
     variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")] = ()
-    """Agents with other settings, one each: myopic:discount=0 narrow:agent=supervised,regime=rounds."""
+    """Agents with other settings, one each: myopic:gamma=0 narrow:agent=supervised,regime=rounds."""
     out: Path
     """Folder for results.json, tables.md, tables.tex, report.html, events, cells; a killed comparison goes on there."""
     protocol: Literal["quick", "full"] = "quick"

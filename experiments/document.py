@@ -41,6 +41,7 @@ class Measured:
         trained: What came of its training.
         failed: Why aspects could not be finished: aspect, kind and error.
         absent: Why aspects make no sense with it, by aspect.
+        error: The latest failure itself.
     """
 
     cell: Cell
@@ -48,6 +49,7 @@ class Measured:
     trained: dict[str, Any] = field(default_factory=dict)
     failed: list[dict[str, str]] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
+    error: Exception | None = None
 
 
 def assemble(measured: Sequence[Measured], *, seeds: Sequence[int], draws: int = 2000) -> Document:

@@ -97,6 +97,7 @@ def compare(
     for folder in runs_given.values():
         trained_ranker(folder, world)  # A run that does not fit ends the comparison before anything is trained.
     shop = Workshop(world_id, settings, steps, encoder, final, out, any_language, narrator)
+    shop.flagship = next((cell.settings for cell in cells if cell.label == FLAGSHIP), {})
     shop.kept(("world", split_name(final), None), lambda: world)
     people = Sessions.first(seed + 100, sessions)
     with runs.locked(out):
@@ -108,6 +109,9 @@ def compare(
             todo = aspects_of(wanted, shop, people, elsewhere, unseen=cell.unseen)
             measured.append(_measure(cell, todo, shop, alone=len(numbers) == 1 and cell.label == FLAGSHIP, seed=seed))
         _tell_tally(world, narrator)
+        errors = [one.error for one in measured if one.error is not None]
+        if errors and not any(one.parts.get("held_out") for one in measured):
+            raise errors[0]
         trained = [RunConfig.read(run).seed for run in runs_given.values()] if not seeds else []
         results = assemble(measured, seeds=trained or numbers)
         results |= {"split": split_name(final), "session_seed": seed + 100, "aspects": list(wanted), "steps": steps}
@@ -167,6 +171,7 @@ def _measure(cell: Cell, aspects: Sequence[Aspect], shop: Workshop, *, alone: bo
         raise  # A folder that cannot be used is for the person at the keyboard to mend.
     except Exception as error:
         found.failed.append(folder.fail("training", error))
+        found.error = error
     found.trained = folder.trained()
     return found
 
@@ -186,6 +191,7 @@ def _finish(
                 raise
             except Exception as error:
                 found.failed.append(folder.fail(aspect.name, error))
+                found.error = error
 
 
 def _tell_tally(world: World, narrator: Narrator) -> None:

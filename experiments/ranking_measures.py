@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from instructrec.agents.baselines import consumed
 from instructrec.arrays import Bools, Floats, take
 from instructrec.envs.movielens import Ratings, shipped
 from instructrec.experiments.edit_measures import Cases, scorer_of
-from instructrec.experiments.evaluation import Competitor, arguments_of_scores, decider, persons_of, without_words
+from instructrec.experiments.evaluation import Competitor, arguments_of_scores, decider, persons_of
 from instructrec.experiments.totals import Totals
 from instructrec.experiments.workshop import AbsentError
 from instructrec.noise import Noise
@@ -119,21 +120,19 @@ def measure_later_ratings(world: World, competitor_in: Callable[[World], Competi
     `LIKED` stars or more are to be found, among all that the person had not rated in the earlier half. Nobody speaks.
 
     Raises:
-        AbsentError: If nobody's real ratings stand behind the world, or the agent knows those that are to be found, or
-            it cannot be made deaf.
+        AbsentError: If nobody's real ratings stand behind the world, or the agent knows those that are to be found.
     """
     if world.catalogue.item_ids != shipped()[0].item_ids or world.candidates is not None:
         raise AbsentError(f"no real later ratings stand behind the people of {world.name}")
     competitor = competitor_in(world)
     if arguments_of_scores(competitor) == 2 and not hasattr(competitor, "factors"):
         raise AbsentError("it knows tastes that were fitted to these very ratings, or nothing but goals")
-    silent = without_words(competitor)
-    if silent is None:
-        raise AbsentError("its words cannot be taken away")
+    if arguments_of_scores(competitor) == 2:
+        competitor = cast("Any", competitor).blank()  # It looks at goals rather than words.
     state = _everybody(world)
     person = persons_of(world, state)
     known, liked = _ratings_of(shipped()[1], person, world.catalogue.num_items)
-    order, cases = _Order(world, silent[0]), Cases(len(person))
+    order, cases = _Order(world, competitor), Cases(len(person))
     for begin in range(0, len(person), _BATCH):
         rows = np.arange(begin, min(begin + _BATCH, len(person)))
         here = take(state, rows)

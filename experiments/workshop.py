@@ -18,6 +18,7 @@ from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import ItemFeatures
 from instructrec.agents.learners import Ground
 from instructrec.agents.reading import SessionReader
+from instructrec.agents.recording import Regime
 from instructrec.agents.slate_ppo import SlatePPOConfig
 from instructrec.candidates import TheseItems
 from instructrec.envs.worlds import make_world, world_spec
@@ -83,6 +84,7 @@ class Workshop:
         out: The folder of the comparison.
         any_language: Whether to use a language model that does not read what people speak.
         narrator: Is told what is happening.
+        flagship: SlatePPO's settings: its training log is made with them, and others read as many prompts as it.
     """
 
     world_id: str
@@ -93,12 +95,18 @@ class Workshop:
     out: Path
     any_language: bool
     narrator: Narrator
+    flagship: Mapping[str, Any] = field(default_factory=dict)
     _once: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def held_out(self) -> Split:
         """The split that agents are compared on."""
         return Split.TEST if self.final else Split.VALIDATION
+
+    @property
+    def prompts(self) -> int:
+        """From how many prompts of its own SlatePPO learns to read."""
+        return int(self.flagship.get("prompts", SlatePPOConfig().prompts))
 
     @property
     def train(self) -> Split:
@@ -137,6 +145,10 @@ class Workshop:
             decides["fingerprint"] = self.training_world(cell).fingerprint
         if cell.learns:
             decides |= {"regime": str(cell.regime), "seed": cell.seed, "steps": self.steps}
+        if cell.learns and cell.agent not in LISTENERS:
+            decides["prompts"] = self.prompts
+        if cell.regime is Regime.OWN:
+            decides["flagship"] = dict(self.flagship)
         return decides
 
     def contestant(self, cell: Cell, run: Path) -> Contestant:
@@ -176,7 +188,7 @@ class Workshop:
         settings = {"encoder": self.encoder_name, **cell.settings}
         learning = configured(SlatePPOConfig, dict(cell.settings), others=("encoder",))
         if not (run / FEATURES).exists() and "encoder" not in cell.settings:
-            write_features(run, self.features(cell, learning.prompts))
+            write_features(run, self.features(learning.prompts))
         plan = TrainPlan(
             world=self.world_id,
             world_settings=self.settings,
@@ -204,8 +216,10 @@ class Workshop:
 
     def _learner(self, cell: Cell) -> Contestant:
         world = counting(self.training_world(cell))
-        own = functools.partial(own_log, self._plan_of_own_log(cell), self.features(cell), self.encoder, self.narrator)
-        ground = Ground(world, self.reader(cell), self.steps, cell.regime, own)
+        own = functools.partial(
+            own_log, self._plan_of_own_log(cell), self.features(self.prompts), self.encoder, self.narrator
+        )
+        ground = Ground(world, self.reader, self.steps, cell.regime, own)
         found = learn(cell.agent, ground, settings=cell.settings, seed=int(cell.seed or 0), narrator=self.narrator)
         return Contestant(
             lambda _: found.competitor, found.note, found.steps, met(world), found.seconds, tuple(found.curve), True
@@ -216,16 +230,20 @@ class Workshop:
             world=self.world_id,
             world_settings=self.settings,
             agent=FLAGSHIP,
-            agent_settings={"encoder": self.encoder_name},
+            agent_settings={"encoder": self.encoder_name, **self.flagship},
             seed=int(cell.seed or 0),
             steps=self.steps,
             any_language=self.any_language,
             candidates=self.training_world(cell).candidates if cell.unseen else None,
         )
 
-    def features(self, cell: Cell, prompts: int = SlatePPOConfig().prompts) -> ItemFeatures:
-        """Returns what those that learn know of the items: fitted once, and kept on the disk."""
-        world = self.training_world(cell)
+    def features(self, prompts: int) -> ItemFeatures:
+        """Returns what those that learn know of the items: fitted once, and kept on the disk.
+
+        Those that are trained without some items know them as the others do, by text and by others' pasts: what they
+        lack is ever having shown them.
+        """
+        world = self.world("train")
         key = hash_of({"fingerprint": world.fingerprint, "encoder": self.encoder_name, "prompts": prompts})
         folder = self.out / CELLS / f"features-{key}"
 
@@ -236,17 +254,17 @@ class Workshop:
 
         return self.kept(("features", key), make)
 
-    def reader(self, cell: Cell) -> SessionReader:
-        """Returns what turns observations into the inputs of networks that learn where the cell does."""
+    @property
+    def reader(self) -> SessionReader:
+        """What turns observations into the inputs of networks; it has read as many prompts as SlatePPO."""
 
         def make() -> SessionReader:
-            world = self.training_world(cell)
-            features = self.features(cell)
+            world, features = self.world("train"), self.features(self.prompts)
             reader = SessionReader(features, self.encoder, slate_size=world.slate_size, turn_limit=world.turn_limit)
             warm_reader(reader, world, self.narrator, "Reading what the instructions ask for")
             return reader
 
-        return self.kept(("reader", cell.unseen), make)
+        return self.kept("reader", make)
 
     def _limited(self, world: World, items: Split | None) -> World:
         if items is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from instructrec.agents.baselines import baselines
 from instructrec.envs.tiny import tiny_world
-from instructrec.experiments import cli, workshop
+from instructrec.experiments import aspects, cli, train, workshop
 from instructrec.experiments.cells import CellFolder, cells_of, hash_of
 from instructrec.experiments.evaluation import evaluate
 from instructrec.experiments.progress import Narrator
@@ -26,18 +27,20 @@ SMALL: dict[str, Any] = {
     "encoder": "hashing", "steps": 128, "sessions": 12, "seeds": 2, "narrator": QUIET,
     "world_settings": {"turn_limit": 3},
 }  # fmt: skip
-AGENTS = ["random", "slate_ppo", "supervised", "goal_oracle", "oracle"]
-VARIANTS = {
-    "slate_ppo": {"prompts": 0, "num_envs": 16, "num_steps": 4},
-    "myopic": {"prompts": 0, "num_envs": 16, "num_steps": 4, "discount": 0.0},
-    "deaf": {"agent": "deaf", "prompts": 0, "num_envs": 16, "num_steps": 4},
-}
+LEAST = {"prompts": 0, "num_envs": 16, "num_steps": 4}
+VARIANTS = {"slate_ppo": LEAST, "deaf": {**LEAST, "agent": "deaf"}}
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is examined at length: these tests look at what becomes of cells."""
+    monkeypatch.setattr(aspects, "TIMED", 2)
+    monkeypatch.setattr(train, "_examiner", lambda *_: None)
 
 
 def _compare(out: Path, **changes: Any) -> dict[str, Any]:
-    given = {"names": ["random", "supervised", "goal_oracle", "oracle"], "variants": VARIANTS, **SMALL, **changes}
-    names = given.pop("names")
-    return compare(TINY, names, out=out, aspects=("generalisation", "cold_start", "ranking", "edits"), **given)
+    given = {"names": ["random", "supervised"], "variants": {}, "aspects": ("ranking",), **SMALL, **changes}
+    return compare(TINY, given.pop("names"), out=out, **given)
 
 
 def _timeless(out: Path) -> Any:
@@ -52,6 +55,17 @@ def _timeless(out: Path) -> Any:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aspects, "TIMED", 2)
+        patch.setattr(train, "_examiner", lambda *_: None)
+        everything = ("generalisation", "cold_start", "ranking", "edits", "held_out_ratings")
+        _compare(out, names=["random", "supervised", "oracle"], variants=VARIANTS, aspects=everything)
+    return out
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("small")
     _compare(out)
     return out
 
@@ -61,7 +75,8 @@ def test_results_have_the_promised_keys(whole: Path) -> None:
     assert results["seeds"] == [0, 1]
     assert results["label"] == "2 seeds"
     assert {"generalisation", "curves", "probability_of_improvement", "pmrr", "phrasing", "recovery", "selectivity",
-            "cold_start", "held_out_ratings", "failed", "ranking", "iqm", "training_sessions"} <= set(results)  # fmt: skip
+            "cold_start", "held_out_ratings", "failed", "ranking", "iqm", "training_sessions",
+            } <= set(results)  # fmt: skip
     assert results["training_sessions"]["random"] == 0
     assert results["training_sessions"]["slate_ppo"] >= 128 / 3
     assert results["training_sessions"]["supervised"] >= 128 / 3
@@ -69,7 +84,7 @@ def test_results_have_the_promised_keys(whole: Path) -> None:
     assert {"seen", "templates", "held_out"} == set(results["generalisation"]), "people and words are as in training"
     assert {"value", "low", "high"} <= set(results["generalisation"]["seen"]["oracle"]["return"])
     assert results["probability_of_improvement"]["oracle"]["random"]["value"] > 0.5
-    assert {"slate_ppo", "slate_ppo_blank", "myopic", "deaf"} <= set(results["agents"])
+    assert {"slate_ppo", "slate_ppo_blank", "deaf"} <= set(results["agents"])
 
 
 def test_who_never_heard_anybody_gains_nothing_from_words(whole: Path) -> None:
@@ -78,14 +93,14 @@ def test_who_never_heard_anybody_gains_nothing_from_words(whole: Path) -> None:
     assert results["phrasing"].get("deaf", {}).get("phrasing_share", {"value": 1})["value"] == 1
 
 
-@pytest.mark.parametrize("cell", [1, 4, 6])
+@pytest.mark.parametrize("cell", [1, 2])
 def test_a_comparison_killed_in_a_cell_goes_on_and_finds_the_same(
-    cell: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cell: int, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep, kept = CellFolder.keep, []
 
     def killed(self: CellFolder, *given: Any) -> Any:
-        if len(kept) == 4 * cell + 1:
+        if len(kept) == 2 * cell + 1:  # Each cell has two aspects; it is killed between those of the next one.
             raise KeyboardInterrupt
         kept.append(self.key)
         return keep(self, *given)
@@ -97,15 +112,15 @@ def test_a_comparison_killed_in_a_cell_goes_on_and_finds_the_same(
     again: list[str] = []
     monkeypatch.setattr(CellFolder, "keep", lambda self, *given: again.append(self.key) or keep(self, *given))
     _compare(tmp_path)
-    assert not set(kept[: 4 * cell]) & set(again), "cells that were whole are not measured again"
-    assert _timeless(tmp_path) == _timeless(whole)
+    assert not set(kept[: 2 * cell]) & set(again), "cells that were whole are not measured again"
+    assert _timeless(tmp_path) == _timeless(small)
 
 
-def test_a_comparison_done_before_trains_and_measures_nothing(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = _timeless(whole)
+def test_a_comparison_done_before_trains_and_measures_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _timeless(small)
     monkeypatch.setattr(Workshop, "contestant", lambda *_: pytest.fail("everything is known"))
-    _compare(whole)
-    assert _timeless(whole) == before
+    _compare(small)
+    assert _timeless(small) == before
 
 
 def test_an_agent_that_fails_is_reported_and_the_others_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,38 +132,35 @@ def test_an_agent_that_fails_is_reported_and_the_others_stand(tmp_path: Path, mo
         return learn(name, *given, seed=seed, **more)
 
     monkeypatch.setattr(workshop, "learn", failing)
-    asked = {"names": ["random", "supervised", "oracle"], "variants": {}}
-    results = _compare(tmp_path, **asked)
-    assert {"random", "supervised", "oracle"} <= set(results["agents"])
+    results = _compare(tmp_path)
+    assert set(results["agents"]) == {"random", "supervised"}
     (failed,) = results["failed"]
     assert (failed["agent"], failed["seed"], failed["error"]) == ("supervised", 1, "a | broken & agent")
     for page in ("tables.md", "tables.tex", "report.html"):
         assert "broken" in (tmp_path / page).read_text(), page
     monkeypatch.setattr(workshop, "learn", learn)
-    assert _compare(tmp_path, **asked)["failed"] == [], "the next call tries again"
+    assert _compare(tmp_path)["failed"] == [], "the next call tries again"
 
 
-def test_where_every_cell_fails_the_first_reason_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_every_cell_fails_the_reason_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workshop, "contestant", lambda *_: 1 / 0)
-    with pytest.raises(ValueError, match="ZeroDivisionError: division by zero"):
-        _compare(tmp_path, names=["random"], variants={})
+    with pytest.raises(ZeroDivisionError):
+        _compare(tmp_path, names=["random"])
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"steps": 256}, {"encoder": "minilm"}, {"settings": {"world_settings": {"turn_limit": 4}}},
+        {"steps": 256}, {"encoder": "minilm"}, {"place": {"turn_limit": 4}},
         {"cells": {"variants": {"one": {"learning_rate": 1e-3}}}}, {"cells": {"seeds": [5]}}, {"unseen": True},
     ],
 )  # fmt: skip
 def test_changing_anything_that_decides_a_cell_changes_its_folder(change: dict[str, Any], tmp_path: Path) -> None:
-    def key(*, steps: int = 128, encoder: str = "hashing", settings: Any = None, cells: Any = None, **more: Any) -> str:
-        shop = Workshop(TINY, (settings or {}).get("world_settings", {"per_colour": 20}), steps, encoder, False, tmp_path,
-                        True, QUIET)  # fmt: skip
+    def key(*, steps: int = 128, encoder: str = "hashing", cells: Any = None, **more: Any) -> str:
+        place = {"per_colour": 20, **more.pop("place", {})}
+        shop = Workshop(TINY, place, steps, encoder, False, tmp_path, True, QUIET)
         given = {"variants": {"one": {}}, "seeds": [0], **(cells or {})}
         (cell,) = cells_of([], given["variants"], seeds=given["seeds"])
-        from dataclasses import replace
-
         return CellFolder(tmp_path, shop.identity(replace(cell, **more))).key
 
     assert key() == key()
