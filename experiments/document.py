@@ -120,7 +120,8 @@ def _told(cell: Cell, why: Mapping[str, str]) -> dict[str, Any]:
 def _sessions(measured: Sequence[Measured]) -> dict[str, int | None]:
     found: dict[str, list[int | None]] = defaultdict(list)
     for one in measured:
-        found[one.cell.label].append(one.trained.get("sessions", None if one.cell.run else 0))
+        learns = one.cell.fitted or one.cell.run
+        found[one.cell.label].append(one.trained.get("sessions") if learns else 0)
     return {
         label: None if None in counts else round(float(np.mean([count or 0 for count in counts])))
         for label, counts in found.items()

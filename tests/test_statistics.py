@@ -7,7 +7,16 @@ import time
 import numpy as np
 import pytest
 
-from instructrec.experiments.statistics import Crossed, Estimate, Interval, label, quantile_interval, variance_saved
+from instructrec.experiments.statistics import (
+    Crossed,
+    Estimate,
+    Interval,
+    interquartile_mean,
+    label,
+    probability_of_improvement,
+    quantile_interval,
+    variance_saved,
+)
 
 
 def _clustered(rng: np.random.Generator, people: int, each: int) -> tuple[np.ndarray, np.ndarray]:
