@@ -218,8 +218,8 @@ _RANKINGS = (
         "held_out_ratings",
         "Real later ratings, nobody speaks",
         "No simulation: films that real people rated 4 stars or more in the later half of their ratings, found from "
-        "the earlier half among all others. The words are taken away from those that listen. The catalogue's popularity "
-        "counts all ratings, those to be found among them, which favours whoever goes by it.",
+        "the earlier half among all others. The words are taken away from those that listen. The catalogue's "
+        "popularity counts all ratings, those to be found among them, which favours whoever goes by it.",
         _LATER,
     ),
     _Plain(
