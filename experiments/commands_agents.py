@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -19,6 +19,7 @@ from instructrec.experiments.commands import (
     comparison,
     nested,
     settings,
+    variants,
     world_name,
     world_settings,
 )
@@ -140,14 +141,31 @@ class Evaluate(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(Command):
-    """Compare agents on the same people with the same luck; those that learn are trained first."""
+    """Compare agents on the same people with the same luck; those that learn are trained first.
+
+    What was finished in the folder before is not done again.
+    """
 
     world: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
-    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
+    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder. AGENT@rounds and
+    AGENT@own say where those that are fitted have their log from: their own slates in five rounds, or SlatePPO's
+    training."""
+    variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")] = ()
+    """Agents with other settings, one each: myopic:gamma=0 narrow:agent=supervised,regime=rounds."""
     out: Path
-    """Folder for results.json and report.html."""
+    """Folder for results.json, tables.md, tables.tex, report.html, events, cells; a killed comparison goes on there."""
+    protocol: Literal["quick", "full"] = "quick"
+    """quick: held-out people and sentences. full: also every split, unseen items, cold starts, rankings, edited words
+    and real later ratings."""
+    aspects: tuple[str, ...] = ()
+    """What is measured beside held-out people, instead of a protocol: generalisation cold_start ranking edits
+    held_out_ratings."""
+    other: str = ""
+    """Another world of the same items, where agents are played too, such as MoviesTalk."""
+    seeds: int = 0
+    """How many agents to train of each kind, with the seeds 0, 1, ...; one, with --seed, when omitted."""
     steps: int = 50_000
     """User-steps of training, the same for each agent that learns."""
     encoder: str = "minilm"
@@ -169,13 +187,17 @@ class Compare(Command):
 
     def run(self, narrator: Narrator) -> Answer:
         """Compares."""
-        from instructrec.experiments.compare import compare
+        from instructrec.experiments.protocol import PROTOCOLS, compare
 
         results = compare(
             world_name(self.world),
             [name.strip() for name in self.agents.split(",") if name.strip()],
             out=self.out,
             world_settings=world_settings(self.world_set, self.population, self.population_set),
+            variants=variants(self.variant),
+            aspects=self.aspects or PROTOCOLS[self.protocol],
+            other=world_name(self.other) if self.other else "",
+            seeds=at_least(0, "seeds", self.seeds) or None,
             steps=at_least(1, "steps", self.steps),
             encoder=self.encoder,
             sessions=at_least(1, "people", self.people),

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-FLAGSHIP = "slate_ppo"
+FLAGSHIP, DEAF = "slate_ppo", "deaf"
 ABOUT = {
     "slate_ppo": "PPO over whole slates; its policy reads the instruction",
     "slate_ppo_blank": "the same weights, given empty text",
+    "deaf": "SlatePPO trained among the same people without ever hearing them",
     "slate_ppo_start": "the same before it met anybody: what it read from prompts of its own",
     "random": "any items",
     "popularity": "the most watched items",
@@ -35,7 +36,7 @@ def kind_of(name: str) -> str:
         return "flagship"
     if name in REFERENCES:
         return "reference"
-    return "control" if name.endswith(("_blank", "_start", "_swapped")) else "baseline"
+    return "control" if name == DEAF or name.endswith(("_blank", "_start", "_swapped")) else "baseline"
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from instructrec.agents.slate_policy import SlateRanker
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.catalogue import Catalogue
 from instructrec.experiments.agent_files import WEIGHTS, read_features, read_module
+from instructrec.experiments.headline import DEAF
 from instructrec.experiments.watch import Watch
 from instructrec.names import unknown_name
+from instructrec.policies import Blank
 from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig, RunError
 from instructrec.sessions import Observation, World
@@ -197,7 +199,36 @@ def load_run(run: str | os.PathLike[str], config: RunConfig, catalogue: Catalogu
         config=learned.scorer,
     )
     read_module(found.folder / WEIGHTS, scorer)
-    return Loaded(TimedRanker(scorer.eval(), reader), shape["slate_size"], shape["turn_limit"], shape["past_length"])
+    ranker: Ranker = TimedRanker(scorer.eval(), reader)
+    if config.agent == DEAF:
+        ranker = Blank(ranker)
+    return Loaded(ranker, shape["slate_size"], shape["turn_limit"], shape["past_length"])
+
+
+def trained_ranker(folder: str, world: World, items: Catalogue | None = None) -> tuple[Ranker, RunConfig]:
+    """Returns what a run learned, and how it was recorded.
+
+    Args:
+        folder: The run.
+        world: Where it is to play.
+        items: The items it was trained on, where their texts are in another language.
+
+    Raises:
+        RunError: If it is not a run, or it was trained on another catalogue than the world's or for other slates.
+    """
+    config = RunConfig.read(folder)
+    if config.catalogue and config.catalogue != (items or world.catalogue).fingerprint:
+        raise RunError(
+            f"{folder} was trained on another catalogue ({config.world}, {config.catalogue}) than {world.name} has "
+            f"({world.catalogue.fingerprint}); compare it where it was trained"
+        )
+    loaded = load_run(folder, config, world.catalogue)
+    if loaded.slate_size != world.slate_size:
+        raise RunError(
+            f"{folder} was trained to fill slates of {loaded.slate_size}, and those of {world.name} have "
+            f"{world.slate_size} places here; train it there, or leave slate_size as it was"
+        )
+    return loaded.ranker, config
 
 
 def before_learning(ranker: SlateRanker) -> SlateRanker:

@@ -82,7 +82,7 @@ def test_agents_names_everyone_who_is_compared(capsys: pytest.CaptureFixture[str
     names = {agent["name"] for agent in json.loads(capsys.readouterr().out)}
     assert names == {
         "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "slate_ppo", "slate_ppo_blank",
-        "slate_ppo_start", "informed", "goal_oracle", "oracle",
+        "slate_ppo_start", "deaf", "informed", "goal_oracle", "oracle",
     }  # fmt: skip
 
 
