@@ -268,7 +268,7 @@ class Cosine:
         self._texts = TextMemory(lambda texts: _unit(encoder.encode(texts)))
 
     @cached_property
-    def _items(self) -> npt.NDArray[np.float32]:
+    def vectors(self) -> npt.NDArray[np.float32]:
         """Vectors of the items, float32 [width, num_items]."""
         return np.ascontiguousarray(_unit(self.encoder.encode(list(self.catalogue.texts))).T)
 
@@ -278,7 +278,7 @@ class Cosine:
 
     def scores(self, observation: Observation) -> Floats:
         """Returns cosines, [batch, num_candidates]; ties go to the more popular."""
-        return at_candidates(observation, self.encode(observation) @ self._items + self._tie)
+        return at_candidates(observation, self.encode(observation) @ self.vectors + self._tie)
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -312,7 +312,7 @@ class ParserRanker:
             conditions = self.understood(observation, row)
             total = sum(condition.weight for condition in conditions)
             for condition in conditions:
-                scores[row] += np.float32(condition.weight / total) * self._matches(condition)
+                scores[row] += np.float32(condition.weight / total) * self.matches(condition)
         return at_candidates(observation, scores)
 
     def understood(self, observation: Observation, row: int) -> list[Predicate]:
@@ -347,7 +347,8 @@ class ParserRanker:
             return None
         return resolved(predicate, self.catalogue, int(slate[predicate.position - 1]), known)
 
-    def _matches(self, condition: Predicate) -> npt.NDArray[np.float32]:
+    def matches(self, condition: Predicate) -> npt.NDArray[np.float32]:
+        """Returns 1 for items that meet a condition, 0 for others, float32 [num_items]."""
         if condition not in self._met:
             goals = compile_goals([[condition]], self.catalogue)
             met = satisfied(goals, self.catalogue, np.arange(self.catalogue.num_items))
