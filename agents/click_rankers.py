@@ -77,13 +77,29 @@ def _fit(facts: Facts, log: Log, *, item_effect: float, progress: Progress | Non
     parts, num_items = [], len(facts.static)
     for first in range(0, len(log), _ROWS):
         some = log.rows(slice(first, first + _ROWS))
-        # Behaviour policies may show what was consumed; rankers never do, so that its weight is only set aside.
-        again = np.take_along_axis(consumed(some.observations, num_items), some.slates.astype(np.int64), axis=1)
-        parts.append(np.concatenate([facts.shown(some.observations, some.slates), again[:, :, None]], axis=2))
+        parts.append(np.concatenate([facts.shown(some.observations, some.slates), _aside(some, num_items)], axis=2))
         if progress is not None:
             progress(min(first + _ROWS, len(log)), len(log))
     found = fit_clicks(np.concatenate(parts), log.slates, log.clicked, facts.static, item_effect=item_effect, steps=12)
-    return SkipConsumed(FactsRanker(facts, found.weights[:-1], found.item_odds), num_items)
+    return SkipConsumed(FactsRanker(facts, found.weights[:-_ASIDE], found.item_odds), num_items)
+
+
+_ASIDE = 4
+
+
+def _aside(log: Log, num_items: int) -> Floats:
+    """Returns what clicks depend on and rankings do not, [num_turns, slate_size, _ASIDE].
+
+    Whether an item was consumed: behaviour policies may show it again, rankers never do. And how far the session is and
+    how much was clicked in it, now and of late: who clicks much has clicked more, of any topic.
+    """
+    seen = log.observations
+    again = np.take_along_axis(consumed(seen, num_items), log.slates.astype(np.int64), axis=1)
+    size, turn = log.slates.shape[1], np.maximum(seen.turn, 1)
+    last = seen.clicked[np.arange(len(log)), turn - 1].mean(axis=1)
+    of_session = [seen.turn / seen.clicked.shape[1], seen.clicked.sum(axis=(1, 2)) / (turn * size), last]
+    columns = [again, *(np.broadcast_to(one[:, None], again.shape) for one in of_session)]
+    return np.stack(columns, axis=2).astype(np.float64)
 
 
 class _Taste:
@@ -192,14 +208,15 @@ class ParserFactorsConfig:
     Attributes:
         item_effect: Prior standard deviation of an item's own effect, in log-odds, above 0; .1 to 1.
         obedience: How many times the fitted weight of the conditions counts, 0 or more: clicks tell what is clicked
-            now, and not that people who are not listened to leave.
+            now, and not that people who are not listened to leave. Of 1, 2, 4 and 8 the second earned most on
+            validation people of Movies.
 
     Raises:
         ValueError: If a setting is out of range.
     """
 
     item_effect: float = 0.3
-    obedience: float = 1.0
+    obedience: float = 2.0
 
     def __post_init__(self) -> None:
         if not self.item_effect > 0 or self.obedience < 0:

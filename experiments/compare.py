@@ -10,7 +10,7 @@ from typing import Any
 
 from instructrec import runs
 from instructrec.agents.encoder import check_reads, load_encoder
-from instructrec.agents.learners import Ground
+from instructrec.agents.learners import LEARNERS, Ground
 from instructrec.catalogue import Catalogue
 from instructrec.experiments.competitors import (
     check_names,
@@ -33,7 +33,7 @@ from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig, RunError
 from instructrec.sessions import Sessions, World
 
-_READERS = {FLAGSHIP, f"{FLAGSHIP}_blank", "ppo", "supervised", "cosine"}
+_READERS = {FLAGSHIP, f"{FLAGSHIP}_blank", "cosine", *LEARNERS} - {"item_knn", "ease", "als", "bpr", "parser_factors"}
 """Agents that read what people say with the language model."""
 SAMPLES = 4
 """How many people's conversations stand in a report."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from instructrec import runs
 from instructrec.agents.encoder import check_reads, load_encoder
+from instructrec.agents.own_log import LogRecorder
 from instructrec.agents.slate_ppo import SlatePPOConfig
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary
@@ -31,6 +32,8 @@ from instructrec.sessions import Sessions, World, start
 
 RESUMABLE = ("slate_ppo",)
 SUMMARY = "training.json"
+LOG = "log"
+"""The folder of a run that holds what was shown in training, as `instructrec.agents.own_log` reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class TrainPlan:
         checkups: How many checkups to make on the way.
         checkpoint_seconds: Least time between checkpoints; 0 makes one after every iteration.
         any_language: Whether to train with a language model that does not read what people speak.
+        keep_log: Whether to keep what is shown while it learns in the run folder's ``log``, for those fitted to a log.
     """
 
     world: str
@@ -58,6 +62,7 @@ class TrainPlan:
     checkups: int = 8
     checkpoint_seconds: float = 30.0
     any_language: bool = False
+    keep_log: bool = False
 
 
 def train(
@@ -164,7 +169,7 @@ def _learn(
             checkpoint_seconds=plan.checkpoint_seconds,
             past=Past.of(found),
         )
-        trainer.learn(plan.steps, watch)
+        trainer.learn(plan.steps, watch, *([LogRecorder(out / LOG)] if plan.keep_log else []))
     tally = getattr(trainer.env.world.population, "tally", None)
     if tally is not None:
         narrator.say(str(tally))
