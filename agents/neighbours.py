@@ -101,8 +101,8 @@ class EASEConfig:
 
     Attributes:
         regularisation: Added to the diagonal of the items' co-occurrences, above 0; the paper takes 200 to 500.
-        items: How many items are modelled at most, those that most people consumed: memory grows with their square (10
-            bytes times it, three times over while fitting) and time with their cube; 5,000 take about ten seconds.
+        items: How many items are modelled at most, those that most people consumed. Memory grows with their square (20
+            bytes times it while fitting, 4 afterwards) and time with their cube.
 
     Raises:
         ValueError: If a setting is out of range.
