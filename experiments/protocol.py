@@ -13,7 +13,7 @@ from instructrec import runs
 from instructrec.agents.encoder import check_reads, load_encoder
 from instructrec.agents.learners import LEARNERS
 from instructrec.experiments.aspects import ASPECTS, Aspect, aspects_of
-from instructrec.experiments.cells import CELLS, LISTENERS, Cell, CellFolder, cells_of
+from instructrec.experiments.cells import CELLS, Cell, CellFolder, cells_of
 from instructrec.experiments.competitors import split_name, world_of
 from instructrec.experiments.conversations import Conversation, sample
 from instructrec.experiments.document import Measured, assemble
@@ -29,7 +29,7 @@ from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig, RunError
 from instructrec.sessions import Sessions, World
 
-READERS = frozenset({*LISTENERS, f"{FLAGSHIP}_blank", "cosine"} | set(LEARNERS)) - {"deaf"}
+READERS = frozenset({FLAGSHIP, f"{FLAGSHIP}_blank", "cosine"} | {name for name, one in LEARNERS.items() if one.reads})
 """Agents that read what people say with the language model."""
 CONVERSATIONS = "conversations.json"
 PROTOCOLS = {"quick": ("held_out",), "full": ASPECTS}

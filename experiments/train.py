@@ -10,6 +10,7 @@ from typing import Any
 
 from instructrec import runs
 from instructrec.agents.encoder import check_reads, load_encoder
+from instructrec.agents.own_log import LogRecorder
 from instructrec.agents.slate_ppo import SlatePPOConfig
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary
@@ -34,6 +35,8 @@ from instructrec.sessions import Sessions, World, start
 
 RESUMABLE = (FLAGSHIP, DEAF)
 SUMMARY = "training.json"
+LOG = "log"
+"""The folder of a run that holds what was shown in training, as `instructrec.agents.own_log` reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,7 @@ class TrainPlan:
         checkpoint_seconds: Least time between checkpoints; 0 makes one after every iteration.
         any_language: Whether to train with a language model that does not read what people speak.
         candidates: Which items may be ranked, instead of what the world says; for training without some items.
+        keep_log: Whether to keep what is shown while it learns in the run folder's ``log``, for those fitted to a log.
     """
 
     world: str
@@ -63,6 +67,7 @@ class TrainPlan:
     checkpoint_seconds: float = 30.0
     any_language: bool = False
     candidates: CandidateSource | None = None
+    keep_log: bool = False
 
     def place(self, split: str) -> World:
         """Returns the world of one split's people."""
@@ -178,7 +183,7 @@ def _learn(
             checkpoint_seconds=plan.checkpoint_seconds,
             past=Past.of(found),
         )
-        trainer.learn(plan.steps, watch)
+        trainer.learn(plan.steps, watch, *([LogRecorder(out / LOG)] if plan.keep_log else []))
     tally = getattr(trainer.env.world.population, "tally", None)
     if tally is not None:
         narrator.say(str(tally))

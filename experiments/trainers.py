@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.callbacks import BaseCallback
 
 from instructrec import runs
 from instructrec.agents.encoder import TextEncoder, load_encoder
@@ -125,12 +126,14 @@ class SlatePPOTrainer:
         """Returns the present ranker."""
         return TimedRanker(self.model.policy.scorer, self.reader)
 
-    def learn(self, steps: int, watch: Watch) -> None:
-        """Trains up to ``steps`` user-steps in all."""
+    def learn(self, steps: int, watch: Watch, *others: BaseCallback) -> None:
+        """Trains up to ``steps`` user-steps in all; ``others`` look on beside the watch."""
         begun = self.step > 0
         if self.step < steps:
             # The watch writes the logs, at the end of each iteration rather than in the middle of the next.
-            self.model.learn(steps - self.step, callback=watch, log_interval=steps, reset_num_timesteps=not begun)
+            self.model.learn(
+                steps - self.step, callback=[watch, *others], log_interval=steps, reset_num_timesteps=not begun
+            )
 
     def save(self, folder: Path) -> None:
         """Writes all that the next iteration needs."""
