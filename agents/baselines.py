@@ -33,6 +33,7 @@ from instructrec.noise import Noise, Purpose
 from instructrec.policies import places_of
 from instructrec.protocols import InstructionEncoder, Ranker
 from instructrec.sessions import Observation, World
+from instructrec.texts import Texts
 
 TIE = 1e-3
 """How much the most popular item's popularity may add to a score: it orders what is otherwise equal."""
@@ -146,6 +147,8 @@ def instructions_of(observation: Observation) -> Ints:
 class TextMemory:
     """One vector per text id, made when a text is first met; the least recently used go first.
 
+    Where ids are of another table, all go: the same ranker may meet training people and others.
+
     Args:
         make: From texts to their vectors, [num_texts, width].
         capacity: How many to keep.
@@ -154,9 +157,13 @@ class TextMemory:
     def __init__(self, make: Callable[[list[str]], npt.NDArray[np.float32]], capacity: int = 4096) -> None:
         self._make, self._capacity = make, capacity
         self._known: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
+        self._texts: Texts | None = None
 
     def of(self, observation: Observation, ids: Ints) -> npt.NDArray[np.float32]:
         """Returns the vectors of distinct text ids, float32 [num_ids, width]."""
+        if observation.texts is not self._texts:
+            self._known.clear()
+            self._texts = observation.texts
         new = [int(text) for text in ids if int(text) not in self._known]
         if new:
             for text, vector in zip(new, self._make(observation.texts.strings(np.array(new))), strict=True):
@@ -268,7 +275,7 @@ class Cosine:
         self._texts = TextMemory(lambda texts: _unit(encoder.encode(texts)))
 
     @cached_property
-    def _items(self) -> npt.NDArray[np.float32]:
+    def vectors(self) -> npt.NDArray[np.float32]:
         """Vectors of the items, float32 [width, num_items]."""
         return np.ascontiguousarray(_unit(self.encoder.encode(list(self.catalogue.texts))).T)
 
@@ -278,7 +285,7 @@ class Cosine:
 
     def scores(self, observation: Observation) -> Floats:
         """Returns cosines, [batch, num_candidates]; ties go to the more popular."""
-        return at_candidates(observation, self.encode(observation) @ self._items + self._tie)
+        return at_candidates(observation, self.encode(observation) @ self.vectors + self._tie)
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -302,6 +309,7 @@ class ParserRanker:
         self.catalogue, self.vocabulary = catalogue, vocabulary.within(catalogue)
         self._tie = popularity_tie(catalogue)
         self._parsed: OrderedDict[int, tuple[tuple[Predicate, ...], bool]] = OrderedDict()
+        self._texts: Texts | None = None
         self._met: OrderedDict[Predicate, npt.NDArray[np.float32]] = OrderedDict()
         self._resets = tuple(cue.strip().lower() for cue in self.vocabulary.resets)
 
@@ -312,7 +320,7 @@ class ParserRanker:
             conditions = self.understood(observation, row)
             total = sum(condition.weight for condition in conditions)
             for condition in conditions:
-                scores[row] += np.float32(condition.weight / total) * self._matches(condition)
+                scores[row] += np.float32(condition.weight / total) * self.matches(condition)
         return at_candidates(observation, scores)
 
     def understood(self, observation: Observation, row: int) -> list[Predicate]:
@@ -330,6 +338,10 @@ class ParserRanker:
         return conditions
 
     def _parse(self, observation: Observation, text: int) -> tuple[tuple[Predicate, ...], bool]:
+        if observation.texts is not self._texts:
+            # Ids of another table are other texts: the same ranker may meet training people and others.
+            self._parsed.clear()
+            self._texts = observation.texts
         if text not in self._parsed:
             words_said = observation.texts.strings(np.array([text]))[0]
             understood = parse(words_said, self.vocabulary)
@@ -347,7 +359,8 @@ class ParserRanker:
             return None
         return resolved(predicate, self.catalogue, int(slate[predicate.position - 1]), known)
 
-    def _matches(self, condition: Predicate) -> npt.NDArray[np.float32]:
+    def matches(self, condition: Predicate) -> npt.NDArray[np.float32]:
+        """Returns 1 for items that meet a condition, 0 for others, float32 [num_items]."""
         if condition not in self._met:
             goals = compile_goals([[condition]], self.catalogue)
             met = satisfied(goals, self.catalogue, np.arange(self.catalogue.num_items))

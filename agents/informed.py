@@ -10,8 +10,7 @@ with slates that it drew itself, at several temperatures, in rounds. People stop
 looked at is inferred from clicks, as expectation-maximisation does.
 
 References:
-    Guo et al. (2009), Efficient multiple-click models in web search (continuing with the same chance after a skip and a
-    click); Dempster, Laird and Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm.
+    See `instructrec.agents.click_regression`, which fits it.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sparse
-from scipy.special import expit
 
 from instructrec.agents.baselines import at_candidates, consumed
+from instructrec.agents.click_regression import clicked_topics, fit_clicks, static_columns, topic_shares
 from instructrec.agents.references import OtherGoals, goal_parts, goals_of
 from instructrec.arrays import Bools, Floats, Ints, take
 from instructrec.catalogue import Catalogue
@@ -38,8 +36,6 @@ FEATURES = ("broken", "wished", "taste", "consumed", "recent_topics", "session_t
 """What depends on the session: weight of broken hard predicates; met share of the other weight, less a half; predicted
 stars; whether it was consumed; how many of the last slate's, and of all the session's, clicks shared its topics."""
 _STARTING = np.array([-3.0, 1.0, 1.0, -2.0, 0.0, 0.0])
-_LOOSE = 5.0
-"""Prior standard deviation of weights that every item shares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,15 +117,7 @@ class Informed:
     def _person(self, observation: Observation) -> tuple[Floats, Floats, Floats]:
         """Returns taste [batch, rank], and the topics of the last slate's and of all clicks, [batch, num_topics]."""
         taste = fold_in(self.factors, observation.past, observation.past_ratings)[1].astype(np.float32)
-        recent, session = (np.zeros((observation.batch, self.topics.shape[1]), np.float32) for _ in range(2))
-        rows, turns, positions = np.nonzero(observation.clicked)
-        # Each clicked item counts fully for each of its topics, as boredom does, and per slate position.
-        topics = (self.topics[observation.slates[rows, turns, positions]] > 0).astype(np.float32)
-        topics /= observation.slates.shape[2]
-        np.add.at(session, rows, topics)
-        last = turns == observation.turn[rows] - 1
-        np.add.at(recent, rows[last], topics[last])
-        return taste, recent, session
+        return taste, *clicked_topics(observation, self.topics)
 
     def blank(self) -> OtherGoals:
         """Returns the same, told of no goal."""
@@ -195,15 +183,7 @@ def _beginning(world: World, settings: InformedSettings) -> Informed:
         rank=settings.rank,
     )
     odds = factors.item_bias + 0.3 * np.log1p(catalogue.popularity)
-    return Informed(catalogue, factors, _topics(catalogue), _STARTING, odds.astype(np.float32))
-
-
-def _topics(catalogue: Catalogue) -> npt.NDArray[np.float32]:
-    sets = [column.indicators() for column in catalogue.columns.values() if column.is_set]
-    if not sets:
-        return np.zeros((catalogue.num_items, 1), np.float32)
-    shares = np.concatenate(sets, axis=1)
-    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1), np.float32)
+    return Informed(catalogue, factors, topic_shares(catalogue), _STARTING, odds.astype(np.float32))
 
 
 def _collect(world: World, model: Informed, sessions: Sessions, temperatures: tuple[float, ...]) -> _Log:
@@ -235,86 +215,13 @@ def _joined(parts: list[_Log]) -> _Log:
 
 def _fitted(model: Informed, log: _Log, settings: InformedSettings) -> Informed:
     """Fits weights and item effects to clicks, inferring before each step what was looked at."""
-    static = _static(model)
-    items, clicks = log.items.ravel(), log.clicked.ravel().astype(np.float64)
-    dynamic = log.features.reshape(len(items), -1)
-    shared = np.concatenate([dynamic, static[items], np.ones((len(items), 1))], axis=1)
-    weights, effects, looking_on = np.zeros(shared.shape[1]), np.zeros(len(static)), model.looking_on
-    for _ in range(settings.steps):
-        chance = expit(shared @ weights + effects[items])
-        looked, looking_on = _looked(log.clicked, chance.reshape(log.clicked.shape), looking_on)
-        slope, curvature = looked.ravel() * (clicks - chance), looked.ravel() * chance * (1 - chance)
-        step = _newton_step(shared, items, slope, curvature, weights, effects, settings.item_effect)
-        weights, effects = weights + step[0], effects + step[1]
-    return replace(
-        model,
-        weights=weights[: len(FEATURES)],
-        item_odds=(static @ weights[len(FEATURES) : -1] + effects).astype(np.float32),
-        looking_on=looking_on,
+    found = fit_clicks(
+        log.features,
+        log.items,
+        log.clicked,
+        static_columns(model.catalogue, model.factors.item_bias),
+        item_effect=settings.item_effect,
+        steps=settings.steps,
+        looking_on=model.looking_on,
     )
-
-
-def _newton_step(
-    shared: Floats, items: Ints, slope: Floats, curvature: Floats, weights: Floats, effects: Floats, spread: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Returns one Newton step of a ridge logistic regression with one effect per item.
-
-    The items' block of the Hessian is diagonal, so it is eliminated first: thousands of items cost nothing.
-
-    Args:
-        shared: What all items share, [num_rows, num_shared].
-        items: Whose effect each row has, [num_rows].
-        slope: First derivative of each row's log-likelihood by its log-odds, [num_rows].
-        curvature: Minus the second.
-        weights: Of ``shared``, as they are.
-        effects: Of the items, as they are.
-        spread: Prior standard deviation of the effects.
-    """
-    size = len(effects)
-    common = (shared * curvature[:, None]).T @ shared + np.eye(len(weights)) / _LOOSE**2
-    own = np.bincount(items, curvature, size) + spread**-2
-    between = sparse.csr_array((curvature, (items, np.arange(len(items)))), shape=(size, len(items))) @ shared
-    pull = shared.T @ slope - weights / _LOOSE**2
-    own_pull = np.bincount(items, slope, size) - effects * spread**-2
-    step = np.linalg.solve(common - between.T @ (between / own[:, None]), pull - between.T @ (own_pull / own))
-    return step, (own_pull - between @ step) / own
-
-
-def _static(model: Informed) -> npt.NDArray[np.float64]:
-    """Returns what the catalogue and the factors say of each item, standardised, float64 [num_items, num_columns]."""
-    catalogue = model.catalogue
-    columns = [model.factors.item_bias, np.log1p(catalogue.popularity.astype(np.float64))]
-    for column in catalogue.columns.values():
-        if column.is_set:
-            columns += list(column.indicators().T.astype(np.float64))
-            continue
-        missing = np.isnan(column.numbers)
-        if not missing.all():
-            columns += [np.where(missing, np.nanmean(column.numbers), column.numbers).astype(np.float64)]
-            columns += [missing.astype(np.float64)]
-    table = np.stack(columns, axis=1)
-    return np.asarray((table - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-9))
-
-
-def _looked(clicked: Bools, chance: Floats, looking_on: float) -> tuple[npt.NDArray[np.float64], float]:
-    """Infers who looked where: everything down to the last click for certain, below it by Bayes' rule.
-
-    Args:
-        clicked: [num_slates, slate_size].
-        chance: Chance of a click if looked at, of the same shape.
-        looking_on: Chance of looking at the next position.
-
-    Returns:
-        The probability that each position was looked at, and the chance of looking on that follows from it.
-    """
-    size = clicked.shape[1]
-    places = np.arange(size)
-    last = np.where(clicked.any(axis=1), size - 1 - clicked[:, ::-1].argmax(axis=1), 0)
-    below = places > last[:, None]
-    # How likely it is to reach each position below the last click without clicking, and to stop there.
-    passed = np.cumprod(np.where(below, looking_on * (1 - chance), 1.0), axis=1)
-    stop = np.where(places == size - 1, 1.0, 1 - looking_on)
-    ends = np.where(places >= last[:, None], passed * stop, 0.0)
-    looked = np.where(below, np.cumsum(ends[:, ::-1], axis=1)[:, ::-1] / ends.sum(axis=1, keepdims=True), 1.0)
-    went_on, could = looked[:, 1:].sum(), looked[:, :-1].sum()
-    return looked, float(np.clip(went_on / could, 0.05, 0.999)) if could > 0 else looking_on
+    return replace(model, weights=found.weights, item_odds=found.item_odds, looking_on=found.looking_on)

@@ -11,10 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from instructrec.agents.boosted_trees import LambdaMART, LambdaMARTConfig
+from instructrec.agents.click_models import ClickModel, Loss, NetworkConfig, SequenceConfig, Shape
+from instructrec.agents.click_rankers import LinearSteering, ParserFactors, ParserFactorsConfig, SteeringConfig
+from instructrec.agents.factor_models import ALS, BPR, ALSConfig, BPRConfig
+from instructrec.agents.neighbours import EASE, EASEConfig, ItemKNN, ItemKNNConfig
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import ROUNDS, ByRank, Regime, behaviour_policy, collect_log
 from instructrec.agents.stock_ppo import StockPPOConfig, train_stock_ppo
 from instructrec.agents.supervised import Supervised, SupervisedConfig
+from instructrec.envs.worlds import spoken_in
 from instructrec.logs import Log, joined
 from instructrec.names import unknown_name
 from instructrec.policies import plackett_luce
@@ -35,6 +41,7 @@ class Ground:
         steps: The budget of user-steps.
         regime: Where logs come from, for those that are fitted to one.
         own_log: Returns SlatePPO's training log, for `Regime.OWN`.
+        recorded: The logs recorded so far, by seed: all that are fitted to one of the same seed are fitted to the same.
     """
 
     world: World
@@ -42,6 +49,7 @@ class Ground:
     steps: int
     regime: Regime | str = Regime.FIXED
     own_log: Callable[[], Log] | None = None
+    recorded: dict[int, Log] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,10 @@ class Learner:
         about: A few words, for tables.
         config: The class of its settings, a dataclass.
         learn: Trains it on a ground, with settings and seed.
-        space: What tuning may choose from, by setting: values, or (low, high) with ``log`` or ``linear``.
+        space: What tuning may choose from, by setting: values; or (low, high, "log") or (low, high, "linear") for a
+            range, of whole numbers where both ends are.
         fits: Whether it is fitted to a log, so that `Ground.regime` matters.
+        reads: Whether it reads what people say with the language model.
     """
 
     about: str
@@ -89,6 +99,7 @@ class Learner:
     learn: Learn
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     fits: bool = False
+    reads: bool = True
 
 
 def from_log(about: str, config: type[Any], make: Callable[[Ground, Any], Fitter], **more: Any) -> Learner:
@@ -125,9 +136,11 @@ def log_for(ground: Ground, seed: int, progress: Callable[[int, int], None] | No
         if ground.own_log is None:
             raise ValueError("SlatePPO's own log is needed, and SlatePPO is not among the agents; add slate_ppo")
         return ground.own_log()
-    world, reader = ground.world, ground.reader
-    policy = behaviour_policy(reader.features, reader.encoder, world.slate_size)
-    return collect_log(world, policy, ground.steps, seed=seed, progress=progress)
+    if seed not in ground.recorded:
+        world, reader = ground.world, ground.reader
+        policy = behaviour_policy(reader.features, reader.encoder, world.slate_size)
+        ground.recorded[seed] = collect_log(world, policy, ground.steps, seed=seed, progress=progress)
+    return ground.recorded[seed]
 
 
 def _in_rounds(ground: Ground, fitter: Fitter, seed: int, advance: Advance) -> Ranker:
@@ -154,13 +167,111 @@ def _stock_ppo(ground: Ground, settings: StockPPOConfig, seed: int, advance: Adv
     return Learned(found.policy, note, found.steps, curve)
 
 
+def _network(about: str, shape: Shape, loss: Loss) -> Learner:
+    """Returns a learner that fits a network to clicks."""
+    attends = shape is Shape.SEQUENCE
+    space: dict[str, tuple[Any, ...]] = {
+        "width": (32, 64, 128),
+        "hidden": (64, 128, 256),
+        "epochs": (1, 8, "log"),
+        "learning_rate": (3e-4, 1e-2, "log"),
+        "weight_decay": (1e-3, 1.0, "log"),
+    }
+    return from_log(
+        about,
+        SequenceConfig if attends else NetworkConfig,
+        lambda ground, settings: ClickModel(ground.reader, settings, shape, loss),
+        space=space | ({"length": (8, 64, "log"), "blocks": (1, 2)} if attends else {}),
+    )
+
+
 LEARNERS: dict[str, Learner] = {
     "ppo": Learner("stock PPO of Stable-Baselines3", StockPPOConfig, _stock_ppo),
     "supervised": from_log(
         "SlatePPO's network, fitted to the clicks of a log",
         SupervisedConfig,
         lambda ground, settings: Supervised(ground.reader, settings),
+        space={
+            "epochs": (1, 6, "linear"),
+            "learning_rate": (1e-4, 1e-2, "log"),
+            "weight_decay": (1e-4, 1.0, "log"),
+            "scorer.hidden": (64, 128, 256),
+        },
     ),
+    # Fitted to a log; those of the first four read no words.
+    "item_knn": from_log(
+        "item-to-item cosine, history alone",
+        ItemKNNConfig,
+        lambda ground, settings: ItemKNN(ground.world.catalogue, settings),
+        reads=False,
+        space={"neighbours": (10, 500, "log"), "shrinkage": (0.1, 100.0, "log")},
+    ),
+    "ease": from_log(
+        "EASE, history alone",
+        EASEConfig,
+        lambda ground, settings: EASE(ground.world.catalogue, settings),
+        reads=False,
+        space={"regularisation": (10.0, 2000.0, "log")},
+    ),
+    "als": from_log(
+        "implicit ALS, history alone",
+        ALSConfig,
+        lambda ground, settings: ALS(ground.world.catalogue, settings),
+        reads=False,
+        space={
+            "factors": (8, 128, "log"),
+            "regularisation": (0.01, 100.0, "log"),
+            "confidence": (1.0, 100.0, "log"),
+        },
+    ),
+    "bpr": from_log(
+        "BPR, history alone",
+        BPRConfig,
+        lambda ground, settings: BPR(ground.world.catalogue, settings),
+        reads=False,
+        space={
+            "factors": (8, 128, "log"),
+            "regularisation": (1e-4, 0.1, "log"),
+            "learning_rate": (0.005, 0.2, "log"),
+            "sweeps": (20, 300, "log"),
+        },
+    ),
+    "linear_steering": from_log(
+        "popularity and stars, and a fitted weight of similarity",
+        SteeringConfig,
+        lambda ground, settings: LinearSteering(
+            ground.world.catalogue, ground.reader.features, ground.reader.encoder, settings
+        ),
+        space={"base": ("popularity", "stars", "both"), "memory": (0.0, 1.0, "linear")},
+    ),
+    "parser_factors": from_log(
+        "the parser and the best factor model, weighed as clicks tell",
+        ParserFactorsConfig,
+        lambda ground, settings: ParserFactors(
+            ground.world.catalogue, ground.reader.features, spoken_in(ground.world), settings
+        ),
+        reads=False,
+        space={"item_effect": (0.05, 2.0, "log"), "obedience": (0.5, 4.0, "log")},
+    ),
+    "lambdamart": from_log(
+        "LambdaMART over similarity, wishes, taste and attributes",
+        LambdaMARTConfig,
+        lambda ground, settings: LambdaMART(ground.reader, settings),
+        space={
+            "trees": (50, 400, "log"),
+            "leaves": (7, 63, "log"),
+            "learning_rate": (0.02, 0.3, "log"),
+            "least_rows": (20, 500, "log"),
+            "first_stage": (100, 2000, "log"),
+        },
+    ),
+    "two_tower": _network("two towers, clicks by cross-entropy", Shape.TWO_TOWER, Loss.CROSS_ENTROPY),
+    "two_tower_mse": _network("two towers, clicks by squared error", Shape.TWO_TOWER, Loss.SQUARED_ERROR),
+    "cross": _network("query and item crossed, clicks by cross-entropy", Shape.CROSS, Loss.CROSS_ENTROPY),
+    "cross_mse": _network("query and item crossed, clicks by squared error", Shape.CROSS, Loss.SQUARED_ERROR),
+    "like_dislike": _network("two towers, clicked or passed over", Shape.TWO_TOWER, Loss.LIKE_DISLIKE),
+    "sasrec": _network("self-attention over what was consumed, led by the words", Shape.SEQUENCE, Loss.CROSS_ENTROPY),
+    "cloning": _network("two towers, likelihood of what was clicked", Shape.TWO_TOWER, Loss.CLONING),
 }
 """Every agent that learns, but for SlatePPO, whose training can be resumed: `instructrec.agents.slate_ppo`."""
 

@@ -57,19 +57,24 @@ class Behaviour:
     popularity: float = 2.0
     uniform: float = 0.1
 
-    def scores(self, observation: Observation) -> npt.NDArray[np.float32]:
-        """Returns scores [batch, num_candidates]."""
+    def ranked(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """Returns scores by similarity and popularity, whatever the luck of the session, [batch, num_candidates]."""
         table, blocks = self.features.table, self.features.blocks
         # The scorer reads the same texts, wishes and all: each goes through the language model once.
         encoder = wish_encoder(self.encoder, self.features.wishes)
         texts = encoder.encode(observation.texts.strings(observation.instruction))[:, : self.encoder.width]
         scores = (self.similarity * (texts @ self.features.projection) @ table[:, blocks["text"]].T).astype(np.float32)
         scores += self.popularity * table[:, blocks["popularity"]].T
+        return scores if observation.candidates is None else np.take_along_axis(scores, observation.candidates, axis=1)
+
+    def scores(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """Returns scores [batch, num_candidates]; all 0 in the sessions of chance."""
+        scores = self.ranked(observation)
         # Whether a session is one of chance depends on its past and first words, which stay the same within it.
         first = np.where(observation.turn > 0, observation.said[:, 0], observation.instruction)
         luck = (first * 2_654_435_761 + observation.past.sum(axis=1, dtype=np.int64) * 40_503) % 1009 / 1009
         scores[luck < self.uniform] = 0
-        return scores if observation.candidates is None else np.take_along_axis(scores, observation.candidates, axis=1)
+        return scores
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from instructrec.agents.scorer import ScorerConfig
 
@@ -89,3 +90,16 @@ class SlatePPOConfig:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
         if self.candidates is not None and self.candidates < 10:
             raise ValueError(f"candidates must be 10 or more, got {self.candidates}; none ranks the whole catalogue")
+
+
+SPACE: dict[str, tuple[Any, ...]] = {
+    "learning_rate": (2e-4, 5e-3, "log"),
+    "gamma": (0.0, 0.9, "linear"),
+    "entropy": (0.001, 0.1, "log"),
+    "anchor": (0.003, 0.3, "log"),
+    "reading_rate": (0.01, 1.0, "log"),
+    "item_rate": (1.0, 100.0, "log"),
+    "epochs": (1, 4, "linear"),
+    "clip": (0.1, 0.4, "linear"),
+}
+"""What tuning may choose from, as `instructrec.agents.learners.Learner.space`."""

@@ -23,7 +23,6 @@ from instructrec.agents.encoder import load_encoder
 from instructrec.arrays import Floats, take
 from instructrec.envs.vocabulary import key_of
 from instructrec.envs.worlds import spoken_in
-from instructrec.experiments.compare import trained_ranker
 from instructrec.experiments.competitors import TRAINED, UNTRAINED, check_names, split_name, untrained, world_of
 from instructrec.experiments.evaluation import Competitor, decider
 from instructrec.experiments.outputs import command_line
@@ -31,6 +30,7 @@ from instructrec.experiments.progress import Advance, Narrator
 from instructrec.experiments.real_requests import Request, Requests, read_requests
 from instructrec.experiments.request_meanings import NOW
 from instructrec.experiments.statistics import Crossed
+from instructrec.experiments.trainers import trained_ranker
 from instructrec.goals import Operator, compile_goals, satisfied
 from instructrec.noise import Noise
 from instructrec.policies import Blank

@@ -19,7 +19,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
-from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train
+from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
 from instructrec.experiments.commands_studies import Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -41,6 +41,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "evaluate": Evaluate,
     "compare": Compare,
+    "tune": Tune,
     "recommend": Recommend,
     "play": Play,
     "replay": Replay,
@@ -59,7 +60,7 @@ COMMANDS: dict[str, type[Command]] = {
 # What to do after Ctrl-C, by commands that do not begin anew.
 _GOES_ON = {
     Train: "go on with --resume.",
-    **dict.fromkeys((Demo, Compare, Robustness, Transfer), "run it again, and it goes on from there."),
+    **dict.fromkeys((Demo, Compare, Tune, Robustness, Transfer), "run it again, and it goes on from there."),
 }
 
 

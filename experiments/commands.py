@@ -147,6 +147,23 @@ def nested(found: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
+def variants(given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Reads variants given as ``NAME:SETTING=VALUE,SETTING=VALUE``; the settings of each by its name.
+
+    Raises:
+        UserError: If one is not written so, or a name is given twice.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for entry in given:
+        name, _, rest = entry.partition(":")
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise UserError(f"a variant is NAME:SETTING=VALUE,SETTING=VALUE (plain: for none), got {entry!r}")
+        if name in found:
+            raise UserError(f"two variants are called {name}; give each a name of its own")
+        found[name] = nested(settings([part for part in rest.split(",") if part]))
+    return found
+
+
 def world_settings(world_set: Sequence[str], population: str, population_set: Sequence[str]) -> dict[str, Any]:
     """Returns a world's settings, and who comes there, as `instructrec.envs.make_world` takes them.
 

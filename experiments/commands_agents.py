@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -19,6 +19,7 @@ from instructrec.experiments.commands import (
     comparison,
     nested,
     settings,
+    variants,
     world_name,
     world_settings,
 )
@@ -78,6 +79,8 @@ class Train(Command):
     """Settings of the population."""
     any_language: bool = False
     """Train even where the language model does not read what people speak."""
+    keep_log: bool = False
+    """Keep what is shown while it learns, a kilobyte a turn: what is fitted to a log can learn from it."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Trains."""
@@ -91,6 +94,7 @@ class Train(Command):
             seed=at_least(0, "seed", self.seed),
             steps=at_least(1, "steps", self.steps),
             any_language=self.any_language,
+            keep_log=self.keep_log,
         )
         summary = train(plan, self.out, resume=self.resume, narrator=narrator)
         lines = [f"{self.agent} trained for {summary['steps']:,} user-steps; it lies in {self.out}."]
@@ -140,14 +144,31 @@ class Evaluate(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(Command):
-    """Compare agents on the same people with the same luck; those that learn are trained first."""
+    """Compare agents on the same people with the same luck; those that learn are trained first.
+
+    What was finished in the folder before is not done again.
+    """
 
     world: Annotated[Positional[str], arg(metavar="WORLD")]
     """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
-    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
+    """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder. AGENT@rounds and
+    AGENT@own say where those that are fitted have their log from: their own slates in five rounds, or SlatePPO's
+    training."""
+    variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")] = ()
+    """Agents with other settings, one each: myopic:gamma=0 narrow:agent=supervised,regime=rounds."""
     out: Path
-    """Folder for results.json and report.html."""
+    """Folder for results.json, tables.md, tables.tex, report.html, events, cells; a killed comparison goes on there."""
+    protocol: Literal["quick", "full"] = "quick"
+    """quick: held-out people and sentences. full: also every split, unseen items, cold starts, rankings, edited words
+    and real later ratings."""
+    aspects: tuple[str, ...] = ()
+    """What is measured beside held-out people, instead of a protocol: generalisation cold_start ranking edits
+    held_out_ratings."""
+    other: str = ""
+    """Another world of the same items, where agents are played too, such as MoviesTalk."""
+    seeds: int = 0
+    """How many agents to train of each kind, with the seeds 0, 1, ...; one, with --seed, when omitted."""
     steps: int = 50_000
     """User-steps of training, the same for each agent that learns."""
     encoder: str = "minilm"
@@ -169,13 +190,17 @@ class Compare(Command):
 
     def run(self, narrator: Narrator) -> Answer:
         """Compares."""
-        from instructrec.experiments.compare import compare
+        from instructrec.experiments.protocol import PROTOCOLS, compare
 
         results = compare(
             world_name(self.world),
             [name.strip() for name in self.agents.split(",") if name.strip()],
             out=self.out,
             world_settings=world_settings(self.world_set, self.population, self.population_set),
+            variants=variants(self.variant),
+            aspects=self.aspects or PROTOCOLS[self.protocol],
+            other=world_name(self.other) if self.other else "",
+            seeds=at_least(0, "seeds", self.seeds) or None,
             steps=at_least(1, "steps", self.steps),
             encoder=self.encoder,
             sessions=at_least(1, "people", self.people),
@@ -268,6 +293,58 @@ class Replay(Command):
             world_settings=world_settings(self.world_set, self.population, self.population_set),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tune(Command):
+    """Choose an agent's settings on validation people: seeded, counted, and going on after a kill."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    agent: str = "slate_ppo"
+    """The agent: slate_ppo, or any other that learns."""
+    out: Path
+    """Folder for tuning.json and the trials; with the same study in it, it goes on."""
+    trials: int = 20
+    """How many settings to try, the defaults first; give every agent the same number."""
+    steps: int = 50_000
+    """User-steps of each trial: of acting, or of the log that is learned from."""
+    people: int = 300
+    """How many validation people each trial meets."""
+    seed: int = 0
+    """The seed of training, of the people met and of what is tried."""
+    regime: str = "fixed"
+    """Where logs come from: fixed, rounds, or own (SlatePPO's, by --log)."""
+    log: str = ""
+    """The run folder of SlatePPO with the log to learn from (train --keep-log)."""
+    encoder: str = "minilm"
+    """The language model, as for compare."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Tunes."""
+        from instructrec.experiments.tuning import to_text, tune
+
+        document = tune(
+            world_name(self.world),
+            self.agent,
+            trials=at_least(1, "trials", self.trials),
+            steps=at_least(1, "steps", self.steps),
+            out=self.out,
+            sessions=at_least(1, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            encoder=self.encoder,
+            regime=self.regime,
+            own_log=self.log,
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))

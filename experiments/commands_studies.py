@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,7 @@ from instructrec.experiments.commands import (
     nested,
     reading,
     settings,
+    variants,
     world_name,
     world_settings,
 )
@@ -97,7 +97,7 @@ class Transfer(Command):
 
         document = transfer(
             world_name(self.world),
-            _variants(self.variant),
+            {name: _in_world(given) for name, given in variants(self.variant).items()},
             out=self.out,
             agent=self.agent,
             agent_settings=settings(self.set),
@@ -111,24 +111,9 @@ class Transfer(Command):
         return Answer(document=document, text=to_text(document))
 
 
-def _variants(given: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for name, settings_of_one in map(_variant, given):
-        if name in found:
-            raise UserError(f"two variants are called {name}; give each a name of its own")
-        found[name] = settings_of_one
-    return found
-
-
-def _variant(given: str) -> tuple[str, dict[str, Any]]:
-    """Reads one variant of a world, ``NAME:SETTING=VALUE,SETTING=VALUE``; the settings of a population by its name."""
-    name, _, rest = given.partition(":")
-    if not name.replace("_", "").replace("-", "").isalnum():
-        raise UserError(f"a variant is NAME:SETTING=VALUE,SETTING=VALUE (plain: for none), got {given!r}")
-    given_settings = nested(settings([part for part in rest.split(",") if part]))
-    if "world" in given_settings:
-        given_settings["world"] = world_name(str(given_settings["world"]))
-    return name, given_settings
+def _in_world(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a variant of a world, with the full name of another world."""
+    return given | ({"world": world_name(str(given["world"]))} if "world" in given else {})
 
 
 @dataclass(frozen=True, kw_only=True)

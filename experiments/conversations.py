@@ -12,8 +12,12 @@ from instructrec.arrays import Bools, Ints, take
 from instructrec.catalogue import Catalogue
 from instructrec.goals import Check, Goals, satisfied, share_met
 from instructrec.noise import Noise
-from instructrec.protocols import Policy
+from instructrec.policies import Blank, greedy
+from instructrec.protocols import Policy, Ranker
 from instructrec.sessions import Outcome, Sessions, SessionState, World, observe, start, step
+
+SAMPLES = 4
+"""How many people's conversations stand in a report."""
 
 
 @dataclass(frozen=True)
@@ -219,3 +223,11 @@ def _escaped(text: str) -> str:
     for mark in "\\`*_{}[]<>#|":
         text = text.replace(mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
     return " ".join(text.split())
+
+
+def sample(world: World, name: str, ranker: Ranker, *, seed: int, count: int = SAMPLES) -> list[Conversation]:
+    """Returns conversations of a ranker and of the same one hearing nothing, with the same people."""
+    lanes = list(range(count))
+    heard = converse(world, name, greedy(ranker, world.slate_size), seed=seed, lanes=lanes)
+    deaf = converse(world, f"{name}_blank", greedy(Blank(ranker), world.slate_size), seed=seed, lanes=lanes)
+    return [talk for pair in zip(heard, deaf, strict=True) for talk in pair]

@@ -11,7 +11,7 @@ from typing import Any
 
 from instructrec import runs
 from instructrec.agents.learners import Ground
-from instructrec.experiments.compare import measure, sample
+from instructrec.experiments.compare import measure
 from instructrec.experiments.competitors import (
     UNTRAINED,
     references,
@@ -20,6 +20,7 @@ from instructrec.experiments.competitors import (
     warm_reader,
     world_of,
 )
+from instructrec.experiments.conversations import sample
 from instructrec.experiments.evaluation import Competitor
 from instructrec.experiments.headline import REFERENCES
 from instructrec.experiments.learners import learn

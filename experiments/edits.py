@@ -109,7 +109,7 @@ def words_of_edit(name: str, world: World, original: Episodes, splits: Splits) -
         return lambda state: np.zeros_like(state.instructions.texts)
     if name == "swapped":
         return _swapped(original)
-    writer = _Writer(world, splits, opposite=name == "contradicted")
+    writer = Writer(world, splits, opposite=name == "contradicted")
     bank = getattr(world.population, "bank", None)
     return _by_text(world, writer, bank) if isinstance(bank, Bank) else _by_goal(world, writer)
 
@@ -183,10 +183,10 @@ def words_in(world: World) -> Vocabulary:
     return replace(words, senses=(*words.senses, *own), heads=things if own else words.heads)
 
 
-class _Writer:
+class Writer:
     """Writes what agents hear instead of an utterance: the same in other words, or its opposite."""
 
-    def __init__(self, world: World, splits: Splits, *, opposite: bool) -> None:
+    def __init__(self, world: World, splits: Splits, *, opposite: bool = False) -> None:
         self._opposite = opposite
         self._words = words_in(world).restricted(splits.templates, splits.synonyms)
 
@@ -209,16 +209,16 @@ class _Writer:
     def _repeat(self, meaning: _Meaning, rng: np.random.Generator) -> str:
         if meaning.critique is not None:
             return self._criticise(meaning.critique, meaning.critique.direction, meaning.position, rng)
-        return self._realise(meaning.predicates, meaning.family, rng)
+        return self.realise(meaning.predicates, meaning.family, rng)
 
     def _contradict(self, meaning: _Meaning, rng: np.random.Generator) -> str:
         if meaning.critique is not None:
             return self._criticise(meaning.critique, -meaning.critique.direction, meaning.position, rng)
-        turned = [self._turned(predicate, rng) for predicate in meaning.predicates]
+        turned = [self.turned(predicate, rng) for predicate in meaning.predicates]
         if all(opposite is None for opposite in turned):
             return ""
         asked = [other or predicate for other, predicate in zip(turned, meaning.predicates, strict=True)]
-        return self._realise(asked, "opening" if meaning.family == "vague" else meaning.family, rng)
+        return self.realise(asked, "opening" if meaning.family == "vague" else meaning.family, rng)
 
     def _criticise(self, critique: Critique, direction: int, position: int, rng: np.random.Generator) -> str:
         for more in self._words.comparatives:
@@ -226,7 +226,7 @@ class _Writer:
                 return criticise(more, position, self._words, rng)
         return ""
 
-    def _turned(self, predicate: Predicate, rng: np.random.Generator) -> Predicate | None:
+    def turned(self, predicate: Predicate, rng: np.random.Generator) -> Predicate | None:
         """Returns the first opposite that the vocabulary can say."""
         for other in opposites(predicate, self._words):
             try:
@@ -236,7 +236,8 @@ class _Writer:
             return other
         return None
 
-    def _realise(self, predicates: Sequence[Predicate], family: str, rng: np.random.Generator) -> str:
+    def realise(self, predicates: Sequence[Predicate], family: str, rng: np.random.Generator) -> str:
+        """Returns a sentence of a family that says predicates; nothing where there are no words for them."""
         try:
             return realise(predicates, self._words, rng, family=family)
         except ValueError:  # The vocabulary has no words for it.
@@ -252,7 +253,7 @@ def _shared(text: str, other: str) -> float:
 # --- What was said: by its text where a bank tells, else by the goal -------------------------------------------------
 
 
-def _by_text(world: World, writer: _Writer, bank: Bank) -> Words:
+def _by_text(world: World, writer: Writer, bank: Bank) -> Words:
     """Every text of a bank stands in a group of texts that mean the same, and is edited once."""
     meant: dict[int, tuple[_Meaning, Ints]] = {}
     for meaning, group in _meanings(bank, world.slate_size):
@@ -288,7 +289,7 @@ def _meanings(bank: Bank, slate_size: int) -> Iterator[tuple[_Meaning, Ints]]:
     yield _Meaning("more"), bank.more.group(0)
 
 
-def _by_goal(world: World, writer: _Writer) -> Words:
+def _by_goal(world: World, writer: Writer) -> Words:
     """Without a bank an utterance is taken to say all that its goal holds and has been said so far."""
     corpus: dict[tuple[Predicate, ...], list[str]] = defaultdict(list)
     strings = world.population.texts.strings

@@ -28,6 +28,9 @@ Competitor: TypeAlias = Policy | Ranker | PrivilegedRanker
 
 Decide: TypeAlias = Callable[[Observation, SessionState, Noise], Ints]
 
+Judge: TypeAlias = Callable[[Goals, Mapping[str, Floats]], Mapping[str, Floats]]
+"""Makes further metrics of one turn, each [batch], from its goals and the metrics that are known, by name."""
+
 SESSION_METRICS = ("return", "session_length", "leave_rate")
 GOAL_METRICS = (
     "csr",
@@ -145,7 +148,7 @@ def decider(world: World, competitor: Competitor) -> Decide:
     if callable(getattr(competitor, "act", None)):
         policy = cast(Policy, competitor)
         return lambda observation, state, noise: policy.act(observation, noise)
-    given = _arguments_of_scores(competitor)
+    given = arguments_of_scores(competitor)
     if given == 1:
         return decider(world, Greedy(cast(Ranker, competitor), world.slate_size))
     if given == 2:
@@ -161,7 +164,8 @@ def decider(world: World, competitor: Competitor) -> Decide:
     )
 
 
-def _arguments_of_scores(competitor: object) -> int:
+def arguments_of_scores(competitor: object) -> int:
+    """Returns 1 for a ranker, 2 for a reference that also sees the hidden state, 0 for what has no scores."""
     scores = getattr(competitor, "scores", None)
     return len(inspect.signature(scores).parameters) if callable(scores) else 0
 
@@ -176,7 +180,7 @@ def without_words(competitor: Competitor) -> tuple[Competitor, Competitor] | Non
     if isinstance(competitor, Greedy | PlackettLuce):
         ranker = competitor.ranker
         return replace(competitor, ranker=Blank(ranker)), replace(competitor, ranker=Swapped(ranker))
-    if not hasattr(competitor, "act") and _arguments_of_scores(competitor) == 1:
+    if not hasattr(competitor, "act") and arguments_of_scores(competitor) == 1:
         ranker = cast(Ranker, competitor)
         return Blank(ranker), Swapped(ranker)
     return None
@@ -192,6 +196,7 @@ def evaluate(
     timed_decisions: int = 0,
     progress: Callable[[int], None] | None = None,
     hears: Callable[[Observation, SessionState], Observation] | None = None,
+    also: Judge | None = None,
 ) -> Episodes:
     """Plays each session once, from arrival to the end.
 
@@ -204,6 +209,7 @@ def evaluate(
         timed_decisions: How many decisions to time, one person at a time; 0 for none.
         progress: Called with the number of sessions that ended, after every turn.
         hears: What the competitor observes instead, such as edited words; as it is when omitted.
+        also: Further per-turn metrics, where goals are known.
 
     Raises:
         TypeError: If the competitor is none of the three kinds.
@@ -213,12 +219,15 @@ def evaluate(
     if size == 0 or batch_size < 1:
         raise ValueError(f"expected at least one session and a batch_size of 1 or more, got {size} and {batch_size}")
     decide = decider(world, competitor)
-    tape, clock = _Tape(world, size, keep_goals), _Moments(timed_decisions, -(-timed_decisions // world.turn_limit))
+    tape, clock = (
+        _Tape(world, size, keep_goals, also),
+        _Moments(timed_decisions, -(-timed_decisions // world.turn_limit)),
+    )
     began = perf_counter()
     for begin in range(0, size, batch_size):
         rows = np.arange(begin, min(begin + batch_size, size))
         state = start(world, take(sessions, rows))
-        tape.person[rows] = _persons(world, state)
+        tape.person[rows] = persons_of(world, state)
         while len(rows):
             observation, noise = observe(world, state), Noise(state.sessions.keys, state.turn)
             if hears is not None:
@@ -236,7 +245,8 @@ def evaluate(
     return tape.episodes(sessions, latency, seconds)
 
 
-def _persons(world: World, state: SessionState) -> npt.NDArray[np.int64]:
+def persons_of(world: World, state: SessionState) -> npt.NDArray[np.int64]:
+    """Returns whose session each is, [batch]; the lane where the population does not say."""
     persons = getattr(world.population, "persons", None)
     return np.asarray(state.sessions.lane if persons is None else persons(state.population), np.int64)
 
@@ -244,7 +254,7 @@ def _persons(world: World, state: SessionState) -> npt.NDArray[np.int64]:
 class _Tape:
     """Records turns of many sessions into arrays of all of them."""
 
-    def __init__(self, world: World, size: int, keep_goals: bool) -> None:
+    def __init__(self, world: World, size: int, keep_goals: bool, also: Judge | None) -> None:
         shape, slate = (size, world.turn_limit), (size, world.turn_limit, world.slate_size)
         self.world = world
         self.person = np.zeros(size, np.int64)
@@ -255,7 +265,7 @@ class _Tape:
         self.shown = np.full(slate, -1, np.int32)
         self.clicked = np.zeros(slate, np.bool_)
         self.turns: dict[str, npt.NDArray[np.float64]] = {}
-        self.keep_goals = keep_goals
+        self.keep_goals, self.also = keep_goals, also
         self.goals: dict[int, Goals] = {}
 
     def write(self, rows: Ints, state: SessionState, after: SessionState, outcome: Outcome) -> None:
@@ -267,14 +277,17 @@ class _Tape:
         self.instruction[rows, turn] = state.instructions.texts
         self.shown[rows, turn] = slates
         self.clicked[rows, turn] = outcome.reactions.clicked
-        for name, values in _judged(self.world, state.instructions.goals, slates).items():
+        goals = state.instructions.goals
+        judged = _judged(self.world, goals, slates)
+        if self.also is not None and goals is not None:
+            judged |= self.also(goals, judged)
+        for name, values in judged.items():
             if name not in self.turns:
                 self.turns[name] = np.full(self.rewards.shape, np.nan)
             self.turns[name][rows, turn] = values
         broken = outcome.reactions.unsuitable
         if broken is not None:
             self.turns.setdefault(UNSUITABLE, np.full(self.rewards.shape, np.nan))[rows, turn] = broken.mean(axis=1)
-        goals = state.instructions.goals
         if self.keep_goals and goals is not None:
             known = self.goals.setdefault(turn, Goals.empty(len(self.length), goals.num_predicates))
             self.goals[turn] = put(known, rows, goals)
@@ -361,7 +374,7 @@ def time_decisions(world: World, competitor: Competitor, moments: list[Moment]) 
     decide = decider(world, competitor)
     stages = {"decision": [_time(decide, moment.observation, moment.state, moment.noise) for moment in moments]}
     ranker: Any = getattr(competitor, "ranker", competitor)
-    given = _arguments_of_scores(ranker)
+    given = arguments_of_scores(ranker)
     if given:
         hidden = [(moment.state,) if given == 2 else () for moment in moments]
         stages["score"] = [

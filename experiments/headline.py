@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-FLAGSHIP = "slate_ppo"
+FLAGSHIP, DEAF = "slate_ppo", "deaf"
 ABOUT = {
     "slate_ppo": "PPO over whole slates; its policy reads the instruction",
     "slate_ppo_blank": "the same weights, given empty text",
+    "deaf": "SlatePPO trained among the same people without ever hearing them",
     "slate_ppo_start": "the same before it met anybody: what it read from prompts of its own",
     "random": "any items",
     "popularity": "the most watched items",
@@ -21,6 +22,20 @@ ABOUT = {
     "parser": "the grammar turned round, then popularity",
     "supervised": "learned from a fixed log of clicks",
     "ppo": "stock PPO of Stable-Baselines3",
+    "item_knn": "neighbours of what was consumed; hears nothing",
+    "ease": "EASE on what was consumed; hears nothing",
+    "als": "implicit ALS on what was consumed; hears nothing",
+    "bpr": "BPR on what was consumed; hears nothing",
+    "linear_steering": "popularity and stars, steered by similarity",
+    "parser_factors": "parser and factors, weighed by a log of clicks",
+    "lambdamart": "boosted trees, learned from a log of clicks",
+    "two_tower": "two towers, learned from a log of clicks",
+    "two_tower_mse": "the same by squared error",
+    "cross": "query and item crossed, learned from a log",
+    "cross_mse": "the same by squared error",
+    "like_dislike": "clicked or passed over, learned from a log",
+    "sasrec": "self-attention over what was consumed, and words",
+    "cloning": "imitates the clicks of a log",
     "informed": "knows the exact goal; estimates taste from the visible past",
     "goal_oracle": "knows the exact goal, not the taste",
     "oracle": "knows goal and taste; greedy",
@@ -35,7 +50,7 @@ def kind_of(name: str) -> str:
         return "flagship"
     if name in REFERENCES:
         return "reference"
-    return "control" if name.endswith(("_blank", "_start", "_swapped")) else "baseline"
+    return "control" if name == DEAF or name.endswith(("_blank", "_start", "_swapped")) else "baseline"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a comparison leaves in its folder: results.json, report.html, and what they were made from."""
+"""What a comparison leaves in its folder: results.json, tables.md, tables.tex, report.html, and their sources."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Any
 from instructrec import __version__, runs
 from instructrec.experiments.conversations import Conversation
 from instructrec.experiments.report import Report, render
+from instructrec.experiments.table_formats import latex_page, page
 
-CONVERSATIONS = "conversations.json"
+CONVERSATIONS, TABLES, LATEX = "conversations.json", "tables.md", "tables.tex"
 _VERSIONS = ("torch", "stable-baselines3", "gymnasium", "transformers", "numpy", "numba")
 
 
@@ -58,7 +59,7 @@ def write_outputs(
     curves: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
     command: str = "",
 ) -> None:
-    """Writes results and report into a folder.
+    """Writes results, tables and report into a folder.
 
     Args:
         out: The folder.
@@ -71,12 +72,15 @@ def write_outputs(
     runs.write_json(out / runs.RESULTS, results)
     if conversations:
         runs.write_json(out / CONVERSATIONS, conversations)
+    told = command or command_line()
     report = Report(
         results=results,
         conversations=conversations,
         curves=curves or {},
-        command=command or command_line(),
+        command=told,
         versions=versions(),
         failures=[str(gate["sentence"]) for gate in results.get("gates", ())],
     )
     runs.write_text(out / runs.REPORT, render(report))
+    runs.write_text(out / TABLES, page(results, told))
+    runs.write_text(out / LATEX, latex_page(results, told))

@@ -37,12 +37,23 @@ class Spread:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: its name, its points from left to right, and its CSS class."""
+    """A curve: its name, its points from left to right, its CSS class, and a band around it where there is one.
+
+    Attributes:
+        name: The curve's name.
+        xs: From left to right.
+        ys: Of the points.
+        kind: CSS class: flagship, baseline, control or reference.
+        lows: The lower edge of the band; empty where there is none.
+        highs: The upper edge.
+    """
 
     name: str
     xs: tuple[float, ...]
     ys: tuple[float, ...]
     kind: str = "flagship"
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -130,7 +141,8 @@ def lines_chart(lines: Sequence[Line], *, title: str, summary: str, across: str,
         up: What the vertical axis measures.
     """
     height, left, right = 250, 44, 96
-    xs, ys = [x for line in lines for x in line.xs], [y for line in lines for y in line.ys]
+    xs = [x for line in lines for x in line.xs]
+    ys = [y for line in lines for y in (*line.ys, *line.lows, *line.highs)]
     y_marks = ticks(min(*ys, 0.0), max(*ys, 1e-9))
     x_low, x_high = min(xs), max(xs)
     y_low, y_high = min(*y_marks, *ys), max(*y_marks, *ys)
@@ -146,6 +158,12 @@ def lines_chart(lines: Sequence[Line], *, title: str, summary: str, across: str,
         body.append(_text(left - 6, y + 4, _number(mark), "tick", "end"))
     for mark in ticks(x_low, x_high, 4):
         body.append(_text(place(mark, y_low)[0], height - 28, _number(mark), "tick", "middle"))
+    for line in lines:
+        edge = [place(x, y) for x, y in [*zip(line.xs, line.highs, strict=False)]]
+        edge += [place(x, y) for x, y in [*zip(line.xs, line.lows, strict=False)][::-1]]
+        if edge:
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge)
+            body.append(f'<polygon class="band {line.kind}" points="{path}"/>')
     for line in lines:
         points = [place(x, y) for x, y in zip(line.xs, line.ys, strict=True)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -18,14 +18,13 @@ from instructrec import runs
 from instructrec.agents.explanations import Explanation, explain
 from instructrec.agents.slate_policy import SlateRanker
 from instructrec.arrays import Floats, take
-from instructrec.experiments.compare import trained_ranker
 from instructrec.experiments.competitors import split_name, world_of
 from instructrec.experiments.conversations import ending_of, judge
 from instructrec.experiments.evaluation import Competitor, decider
 from instructrec.experiments.headline import FLAGSHIP
 from instructrec.experiments.outputs import check_place, command_line, versions
 from instructrec.experiments.progress import Advance, Narrator, silent
-from instructrec.experiments.trainers import before_learning
+from instructrec.experiments.trainers import before_learning, trained_ranker
 from instructrec.experiments.twins import competitor_named
 from instructrec.noise import Noise
 from instructrec.policies import Blank

@@ -25,6 +25,8 @@ from instructrec.experiments.headline import (
 )
 from instructrec.experiments.plots import Line, Spread, lines_chart, rows_chart
 from instructrec.experiments.report_style import STYLE
+from instructrec.experiments.table_formats import failures, left_out, to_html
+from instructrec.experiments.tables import tables_of
 
 GROUPS = {
     "flagship": "The agent of this run",
@@ -81,6 +83,7 @@ def render(report: Report) -> str:
         "<h2>All numbers</h2>",
         _table(results),
         _glossary(),
+        *_sections(results),
         *_talks(report.conversations),
         "<h2>What this does not show</h2>",
         f"<ul>{''.join(f'<li>{escape(limit)}</li>' for limit in report.limits)}</ul>",
@@ -106,6 +109,7 @@ def _figures(report: Report) -> Iterable[str]:
     yield from _listening_figure(results)
     for agent, rows in report.curves.items():
         yield from _curve_figure(agent, rows)
+    yield from _band_figures(results)
     yield from _latency_figure(results)
 
 
@@ -169,6 +173,49 @@ def _curve_figure(agent: str, rows: Sequence[Mapping[str, float]]) -> Iterable[s
         title = f"Adherence of {agent} while it learned"
         plot = lines_chart(lines, title=title, summary=summary, across="user-steps", up="share of what was asked for")
         yield _figure(plot, f"How {agent} learned to listen", "Checkups on people whom training never meets.")
+
+
+_BANDS = (
+    ("checkup_return", "Learning curves: people whom training never meets", "points per session"),
+    ("return", "Learning curves: sessions of training", "points per session"),
+    ("csr", "Adherence while learning", "share of what was asked for"),
+)
+
+
+def _band_figures(results: Mapping[str, Any]) -> Iterable[str]:
+    """Yields learning curves with their bands over seeds; one seed has none and is shown by itself."""
+    for key, title, up in _BANDS:
+        lines = []
+        for agent, bands in results.get("curves", {}).items():
+            points = bands.get(key, ())
+            if points and points[0]["seeds"] > 1:
+                parts = [tuple(float(point[part]) for point in points) for part in ("step", "value", "low", "high")]
+                lines.append(Line(agent, parts[0], parts[1], kind_of(agent), parts[2], parts[3]))
+        if lines:
+            summary = "; ".join(_ends(line) for line in lines)
+            plot = lines_chart(lines, title=title, summary=summary, across="user-steps", up=up)
+            yield _figure(plot, title, "The mean over training seeds; the band resamples seeds.")
+
+
+_SHOWN_ALREADY = ("return", "latency")
+
+
+def _sections(results: Mapping[str, Any]) -> list[str]:
+    """Returns the tables of a whole protocol; those of a plain comparison stand elsewhere on the page."""
+    if "aspects" not in results:
+        return []
+    parts = []
+    for table in tables_of(results):
+        if table.name not in _SHOWN_ALREADY or table.failed:
+            parts += [f"<h2>{escape(table.title)}</h2>", f'<p class="soft">{escape(table.about)}</p>', to_html(table)]
+    for title, told in (("What failed", failures(results)), ("What is left out, and why", left_out(results))):
+        if told:
+            items, shown = (
+                "".join(f"<li>{escape(each)}</li>" for each in told),
+                " open" * title.startswith("What failed"),
+            )
+            parts.append(f"<details{shown}><summary>{title}</summary><ul>{items}</ul></details>")
+    return parts
 
 
 def _ends(line: Line) -> str:

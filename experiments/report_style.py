@@ -40,6 +40,7 @@ figcaption { margin-top: .4rem; }
 .plot text.reference { fill: var(--reference); } .plot text.control { fill: var(--control); }
 .plot .span { stroke: var(--mark); stroke-width: 3; stroke-linecap: round; opacity: .55; }
 .plot .dot { fill: var(--mark); } .plot .hollow { fill: var(--card); stroke: var(--mark); stroke-width: 2; }
+.plot .band { fill: var(--mark); opacity: .16; stroke: none; }
 .plot .curve { fill: none; stroke: var(--mark); stroke-width: 2; stroke-linejoin: round; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 10px; background: var(--card); }
 .scroll:focus-visible { outline: 2px solid var(--flagship); }

@@ -15,6 +15,7 @@ import numpy as np
 from instructrec import metrics
 from instructrec.arrays import Floats
 from instructrec.experiments.evaluation import Competitor, Episodes, evaluate, without_words
+from instructrec.experiments.headline import DEAF
 from instructrec.experiments.statistics import (
     Crossed,
     Estimate,
@@ -24,6 +25,7 @@ from instructrec.experiments.statistics import (
     quantile_interval,
     variance_saved,
 )
+from instructrec.experiments.totals import Totals
 from instructrec.sessions import Sessions, World
 
 FLAGSHIP, FLOOR, HONEST, KNOWING = "slate_ppo", "random", "informed", "oracle"
@@ -37,7 +39,7 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Played:
-    """What one agent did: one `Episodes` per training seed, all of the same sessions.
+    """What one agent did: `Episodes` or their `Totals`, one per training seed, all of the same sessions.
 
     Attributes:
         episodes: As it is.
@@ -45,12 +47,12 @@ class Played:
         swapped: The same weights hearing another person; None where that was not played.
     """
 
-    episodes: tuple[Episodes, ...]
-    blank: tuple[Episodes, ...] | None = None
-    swapped: tuple[Episodes, ...] | None = None
+    episodes: tuple[Episodes | Totals, ...]
+    blank: tuple[Episodes | Totals, ...] | None = None
+    swapped: tuple[Episodes | Totals, ...] | None = None
 
     @property
-    def all(self) -> tuple[Episodes, ...]:
+    def all(self) -> tuple[Episodes | Totals, ...]:
         """Everything that was played."""
         return (*self.episodes, *(self.blank or ()), *(self.swapped or ()))
 
@@ -164,7 +166,7 @@ def results_of(
         "seeds": [int(seed) for seed in seeds],
         "label": label(len(seeds)),
         "people": crossed.num_people,
-        "sessions": len(first.length),
+        "sessions": len(first.person),
         "agents": {name: row.line for name, row in table.items()},
         "differences": {},
         "timing": {name: _timing(one) for name, one in played.items()},
@@ -182,14 +184,14 @@ def results_of(
         document["gates"] = [{"name": name, "sentence": why} for name, why in failed_gates(table[flagship], table)]
     for name, row in table.items():
         # A floor that is not above itself and controls that are deaf are what they should be.
-        if name not in {flagship, FLOOR} | REFERENCES and not name.endswith(("_blank", "_swapped")):
+        if name not in {flagship, FLOOR, DEAF} | REFERENCES and not name.endswith(("_blank", "_swapped")):
             sentences = [why for _, why in failed_gates(row, table)]
             if sentences:
                 document["flags"][name] = sentences
     return document
 
 
-def _common(played: Mapping[str, Played]) -> Episodes:
+def _common(played: Mapping[str, Played]) -> Episodes | Totals:
     """Returns one of the episodes after checking that all are of one world and the same sessions."""
     if not played:
         raise ValueError("nothing was played; give at least one agent")
@@ -218,9 +220,8 @@ class _Row:
     overlap: float = float("nan")
 
     def __post_init__(self) -> None:
-        self.overlap = float(
-            np.mean([metrics.slate_overlap(e.first_slates, e.num_items) for e in self.played.episodes])
-        )
+        firsts = [(e.first_slates, e.num_items) for e in self.played.episodes]
+        self.overlap = float(np.mean([metrics.slate_overlap(s, size) for s, size in firsts if s is not None] or np.nan))
         for metric in self.played.episodes[0].metrics:
             self._put(metric, self.of(metric))
         for metric, estimate in _exposure(self.crossed, self.played.episodes).items():
@@ -266,10 +267,12 @@ class _Row:
             self.line[metric] = estimate.interval().as_dict()
 
 
-def _exposure(crossed: Crossed, episodes: Sequence[Episodes]) -> dict[str, Estimate]:
+def _exposure(crossed: Crossed, episodes: Sequence[Episodes | Totals]) -> dict[str, Estimate]:
     """Estimates coverage and the Gini index of exposure, the mean over seeds."""
     by_seed = []
     for one in episodes:
+        if one.shown is None:
+            return {}
         counts = np.zeros((crossed.num_people, one.num_items), np.float32)
         shown = one.shown.reshape(len(one.shown), -1)
         real = shown >= 0

@@ -26,12 +26,12 @@ from instructrec import __version__, runs
 from instructrec.envs.behaviour import ASSUMED
 from instructrec.envs.conversational import ConversationalPopulation
 from instructrec.experiments.agent_files import FEATURES, WEIGHTS
-from instructrec.experiments.compare import trained_ranker
 from instructrec.experiments.competitors import check_names, references, split_name, untrained, world_of
 from instructrec.experiments.evaluation import Competitor, evaluate
 from instructrec.experiments.headline import REFERENCES
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
+from instructrec.experiments.trainers import trained_ranker
 from instructrec.runs import RunError
 from instructrec.sessions import Sessions, World
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from instructrec.arrays import Floats, Ints
 
@@ -169,6 +170,49 @@ class Crossed:
         moved = np.full(len(self.people), np.nan)
         moved[: len(used)] = used + (value - used.mean())
         return Estimate(value, moved)
+
+
+def probability_of_improvement(crossed: Crossed, first: npt.ArrayLike, second: npt.ArrayLike) -> Estimate:
+    """Estimates how likely one agent does better than another with the same person: P(X > Y), ties count half.
+
+    For each person every training seed of the one meets every seed of the other (the Mann-Whitney statistic); the mean
+    over people. People and seeds are resampled as everywhere.
+
+    Args:
+        crossed: The draw of people.
+        first: What the one earned per seed and session, [num_seeds, num_sessions].
+        second: What the other earned, in the same sessions; it may have another number of seeds.
+
+    References:
+        Agarwal et al. (2021), Deep reinforcement learning at the edge of the statistical precipice, arXiv 2108.13264.
+    """
+    one, other = np.atleast_2d(np.asarray(first, np.float64)), np.atleast_2d(np.asarray(second, np.float64))
+    # Sums over sessions of each pair of seeds, by person: [num_first, num_second, num_people].
+    wins = np.stack([[crossed.by_person((x > y) + 0.5 * (x == y)) for y in other] for x in one])
+    sessions = crossed.by_person(np.ones(one.shape[1]))
+    top = np.einsum("ijp,dp->dij", wins, crossed.people)
+    top = np.einsum("dij,di,dj->d", top, crossed.seeds(len(one)), crossed.seeds(len(other)))
+    bottom = (crossed.people @ sessions) * len(one) * len(other)
+    return Estimate(float(wins.sum() / (sessions.sum() * len(one) * len(other))), top / bottom)
+
+
+def interquartile_mean(values: Floats | Sequence[float], *, draws: int = 2000) -> Interval:
+    """Returns the mean of the middle half of runs, with its percentile interval; for seeds × worlds, not for people.
+
+    Args:
+        values: One per run, such as normalised returns; the lowest and the highest quarter are left out.
+        draws: How many resamplings of runs.
+
+    References:
+        Agarwal et al. (2021), arXiv 2108.13264.
+    """
+    data = np.asarray(values, np.float64)
+    if not len(data):
+        raise ValueError("an interquartile mean needs at least one run")
+    taken = _counts(len(data), draws, 0, len(data)).astype(np.int64)
+    found = [float(stats.trim_mean(np.repeat(data, row), 0.25)) for row in taken]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Interval(float(stats.trim_mean(data, 0.25)), float(low), float(high))
 
 
 def _counts(size: int, draws: int, seed: int, stream: int) -> npt.NDArray[np.float64]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from instructrec import runs
 from instructrec.agents.encoder import check_reads, load_encoder
+from instructrec.agents.own_log import LogRecorder
 from instructrec.agents.slate_ppo import SlatePPOConfig
 from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary
@@ -19,18 +20,23 @@ from instructrec.experiments.catalogue_files import write_catalogue
 from instructrec.experiments.checkups import Examiner
 from instructrec.experiments.competitors import features_for, references, untrained, warm_reader, world_of
 from instructrec.experiments.conversations import Conversation, converse, to_markdown
+from instructrec.experiments.headline import DEAF, FLAGSHIP
 from instructrec.experiments.outputs import command_line, versions
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.tensorboard import Events, purge_later
 from instructrec.experiments.trainers import SHAPE, SlatePPOTrainer, TimedRanker, configured
+from instructrec.experiments.unheard import unheard
 from instructrec.experiments.watch import Past, Watch
 from instructrec.names import unknown_name
-from instructrec.policies import greedy
+from instructrec.policies import Blank, greedy
+from instructrec.protocols import CandidateSource, Ranker
 from instructrec.runs import RunConfig, RunError
 from instructrec.sessions import Sessions, World, start
 
-RESUMABLE = ("slate_ppo",)
+RESUMABLE = (FLAGSHIP, DEAF)
 SUMMARY = "training.json"
+LOG = "log"
+"""The folder of a run that holds what was shown in training, as `instructrec.agents.own_log` reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,8 @@ class TrainPlan:
         checkups: How many checkups to make on the way.
         checkpoint_seconds: Least time between checkpoints; 0 makes one after every iteration.
         any_language: Whether to train with a language model that does not read what people speak.
+        candidates: Which items may be ranked, instead of what the world says; for training without some items.
+        keep_log: Whether to keep what is shown while it learns in the run folder's ``log``, for those fitted to a log.
     """
 
     world: str
@@ -58,6 +66,13 @@ class TrainPlan:
     checkups: int = 8
     checkpoint_seconds: float = 30.0
     any_language: bool = False
+    candidates: CandidateSource | None = None
+    keep_log: bool = False
+
+    def place(self, split: str) -> World:
+        """Returns the world of one split's people."""
+        world = world_of(self.world, dict(self.world_settings), split)
+        return world if self.candidates is None else replace(world, candidates=self.candidates)
 
 
 def train(
@@ -82,7 +97,7 @@ def train(
     if plan.agent not in RESUMABLE:
         raise ValueError(unknown_name("agent to train", plan.agent, RESUMABLE))
     out = Path(out)
-    world = world_of(plan.world, dict(plan.world_settings), "train")
+    world = plan.place("train")
     settings = dict(plan.agent_settings)
     encoder_name = str(settings.pop("encoder", "minilm"))
     learning = configured(SlatePPOConfig, settings, others=("encoder",))
@@ -108,8 +123,10 @@ def train(
         else:
             features = features_for(world, encoder, narrator, prompts=learning.prompts)
             write_features(out, features)
-        trainer = SlatePPOTrainer(world, encoder, features, learning, plan.seed)
-        warm_reader(trainer.reader, world, narrator, "Reading what the instructions ask for")
+        deaf = plan.agent == DEAF
+        trainer = SlatePPOTrainer(unheard(world) if deaf else world, encoder, features, learning, plan.seed)
+        if not deaf:
+            warm_reader(trainer.reader, world, narrator, "Reading what the instructions ask for")
         if found is not None:
             trainer.restore(found.folder)
             narrator.say(f"Going on from step {found.step:,}.")
@@ -118,9 +135,11 @@ def train(
             return dict(runs.read_json(out / SUMMARY))
         summary = _learn(trainer, plan, out, found, narrator)
         if describing:
-            validation = world_of(plan.world, dict(plan.world_settings), "validation")
+            validation = plan.place("validation")
             last = {name: value for name, value in summary["last"].items() if name != "step"}
-            describe(out, plan, config, validation, trainer.ranker(), last)
+            describe(
+                out, plan, config, validation, trainer.ranker(), last, talks_of(plan, validation, trainer.ranker())
+            )
         # Last, since it says that nothing is left to do.
         runs.write_json(out / SUMMARY, summary)
     return summary
@@ -155,7 +174,7 @@ def _learn(
         watch = Watch(
             events,
             plan.steps,
-            ranker_of=trainer.ranker,
+            ranker_of=lambda model: heard_by(plan, trainer.ranker(model)),
             examiner=_examiner(plan, narrator) if plan.checkups else None,
             checkups=plan.checkups,
             advance=advance,
@@ -164,7 +183,7 @@ def _learn(
             checkpoint_seconds=plan.checkpoint_seconds,
             past=Past.of(found),
         )
-        trainer.learn(plan.steps, watch)
+        trainer.learn(plan.steps, watch, *([LogRecorder(out / LOG)] if plan.keep_log else []))
     tally = getattr(trainer.env.world.population, "tally", None)
     if tally is not None:
         narrator.say(str(tally))
@@ -173,16 +192,27 @@ def _learn(
         "agent": plan.agent,
         "world": plan.world,
         "steps": trainer.step,
+        "sessions": trainer.env.episode_statistics.count,
         "seconds": watch.seconds if trainer.step > (0 if found is None else found.step) else Past.of(found).seconds,
         "last": watch.curve[-1] if watch.curve else {},
     }
 
 
 def _examiner(plan: TrainPlan, narrator: Narrator) -> Examiner:
-    world = world_of(plan.world, dict(plan.world_settings), "validation")
+    world = plan.place("validation")
     quiet = Narrator(stream=narrator.stream, quiet=True)
     bounds = untrained(["random"], world) | references(["oracle"], world, lambda: world, quiet)
     return Examiner(world, bounds)
+
+
+def heard_by(plan: TrainPlan, ranker: TimedRanker) -> Ranker:
+    """Returns a ranker as it is to be met: one that never heard anybody hears nothing."""
+    return Blank(ranker) if plan.agent == DEAF else ranker
+
+
+def talks_of(plan: TrainPlan, world: World, ranker: TimedRanker) -> list[Conversation]:
+    """Returns sample conversations with what was learned."""
+    return converse(world, plan.agent, greedy(heard_by(plan, ranker), world.slate_size), seed=7, lanes=range(6))
 
 
 def describe(
@@ -192,7 +222,7 @@ def describe(
     world: World,
     ranker: TimedRanker,
     metrics: Mapping[str, float],
-    talks: Sequence[Conversation] | None = None,
+    talks: Sequence[Conversation],
 ) -> None:
     """Writes what belongs to the end of a run into its events: conversations, hyperparameters, embeddings.
 
@@ -203,10 +233,8 @@ def describe(
         world: Where people say what is shown; none that it was trained on.
         ranker: What was learned.
         metrics: Final metrics by name.
-        talks: Sample conversations; some are held when omitted.
+        talks: Sample conversations.
     """
-    if talks is None:
-        talks = converse(world, plan.agent, greedy(ranker, world.slate_size), seed=7, lanes=range(6))
     final = {f"results/{name}": value for name, value in metrics.items()}
     settings = {"world": plan.world, "agent": plan.agent, "seed": plan.seed, "steps": plan.steps}
     texts = [text for text in world.population.texts.bank[:1000] if text]

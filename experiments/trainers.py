@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.callbacks import BaseCallback
 
 from instructrec import runs
 from instructrec.agents.encoder import TextEncoder, load_encoder
@@ -23,8 +24,10 @@ from instructrec.agents.slate_policy import SlateRanker
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.catalogue import Catalogue
 from instructrec.experiments.agent_files import WEIGHTS, read_features, read_module
+from instructrec.experiments.headline import DEAF
 from instructrec.experiments.watch import Watch
 from instructrec.names import unknown_name
+from instructrec.policies import Blank
 from instructrec.protocols import Ranker
 from instructrec.runs import RunConfig, RunError
 from instructrec.sessions import Observation, World
@@ -123,12 +126,14 @@ class SlatePPOTrainer:
         """Returns the present ranker."""
         return TimedRanker(self.model.policy.scorer, self.reader)
 
-    def learn(self, steps: int, watch: Watch) -> None:
-        """Trains up to ``steps`` user-steps in all."""
+    def learn(self, steps: int, watch: Watch, *others: BaseCallback) -> None:
+        """Trains up to ``steps`` user-steps in all; ``others`` look on beside the watch."""
         begun = self.step > 0
         if self.step < steps:
             # The watch writes the logs, at the end of each iteration rather than in the middle of the next.
-            self.model.learn(steps - self.step, callback=watch, log_interval=steps, reset_num_timesteps=not begun)
+            self.model.learn(
+                steps - self.step, callback=[watch, *others], log_interval=steps, reset_num_timesteps=not begun
+            )
 
     def save(self, folder: Path) -> None:
         """Writes all that the next iteration needs."""
@@ -197,7 +202,36 @@ def load_run(run: str | os.PathLike[str], config: RunConfig, catalogue: Catalogu
         config=learned.scorer,
     )
     read_module(found.folder / WEIGHTS, scorer)
-    return Loaded(TimedRanker(scorer.eval(), reader), shape["slate_size"], shape["turn_limit"], shape["past_length"])
+    ranker: Ranker = TimedRanker(scorer.eval(), reader)
+    if config.agent == DEAF:
+        ranker = Blank(ranker)
+    return Loaded(ranker, shape["slate_size"], shape["turn_limit"], shape["past_length"])
+
+
+def trained_ranker(folder: str, world: World, items: Catalogue | None = None) -> tuple[Ranker, RunConfig]:
+    """Returns what a run learned, and how it was recorded.
+
+    Args:
+        folder: The run.
+        world: Where it is to play.
+        items: The items it was trained on, where their texts are in another language.
+
+    Raises:
+        RunError: If it is not a run, or it was trained on another catalogue than the world's or for other slates.
+    """
+    config = RunConfig.read(folder)
+    if config.catalogue and config.catalogue != (items or world.catalogue).fingerprint:
+        raise RunError(
+            f"{folder} was trained on another catalogue ({config.world}, {config.catalogue}) than {world.name} has "
+            f"({world.catalogue.fingerprint}); compare it where it was trained"
+        )
+    loaded = load_run(folder, config, world.catalogue)
+    if loaded.slate_size != world.slate_size:
+        raise RunError(
+            f"{folder} was trained to fill slates of {loaded.slate_size}, and those of {world.name} have "
+            f"{world.slate_size} places here; train it there, or leave slate_size as it was"
+        )
+    return loaded.ranker, config
 
 
 def before_learning(ranker: SlateRanker) -> SlateRanker:

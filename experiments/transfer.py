@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from instructrec import runs
-from instructrec.experiments.compare import trained_ranker
 from instructrec.experiments.competitors import references, split_name, untrained, world_of
 from instructrec.experiments.evaluation import Competitor, Episodes, evaluate
 from instructrec.experiments.outputs import command_line
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.statistics import Crossed, Estimate, label
 from instructrec.experiments.train import TrainPlan, train
+from instructrec.experiments.trainers import trained_ranker
 from instructrec.sessions import Sessions, World
 
 Variants = Mapping[str, Mapping[str, Any]]

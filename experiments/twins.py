@@ -164,7 +164,7 @@ def competitor_named(
         ValueError: If there is none of the name, it has to be trained first, or the world has no such reference.
     """
     if name not in ABOUT and (Path(name).is_dir() or os.sep in name):
-        from instructrec.experiments.compare import trained_ranker
+        from instructrec.experiments.trainers import trained_ranker
 
         return trained_ranker(name, world)[0]
     check_names([name])

@@ -6,6 +6,7 @@ The whole catalogue is no source at all: ``World(candidates=None)``. A source dr
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -81,6 +82,33 @@ class PopularAndRandom:
     @cached_property
     def _order(self) -> npt.NDArray[np.int32]:
         return np.argsort(-self.catalogue.popularity, kind="stable").astype(np.int32)
+
+
+@dataclass(frozen=True)
+class TheseItems:
+    """The same items every turn: of a catalogue a part that may be recommended.
+
+    Attributes:
+        items: Their numbers, distinct, int32 [num_candidates].
+
+    Raises:
+        ValueError: If there is none, or one is named twice.
+    """
+
+    items: npt.NDArray[np.int32] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not len(self.items) or len(np.unique(self.items)) != len(self.items):
+            raise ValueError(f"expected one item or more, each once; got {len(self.items)} items")
+
+    def __repr__(self) -> str:
+        # A world's fingerprint holds it.
+        digest = hashlib.sha256(np.ascontiguousarray(self.items, np.int32).tobytes()).hexdigest()[:16]
+        return f"TheseItems({len(self.items)} items, {digest})"
+
+    def draw(self, observation: Observation, noise: Noise) -> npt.NDArray[np.int32]:
+        """Returns the items for every session, int32 [batch, num_candidates]; ``noise`` is not used."""
+        return np.tile(self.items, (observation.batch, 1))
 
 
 def distinct(noise: Noise, count: int, size: int) -> npt.NDArray[np.int32]:

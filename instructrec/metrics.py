@@ -214,3 +214,158 @@ def matching(goals: Goals, catalogue: Catalogue) -> tuple[Bools, npt.NDArray[np.
     """
     distinct, rows = distinct_predicates(goals)
     return satisfied(distinct, catalogue, np.arange(catalogue.num_items))[:, 0], rows
+
+
+# --- Rankings of the whole catalogue ---------------------------------------------------------------------------------
+
+
+def ranks_of(scores: Floats) -> npt.NDArray[np.int64]:
+    """Returns the rank of every item, 1 for the best, int64 [batch, num_items]; ties go to the lower item number."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranks = np.empty(scores.shape, np.int64)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(1, scores.shape[1] + 1), scores.shape), axis=1)
+    return ranks
+
+
+def pmrr(before: Ints, after: Ints, dropped: Bools) -> Floats:
+    """Returns how far items sink that an edit of the instruction made irrelevant: p-MRR, case by case.
+
+    An item that went from rank o to rank n counts 1 - o / n if it sank (n > o) and n / o - 1 if it rose: 0 where it
+    stayed, towards 1 the further it sank, towards -1 the further it rose.
+
+    Args:
+        before: Ranks from 1 under the instruction as it was, [batch, num_items].
+        after: Ranks under the edited one.
+        dropped: Which items were relevant and are so no more, [batch, num_items].
+
+    Returns:
+        100 × the mean over such items, [batch], -100 to 100; NaN where the edit drops none.
+
+    References:
+        Weller et al. (2024), FollowIR, arXiv 2403.15246.
+    """
+    old, new = before.astype(np.float64), after.astype(np.float64)
+    moved = np.where(new > old, 1 - old / new, new / old - 1)
+    count = dropped.sum(axis=1)
+    total = np.where(dropped, moved, 0.0).sum(axis=1)
+    return _quotient(100.0 * total, count)
+
+
+def ndcg(ranked: Floats, gains: Floats, k: int) -> Floats:
+    """Returns the discounted cumulative gain of the first ``k`` places, as a share of the best order's.
+
+    Args:
+        ranked: What the places bring, best first, 0 or more, [batch, depth].
+        gains: What every item would bring, [batch, num_items].
+        k: How many places, at least 1.
+
+    Returns:
+        [batch], 0 to 1; NaN where nothing brings anything.
+
+    References:
+        Järvelin and Kekäläinen (2002), Cumulated gain-based evaluation of IR techniques.
+    """
+    best = -np.sort(-np.partition(gains, max(gains.shape[1] - k, 0), axis=1)[:, -k:], axis=1)
+    whole = _discounted(best)
+    return _quotient(_discounted(ranked[:, :k]), whole)
+
+
+def _quotient(above: npt.ArrayLike, below: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Returns above / below; NaN where ``below`` is 0."""
+    divisor = np.asarray(below, np.float64)
+    return np.asarray(np.divide(above, divisor, out=np.full(divisor.shape, np.nan), where=divisor > 0))
+
+
+def _discounted(gains: Floats) -> npt.NDArray[np.float64]:
+    return np.asarray(gains.astype(np.float64) @ (1 / np.log2(np.arange(2, gains.shape[1] + 2))))
+
+
+def precision_at(ranked: Bools, total: Ints, k: int) -> Floats:
+    """Returns the relevant share of the first ``k`` places, [batch], 0 to 1; NaN where nothing is relevant.
+
+    Args:
+        ranked: Whether the item of each place is relevant, best first, [batch, depth].
+        total: How many items are relevant, [batch].
+        k: How many places, at least 1.
+    """
+    return np.where(total > 0, ranked[:, :k].sum(axis=1) / k, np.nan)
+
+
+def recall_at(ranked: Bools, total: Ints, k: int) -> Floats:
+    """Returns the share of all relevant items among the first ``k`` places, [batch]; arguments as `precision_at`."""
+    return _quotient(ranked[:, :k].sum(axis=1), total)
+
+
+def hit_rate_at(ranked: Bools, total: Ints, k: int) -> Floats:
+    """Returns 1 where a relevant item stands in the first ``k`` places, else 0, [batch]; as `precision_at`."""
+    return np.where(total > 0, ranked[:, :k].any(axis=1), np.nan)
+
+
+def mrr_at(ranked: Bools, total: Ints, k: int) -> Floats:
+    """Returns 1 / the place of the first relevant item, 0 if it is beyond ``k``, [batch]; as `precision_at`."""
+    first = 1.0 / (ranked[:, :k].argmax(axis=1) + 1)
+    return np.where(total > 0, np.where(ranked[:, :k].any(axis=1), first, 0.0), np.nan)
+
+
+# --- What changes when words do --------------------------------------------------------------------------------------
+
+
+def phrasing_robustness(quality: Floats) -> tuple[Floats, Floats]:
+    """Returns what the worst of several phrasings of one goal brings.
+
+    Args:
+        quality: Of each phrasing, such as NDCG@K, 0 or more, [batch, num_phrasings].
+
+    Returns:
+        The least, and the least as a share of the mean, both [batch]; the share is NaN where every phrasing brings 0.
+    """
+    least, mean = quality.min(axis=1), quality.mean(axis=1)
+    return least, _quotient(least, mean)
+
+
+def rises_within(before: Floats, after: Floats) -> Bools:
+    """Returns whether something rose above where it stood within 1, 2, … turns, [batch, num_turns].
+
+    Args:
+        before: Where it stood, [batch].
+        after: Where it stands turn by turn, [batch, num_turns].
+    """
+    # A hair of tolerance: sums in another order are no improvement.
+    return np.asarray(np.logical_or.accumulate(after > before[:, None] + 1e-9, axis=1))
+
+
+def goal_shares(goals: Goals, catalogue: Catalogue, *, said_only: bool = False) -> npt.NDArray[np.float32]:
+    """Returns the share, by weight, of each goal's feasible item-level predicates that every item meets.
+
+    Args:
+        goals: The goals, [batch, num_predicates].
+        catalogue: The items.
+        said_only: Whether only what was said counts.
+
+    Returns:
+        float32 [batch, num_items], 0 to 1; NaN throughout where nothing counts.
+    """
+    matches, rows = matching(goals, catalogue)
+    counted = goals.item_level & goals.feasible & (goals.weight > 0)
+    weight = np.where(counted & goals.said if said_only else counted, goals.weight, 0).astype(np.float32)
+    met = np.zeros((len(weight), catalogue.num_items), np.float32)
+    for place in range(goals.num_predicates):
+        met += weight[:, place, None] * matches[rows[:, place]]
+    total = weight.sum(axis=1, keepdims=True)
+    return np.asarray(np.where(total > 0, met / np.where(total > 0, total, 1), np.float32(np.nan)), np.float32)
+
+
+SELECTIVITIES = ("below_1", "1_to_10", "10_to_50", "above_50")
+"""Classes of goals by the percentage of items that meet every hard item-level predicate."""
+
+
+def selectivity(goals: Goals, catalogue: Catalogue) -> npt.NDArray[np.int64]:
+    """Returns which of `SELECTIVITIES` each goal is of, [batch]; -1 where it has no hard item-level predicate."""
+    matches, rows = matching(goals, catalogue)
+    counted = goals.item_level & goals.hard & goals.feasible
+    _, first, places = np.unique(np.where(counted, rows, -1), axis=0, return_index=True, return_inverse=True)
+    shares = np.array(
+        [matches[rows[row][counted[row]]].all(axis=0).mean() if counted[row].any() else np.nan for row in first]
+    )
+    classes = np.where(np.isnan(shares), -1, np.digitize(shares, [0.01, 0.1, 0.5]))
+    return classes[places.ravel()].astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -180,6 +181,15 @@ def test_a_text_memory_forgets_the_least_recently_used() -> None:
     for text in (one, two, one, three, one, two):
         assert memory.of(situation, np.array([text])).shape == (1, 2)
     assert made == ["one", "two", "three", "two"]
+
+
+def test_a_ranker_that_met_other_people_hears_what_these_say(films: Catalogue) -> None:
+    # The same id is another text where people have a table of their own, as training people do.
+    here, there = (
+        replace(seen(""), instruction=np.array([1]), texts=Texts(["", words])) for words in ("a western", "a drama")
+    )
+    for ranker in (BM25(films), ParserRanker(films, speech_of("instructrec/Movies-v0"))):
+        assert [order(ranker.scores(one))[0] for one in (here, there, here)] == ["Z", "D", "Z"]
 
 
 def test_the_parser_ranks_by_conditions_met_then_by_popularity(films: Catalogue) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from instructrec.agents.learners import LEARNERS
 from instructrec.experiments import cli, commands, demo
 from instructrec.experiments.cli import run
 from instructrec.experiments.commands import Answer, UserError, settings, world_name
@@ -81,8 +82,8 @@ def test_agents_names_everyone_who_is_compared(capsys: pytest.CaptureFixture[str
     assert run(["agents", "--json"]) == 0
     names = {agent["name"] for agent in json.loads(capsys.readouterr().out)}
     assert names == {
-        "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "slate_ppo", "slate_ppo_blank",
-        "slate_ppo_start", "informed", "goal_oracle", "oracle",
+        "random", "popularity", "bm25", "cosine", "parser", "slate_ppo", "slate_ppo_blank", "slate_ppo_start", "deaf",
+        "informed", "goal_oracle", "oracle", *LEARNERS,
     }  # fmt: skip
 
 

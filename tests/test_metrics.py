@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from instructrec import metrics
 from instructrec.catalogue import Catalogue, Column
+from instructrec.envs.tiny import tiny_world
 from instructrec.goals import Goals, Operator, Predicate, Reveal, compile_goals, satisfied
 
 COMEDY, HORROR = ("Comedy",), ("Horror",)
@@ -132,3 +134,71 @@ def test_matching_tests_each_different_predicate_once(catalogue: Catalogue) -> N
     assert len(matches) == 3  # comedy, old and the unused place
     everything = np.broadcast_to(np.arange(6), (4, 6))
     np.testing.assert_array_equal(matches[rows], satisfied(goals, catalogue, everything))
+
+
+def test_an_item_that_sinks_counts_up_and_one_that_rises_counts_down_as_in_followir():
+    before, after = np.array([[1, 2, 3, 4]]), np.array([[4, 1, 3, 2]])
+    for item, worth in enumerate((1 - 1 / 4, 1 / 2 - 1, 0.0, 2 / 4 - 1)):
+        dropped = np.arange(4)[None] == item
+        assert metrics.pmrr(before, after, dropped) == pytest.approx(100 * worth)
+
+
+def test_who_does_not_hear_the_edit_has_a_pmrr_of_0_and_a_perfect_follower_less_than_100():
+    ranks = metrics.ranks_of(np.array([[4.0, 3.0, 2.0, 1.0, 0.0]]))
+    dropped = np.array([[True, True, False, False, False]])
+    assert metrics.pmrr(ranks, ranks, dropped) == 0
+    perfect = np.array([[4, 5, 1, 2, 3]])
+    assert metrics.pmrr(ranks, perfect, dropped) == pytest.approx(100 * (3 / 4 + 3 / 5) / 2)
+    assert metrics.pmrr(perfect, ranks, dropped) == pytest.approx(-100 * (3 / 4 + 3 / 5) / 2)
+    assert np.isnan(metrics.pmrr(ranks, perfect, np.zeros((1, 5), bool)))
+
+
+def test_ties_are_ranked_by_item_number():
+    assert metrics.ranks_of(np.array([[1.0, 2.0, 1.0]])).tolist() == [[2, 1, 3]]
+
+
+def test_ndcg_is_1_for_the_best_order_and_discounts_by_place():
+    gains = np.array([[0.0, 1.0, 0.5, 0.0]])
+    assert metrics.ndcg(np.array([[1.0, 0.5, 0.0, 0.0]]), gains, 3) == pytest.approx(1.0)
+    found = metrics.ndcg(np.array([[0.5, 0.0, 1.0, 0.0]]), gains, 3)
+    assert found == pytest.approx((0.5 + 1 / np.log2(4)) / (1 + 0.5 / np.log2(3)))
+    assert metrics.ndcg(np.array([[0.5, 1.0]]), gains, 1) == pytest.approx(0.5)
+    assert np.isnan(metrics.ndcg(np.zeros((1, 2)), np.zeros((1, 4)), 2))
+
+
+def test_binary_measures_of_a_ranking_by_hand():
+    ranked, total = np.array([[False, True, True, False], [False] * 4]), np.array([4, 1])
+    assert metrics.precision_at(ranked, total, 4).tolist() == [0.5, 0]
+    assert metrics.recall_at(ranked, total, 3).tolist() == [0.5, 0]
+    assert metrics.hit_rate_at(ranked, total, 1).tolist() == [0, 0]
+    assert metrics.hit_rate_at(ranked, total, 2).tolist() == [1, 0]
+    assert metrics.mrr_at(ranked, total, 4).tolist() == [0.5, 0]
+    assert metrics.mrr_at(ranked, total, 1).tolist() == [0, 0]
+    for measure in (metrics.precision_at, metrics.recall_at, metrics.hit_rate_at, metrics.mrr_at):
+        assert np.isnan(measure(ranked, np.array([0, 0]), 2)).all()
+
+
+def test_the_worst_phrasing_decides_robustness():
+    least, share = metrics.phrasing_robustness(np.array([[1.0, 0.5, 0.75], [0.0, 0.0, 0.0]]))
+    assert least.tolist() == [0.5, 0]
+    assert share[0] == pytest.approx(0.5 / 0.75)
+    assert np.isnan(share[1])
+
+
+def test_what_rose_once_has_risen_within_two_turns():
+    after = np.array([[0.6, 0.2], [0.5, 0.6], [0.4, 0.5]])
+    assert metrics.rises_within(np.full(3, 0.5), after).tolist() == [[True, True], [False, True], [False, False]]
+
+
+def test_goals_are_classed_by_the_share_of_items_that_meet_all_their_hard_wishes():
+    world = tiny_world(num_colours=4, per_colour=4)
+    wish = functools.partial(Predicate, field="colour", operator=Operator.INCLUDE)
+    goals = [
+        (wish(values=("red",)),),
+        (wish(values=("red",)), Predicate(field="finish", operator=Operator.INCLUDE, values=("shiny",))),
+        (wish(values=("red", "green", "blue")),),
+        (wish(values=("red",)), wish(values=("green",))),
+        (wish(values=("red",), hard=False),),
+    ]
+    found = metrics.selectivity(compile_goals(goals, world.catalogue), world.catalogue)
+    assert found.tolist() == [2, 1, 3, 0, -1]

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from instructrec.agents import informed
+from instructrec.agents import click_regression
 from instructrec.agents.baselines import Popularity, SkipConsumed, consumed
 from instructrec.agents.informed import FEATURES, Informed, InformedSettings, fit_informed
 from instructrec.agents.references import GoalOracle, Oracle, OtherGoals, Planner, goal_parts
@@ -174,7 +174,7 @@ def test_what_was_looked_at_follows_from_clicks() -> None:
     clicked = (rng.random((slates, size)) < chance) & (looked > 0)
     guess = 0.5
     for _ in range(40):
-        posterior, guess = informed._looked(clicked, chance, guess)
+        posterior, guess = click_regression._looked(clicked, chance, guess)
     assert abs(guess - go_on) < 0.01
     assert (posterior[clicked] == 1).all()
     # Calibrated: of the positions thought to be looked at with probability p, a share of p were.
@@ -191,14 +191,14 @@ def test_newton_steps_reach_the_ridge_optimum() -> None:
 
     def loss(both: np.ndarray) -> float:
         odds = shared @ both[:3] + both[3:][items]
-        prior = (both[:3] ** 2).sum() / informed._LOOSE**2 + (both[3:] ** 2).sum() / spread**2
+        prior = (both[:3] ** 2).sum() / click_regression._LOOSE**2 + (both[3:] ** 2).sum() / spread**2
         return float((looked * (np.logaddexp(0, odds) - clicks * odds)).sum() + prior / 2)
 
     weights, effects = np.zeros(3), np.zeros(12)
     for _ in range(8):
         chance = expit(shared @ weights + effects[items])
         slope, curvature = looked * (clicks - chance), looked * chance * (1 - chance)
-        step = informed._newton_step(shared, items, slope, curvature, weights, effects, spread)
+        step = click_regression._newton_step(shared, items, slope, curvature, weights, effects, spread)
         weights, effects = weights + step[0], effects + step[1]
     best = minimize(loss, np.zeros(15), method="BFGS", options={"gtol": 1e-6}).x
     np.testing.assert_allclose(np.concatenate([weights, effects]), best, atol=1e-4)

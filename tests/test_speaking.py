@@ -34,8 +34,8 @@ from instructrec.envs.population_speaking import (
 from instructrec.envs.populations import with_population
 from instructrec.envs.speech import Failure
 from instructrec.experiments import cli
-from instructrec.experiments.compare import compare
 from instructrec.experiments.progress import Narrator
+from instructrec.experiments.protocol import compare
 from instructrec.noise import Noise
 from instructrec.protocols import Instruction, KnowsUtility, Reaction, TellsNumbers
 from instructrec.sessions import Sessions, start, step

@@ -7,7 +7,16 @@ import time
 import numpy as np
 import pytest
 
-from instructrec.experiments.statistics import Crossed, Estimate, Interval, label, quantile_interval, variance_saved
+from instructrec.experiments.statistics import (
+    Crossed,
+    Estimate,
+    Interval,
+    interquartile_mean,
+    label,
+    probability_of_improvement,
+    quantile_interval,
+    variance_saved,
+)
 
 
 def _clustered(rng: np.random.Generator, people: int, each: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,3 +147,35 @@ def test_wrong_shapes_are_named() -> None:
         crossed.ratio([1.0, 2.0, 3.0], [[1, 1, 1], [1, 1, 1]])
     with pytest.raises(ValueError, match="at least one session"):
         Crossed.of([])
+
+
+def test_the_probability_of_improvement_is_counted_by_hand_over_people_and_pairs_of_seeds() -> None:
+    crossed = Crossed.of([0, 1])
+    found = probability_of_improvement(crossed, [[3, 1], [1, 1]], [[2, 1]])
+    # Person 0: 3 > 2, 1 < 2. Person 1: two ties.
+    assert found.value == pytest.approx((1 + 0 + 0.5 + 0.5) / 4)
+    turned = probability_of_improvement(crossed, [[2, 1]], [[3, 1], [1, 1]])
+    assert turned.value == pytest.approx(1 - found.value)
+
+
+def test_who_always_earns_more_improves_for_certain_and_whoever_is_the_same_does_by_half() -> None:
+    people, rng = np.arange(30), np.random.default_rng(0)
+    earned = rng.random((3, 30))
+    assert probability_of_improvement(Crossed.of(people), earned + 2, earned).interval() == Interval(1, 1, 1)
+    same = probability_of_improvement(Crossed.of(people), earned[:1], earned[:1]).interval()
+    assert (same.value, same.low, same.high) == (0.5, 0.5, 0.5)
+
+
+def test_sessions_of_a_person_count_together_in_the_probability_of_improvement() -> None:
+    crossed = Crossed.of([0, 0, 0, 1])
+    found = probability_of_improvement(crossed, [[1, 1, 1, 0]], [[0, 0, 0, 1]])
+    assert found.value == pytest.approx(0.75)
+    assert set(np.round(found.draws, 6)) == {0.0, 0.75, 1.0}
+
+
+def test_the_interquartile_mean_leaves_out_the_outer_quarters() -> None:
+    found = interquartile_mean([100.0, 1.0, 2.0, -50.0])
+    assert found.value == pytest.approx(1.5)
+    assert found.low <= found.value <= found.high
+    with pytest.raises(ValueError, match="at least one run"):
+        interquartile_mean([])
