@@ -57,13 +57,13 @@ def candidate_scores(
         rows = scorer.table[items]
         fits = scorer.fits(query, rows)
         scores = torch.einsum("bd,bmd->bm", query.features, rows)
-        scores = scores - scorer.lacks(fits, scorer.best(fits) if best is None else best)
+        scores = scores + scorer.met(fits, scorer.best(fits) if best is None else best)
         scores = scores + torch.einsum("bmk,bk->bm", marks.to(scores.dtype), query.marks)
         return scores if own is None else scores + own
     table = scorer.table.index_select(0, items)
     fits = scorer.fits(query, table)
     scores = query.features @ table.T if own is None else torch.addmm(own, query.features, table.T)
-    scores = scores - scorer.lacks(fits, scorer.best(fits) if best is None else best)
+    scores = scores + scorer.met(fits, scorer.best(fits) if best is None else best)
     place = torch.full((len(scorer.table),), -1, dtype=torch.int64)
     place[items] = torch.arange(len(items))
     where = place[inputs.marked]

@@ -27,7 +27,7 @@ from instructrec.texts import Texts
 
 Inputs = dict[str, npt.NDArray[Any]]
 
-MEMORY = 4
+MEMORY = 8
 """How many earlier instructions a network sees unless told otherwise."""
 
 _FREE_ROWS = 65_536

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures, Profiles
+from instructrec.agents.inputs import MEMORY
 from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs
 from instructrec.agents.wishes import wish_encoder
 
@@ -38,7 +39,7 @@ class SessionReader:
         *,
         slate_size: int,
         turn_limit: int,
-        memory: int = 4,
+        memory: int = MEMORY,
         fading: float = 0.7,
     ) -> None:
         self.features, self.encoder, self.memory = features, encoder, memory

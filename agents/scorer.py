@@ -258,8 +258,7 @@ class SlateScorer(nn.Module):
         self.repeat = nn.Parameter(torch.zeros(3, width))
         chosen = self.config
         start = [chosen.start_similarity, chosen.start_popularity, chosen.start_stars]
-        # Where nothing was read beforehand there are no errors of reading to allow for.
-        start += [chosen.start_wishes, chosen.start_slack if features.wishes is not None else 0.0]
+        start += [chosen.start_wishes, chosen.start_slack]
         self.register_buffer("start", torch.tensor(start, dtype=torch.float32), persistent=False)
         self.register_buffer("start_marks", torch.tensor(chosen.start_marks, dtype=torch.float32), persistent=False)
         # By what factor these weights have changed, as a logarithm: a gradient step changes large and small ones alike.
@@ -366,11 +365,15 @@ class SlateScorer(nn.Module):
         """Returns how well the worst item of the slate that fits best does, [batch, 1]."""
         return fits.topk(min(self.slate_size, fits.shape[1]), dim=1).values[:, -1:]
 
-    def lacks(self, fits: Tensor, best: Tensor) -> Tensor:
-        """Returns what items lack of what is asked for, in points of score, [batch, num_items]."""
-        gains = self._gains()
-        short = best - fits
-        return torch.relu(short - gains[3] * gains[4]) + _LEAK * short
+    def met(self, fits: Tensor, best: Tensor) -> Tensor:
+        """Returns what items score by what is asked for, [batch, num_items]: 0 for the best, less for others.
+
+        Where nothing was read beforehand there are no errors of reading to allow for: then it is how well they fit.
+        """
+        if not self._reads_wishes:
+            return fits
+        gains, short = self._gains(), best - fits
+        return -torch.relu(short - gains[3] * gains[4]) - _LEAK * short
 
     def values(
         self, state: tuple[Tensor, Tensor], items: Tensor | None = None, clicked: Tensor | None = None
@@ -393,7 +396,7 @@ class SlateScorer(nn.Module):
         else:
             scores = torch.addmm(self.item_bias, query.features, self.table.T)
         fits = self.fits(query, self.table)
-        scores = scores - self.lacks(fits, self.best(fits))
+        scores = scores + self.met(fits, self.best(fits))
         bonus = torch.einsum("bmk,bk->bm", inputs.mark_kinds, query.marks)
         return scores.scatter_add_(1, inputs.marked, bonus)
 

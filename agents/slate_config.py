@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from instructrec.agents.inputs import MEMORY
 from instructrec.agents.scorer import ScorerConfig
 
 
@@ -70,7 +71,7 @@ class SlatePPOConfig:
     value: float = 0.5
     max_grad_norm: float = 0.5
     temperature: float = 1.0
-    memory: int = 8
+    memory: int = MEMORY
     candidates: int | None = 1000
     prompts: int = 24_000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
