@@ -2,19 +2,21 @@
 
 The policy is a softmax π over single items, of which a slate is drawn without replacement; an item is shown if it is
 among K draws, which is likely for α(i) = 1 - (1 - π(i))^K. With R_i the discounted rewards from the click on i on (0
-where i was not clicked) and b_j what the critic expected of position j, the gradient of a turn is the mean over shown
-items of
+where i was not clicked), the gradient of a turn is the mean over shown items of
 
-    w_i · λ_i · (R_i - b_j) · ∇ log π(i),    λ_i = K (1 - π(i))^(K - 1),
+    w_i · λ_i · R_i · ∇ log π(i),    λ_i = K (1 - π(i))^(K - 1),
 
 λ being ∂α/∂π: an item that is sure to be shown need not become likelier. Sessions are played to their end, and each
 batch of them is learned from once; w = min(π / β, cap) makes up for what the policy has changed since it drew by β.
 
-As in the paper: the softmax over items, the multiplier λ, credit to what was clicked, capped weights. Otherwise than
-there: β is the policy itself a few steps ago and needs no estimate; a slate may bring several clicks, each of which
-answers for its own reward and all later turns; a baseline is subtracted, and a little entropy kept, without which few
-sessions do not suffice; the network is SlatePPO's, which scores what it did not see. The turn limit ends a session
-like leaving does.
+As in the paper: the softmax over items, the multiplier λ, credit to what was clicked, capped weights, no baseline. A
+baseline would have to count for the items that were not clicked too, and under λ its gradient does not vanish on
+average: it makes likely items likelier whatever they bring, and spoiled in Movies what the policy began with.
+
+Otherwise than there: β is the policy itself a few steps ago and needs no estimate; a slate may bring several clicks,
+each of which answers for its own reward and all later turns; returns are divided by their spread in the batch; a little
+entropy is kept; the network is SlatePPO's, which also scores what it did not see. The turn limit ends a session like
+leaving does.
 
 References:
     Chen et al. (2019), Top-K off-policy correction for a REINFORCE recommender system, WSDM, arXiv 1812.02353;
@@ -55,7 +57,6 @@ class ReinforceConfig:
         multiplier: Whether items count by λ; without it, this is REINFORCE for a single item.
         cap: The largest weight w.
         entropy: Weight of the entropy of π.
-        value: Weight of the baseline's loss.
         max_grad_norm: Gradients longer than this are shortened to it.
         candidates: How many items are ranked while training, drawn anew for each batch; None ranks them all.
         scorer: The network.
@@ -63,15 +64,14 @@ class ReinforceConfig:
 
     num_sessions: int = 256
     minibatch_size: int = 128
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
+    final_learning_rate: float = 3e-5
     reading_rate: float = 0.1
     item_rate: float = 40.0
     gamma: float = 0.5
     multiplier: bool = True
     cap: float = 2.0
     entropy: float = 0.015
-    value: float = 0.5
     max_grad_norm: float = 0.5
     candidates: int | None = 1000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
@@ -199,31 +199,25 @@ class Reinforce:
         return scores_among(self.scorer, self.scorer.query(self.scorer.state(inputs), inputs), inputs, among)
 
     def _update(self, played: Played) -> None:
-        with torch.no_grad():
-            expected = self.scorer.values(self.scorer.state(played.inputs)).items
-        surplus = played.returns - expected
-        surplus = (surplus - surplus.mean()) / (surplus.std() + 1e-8)
-        order = torch.randperm(len(surplus), generator=self._luck)
+        gains = played.returns / (played.returns.std() + 1e-8)
+        order = torch.randperm(len(gains), generator=self._luck)
         for rows in torch.split(order, self.config.minibatch_size):
             self._optimiser.zero_grad()
-            self._loss(played, surplus, rows).backward()  # type: ignore[no-untyped-call]
+            self._loss(played, gains, rows).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.scorer.parameters(), self.config.max_grad_norm)
             self._optimiser.step()
 
-    def _loss(self, played: Played, surplus: Tensor, rows: Tensor) -> Tensor:
-        inputs, among = played.inputs.rows(rows), None if played.among is None else played.among.rows(rows)
-        state = self.scorer.state(inputs)
-        every = torch.log_softmax(scores_among(self.scorer, self.scorer.query(state, inputs), inputs, among), dim=1)
+    def _loss(self, played: Played, gains: Tensor, rows: Tensor) -> Tensor:
+        among = None if played.among is None else played.among.rows(rows)
+        every = torch.log_softmax(self._scores(played.inputs.rows(rows), among), dim=1)
         log_probs = every.gather(1, played.places[rows])
         now = log_probs.detach()
         weights = torch.exp(now - played.log_probs[rows]).clamp_max(self.config.cap)
         if self.config.multiplier:
             size = now.shape[1]
             weights = weights * size * (1 - now.exp()).clamp_min(0) ** (size - 1)
-        gain = (weights * surplus[rows] * log_probs).mean()
         entropy = -(every.exp() * every).sum(dim=1).mean()
-        value_loss = nn.functional.mse_loss(self.scorer.values(state).items, played.returns[rows])
-        return self.config.value * value_loss - gain - self.config.entropy * entropy
+        return -(weights * gains[rows] * log_probs).mean() - self.config.entropy * entropy
 
 
 def _joined(amongs: tuple[Candidates | None, ...]) -> Candidates | None:

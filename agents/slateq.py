@@ -64,14 +64,16 @@ class SlateQConfig:
         final_learning_rate: What it falls to, in a straight line, at the end of training.
         reading_rate: As in `SlatePPOConfig`.
         item_rate: As in `SlatePPOConfig`.
+        odds_rate: How many times the learning rate holds for the few numbers that make odds of clicks of scores.
+        settling: Gradient steps at the start in which these are learned and the scores are not.
         gamma: Discount per turn.
         target: Share of the target network that each gradient step replaces.
         explore: Share of positions with an item by chance, at the start.
         final_explore: The same at the end of training.
         max_grad_norm: Gradients longer than this are shortened to it.
         value_hidden: Width of the hidden layer of Q.
-        candidates: How many items are ranked while training, drawn anew for each turn and minibatch; None ranks the
-            whole catalogue.
+        candidates: How many items are ranked while training, where there are more; None ranks the whole catalogue.
+            They are drawn anew every few turns, as `SlatePPOConfig` says.
         scorer: The network of p.
 
     Raises:
@@ -79,20 +81,22 @@ class SlateQConfig:
     """
 
     num_envs: int = 256
-    minibatch_size: int = 256
-    updates: int = 1
+    minibatch_size: int = 128
+    updates: int = 2
     buffer: int = 50_000
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
     reading_rate: float = 0.1
     item_rate: float = 10.0
+    odds_rate: float = 30.0
+    settling: int = 100
     gamma: float = 0.5
     target: float = 0.02
     explore: float = 0.2
     final_explore: float = 0.02
     max_grad_norm: float = 1.0
     value_hidden: int = 128
-    candidates: int | None = 1000
+    candidates: int | None = 10_000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
     def __post_init__(self) -> None:
@@ -235,6 +239,7 @@ class Turns:
         return {name: values[rows] for name, values in self._columns.items()}
 
 
+_DRAWN_EVERY = 8
 _SEEN = [part.name for part in dataclasses.fields(Observation) if part.name != "texts"]
 
 
@@ -263,6 +268,7 @@ class SlateQ:
         self._rng = np.random.default_rng(seed)
         self._state = start(world, Sessions.first(seed, settings.num_envs))
         self._draw: CandidateDraw | None = None
+        self._drawn: Candidates | None = None
         if settings.candidates is not None and settings.candidates < reader.features.num_items:
             self._draw = CandidateDraw(reader.features, world.catalogue.popularity, settings.candidates)
         example = self._read(observe(world, self._state).rows(slice(1)))
@@ -271,10 +277,8 @@ class SlateQ:
             torch.manual_seed(seed)
             self.values = ClickValues(width, reader.features.width, settings.value_hidden)
         self._target = copy.deepcopy(self.values).requires_grad_(False)
-        rates = {"reading_rate": settings.reading_rate, "item_rate": settings.item_rate}
-        groups = parameter_groups(self.scorer, reader, **rates)
-        groups.append({"params": list(self.values.parameters()), "share": 1.0})
-        self._optimiser = torch.optim.Adam(groups, eps=1e-5)
+        self._optimiser = torch.optim.Adam(self._groups(), eps=1e-5)
+        self._updates = 0
         self._turns = Turns(settings.buffer)
         self._returns = np.zeros(settings.num_envs)
         self.steps = 0
@@ -304,12 +308,29 @@ class SlateQ:
             left = 1 - self.steps / steps
             self._act(settings.final_explore + left * (settings.explore - settings.final_explore))
             for group in self._optimiser.param_groups:
-                group["lr"] = (last + left * (first - last)) * group["share"]
+                held = group["settles"] and self._updates < settings.settling
+                group["lr"] = 0.0 if held else (last + left * (first - last)) * group["share"]
             if len(self._turns) >= settings.minibatch_size:
                 for _ in range(settings.updates):
                     self._update()
             if after_turn is not None:
                 after_turn()
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Returns the parameters for the optimiser: those that score items wait until the odds of clicks are settled.
+
+        Scores at the start are those of a policy, far too sure of clicks. Were they learned at once, the quickest way
+        to fewer clicks foreseen would be to unlearn what all shown items have in common, which is what is good in them.
+        """
+        settings, odds = self.config, list(self.scorer.click_odds.parameters())
+        rates = {"reading_rate": settings.reading_rate, "item_rate": settings.item_rate}
+        groups = parameter_groups(self.scorer, self._reader, **rates)
+        apart = {id(parameter) for parameter in odds}
+        for group in groups:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in apart]
+            group["settles"] = True
+        free = [{"params": odds, "share": settings.odds_rate}, {"params": list(self.values.parameters()), "share": 1.0}]
+        return [*groups, *({**group, "settles": False} for group in free)]
 
     def _read(self, seen: Observation) -> ScorerInputs:
         return self._reader.read(inputs_of(seen, self._reader.encoder, memory=self._reader.memory))
@@ -317,7 +338,7 @@ class SlateQ:
     def _among(self, inputs: ScorerInputs, seen: Observation) -> Candidates | None:
         if seen.candidates is not None:
             return own_candidates(inputs, seen.candidates, len(self.scorer.table))
-        return None if self._draw is None else self._draw.draw(inputs, self._rng)
+        return self._drawn
 
     def _best(self, inputs: ScorerInputs, among: Candidates | None, values: ClickValues) -> tuple[Tensor, Tensor]:
         """Returns places of the best items, best first, [batch, 2 × slate_size at most], and the best slates' Q."""
@@ -339,6 +360,8 @@ class SlateQ:
         world, state = self._world, self._state
         seen = observe(world, state)
         inputs = self._read(seen)
+        if self._draw is not None and (self.steps // len(state.turn)) % _DRAWN_EVERY == 0:
+            self._drawn = self._draw.draw(inputs, self._rng)
         among = self._among(inputs, seen)
         best, _ = self._best(inputs, among, self.values)
         choices = best if among is None else among.at(best)
@@ -377,6 +400,7 @@ class SlateQ:
         self._loss(self._turns.sample(self.config.minibatch_size, self._rng)).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([*self.scorer.parameters(), *self.values.parameters()], self.config.max_grad_norm)
         self._optimiser.step()
+        self._updates += 1
         with torch.no_grad():
             for slow, fast in zip(self._target.parameters(), self.values.parameters(), strict=True):
                 slow.lerp_(fast, self.config.target)

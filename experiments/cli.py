@@ -20,7 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Train
-from instructrec.experiments.commands_studies import Fidelity, FitLog, Robustness, Transfer, Twins
+from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
 from instructrec.names import unknown_name
@@ -45,6 +45,7 @@ COMMANDS: dict[str, type[Command]] = {
     "play": Play,
     "twins": Twins,
     "fidelity": Fidelity,
+    "ablate": Ablate,
     "robustness": Robustness,
     "transfer": Transfer,
     "fit-log": FitLog,
@@ -57,7 +58,7 @@ COMMANDS: dict[str, type[Command]] = {
 # What to do after Ctrl-C, by commands that do not begin anew.
 _GOES_ON = {
     Train: "go on with --resume.",
-    **dict.fromkeys((Demo, Compare, Robustness, Transfer), "run it again, and it goes on from there."),
+    **dict.fromkeys((Demo, Compare, Ablate, Robustness, Transfer), "run it again, and it goes on from there."),
 }
 
 
