@@ -24,7 +24,7 @@ from instructrec.sessions import Observation, Sessions, World, start
 
 UNTRAINED = ("random", "popularity", "bm25", "cosine", "parser")
 """Competitors that learn nothing."""
-TRAINED = ("slate_ppo", "ppo", "supervised")
+TRAINED = ("slate_ppo", "ppo", "a2c", "reinforce", "slateq", "supervised")
 """Competitors that are trained; the command line names them by their run folder."""
 
 

@@ -1,4 +1,4 @@
-"""Stock PPO learns a little, keeps to its budget, and ends in a policy like any other."""
+"""Stock algorithms learn a little, keep to their budget, and end in a policy like any other."""
 
 from __future__ import annotations
 
@@ -111,4 +111,4 @@ def test_an_empty_budget_is_refused(world, reader):
     with pytest.raises(ValueError, match="seconds must be > 0"):
         StockPPOConfig(seconds=0)
     with pytest.raises(ValueError, match="at least 1"):
-        train_stock(world, reader, steps=0)
+        train_stock(world, reader, StockPPOConfig(), steps=0)
