@@ -46,7 +46,7 @@ from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ClickOdds, ScorerConfig, ScorerInputs, SlateScorer
 from instructrec.agents.slate_policy import parameter_groups, seeded_scorer
-from instructrec.arrays import Floats, Ints
+from instructrec.arrays import Ints
 from instructrec.envs.spaces import fill_repeats
 from instructrec.sessions import Observation, Sessions, World, observe, restart, start, step
 
@@ -434,9 +434,3 @@ class SlateQ:
     def _observation(self, turns: dict[str, npt.NDArray[Any]], prefix: str) -> Observation:
         columns: dict[str, Any] = {name: turns.get(prefix + name) for name in _SEEN}
         return Observation(**columns, texts=self._world.population.texts)
-
-
-def mean_curve(curve: list[tuple[int, float]], points: int = 50) -> list[tuple[int, Floats]]:
-    """Returns a curve of at most ``points`` points, each the mean of those since the last."""
-    parts = np.array_split(np.array(curve), min(points, len(curve)))
-    return [(int(part[-1, 0]), part[:, 1].mean()) for part in parts]

@@ -352,7 +352,8 @@ def _row(
         "checkups": [cell["checkups"] for cell in cells],
     }
     for name in ("informed", "oracle"):
-        if name in known:
+        # A reference that does not beat random, such as a greedy one where greed does not pay, measures nothing.
+        if name in known and (known[name] - known["random"]).interval().above_zero:
             share = (earned - known["random"]) / (known[name] - known["random"])
             row[f"{name}_normalised_return"] = share.interval().as_dict()
     if "csr" in cells[0]:

@@ -11,7 +11,7 @@ import pytest
 from instructrec.agents.learners import LEARNERS
 from instructrec.experiments import cli
 from instructrec.experiments.ablation_tables import ordered, to_text
-from instructrec.experiments.ablations import VARIANTS, ablate
+from instructrec.experiments.ablations import VARIANTS, _measured, ablate
 from instructrec.experiments.progress import Narrator
 from instructrec.runs import RunError
 
@@ -26,6 +26,7 @@ AGENT = {
     "scorer.critic_hidden": 16,
     "a2c.num_envs": 16,
 }
+RETURNS = {"random": [1, 1, 0, 2], "oracle": [5, 5, 4, 6], "full": [3, 3, 2, 4]}
 BUDGET = {"steps": 768, "sessions": 60, "seeds": 2}
 
 
@@ -45,9 +46,6 @@ def test_every_variant_has_its_numbers_beside_the_full_agent(table):
     for name, row in document["variants"].items():
         assert row["return"]["low"] < row["return"]["value"] < row["return"]["high"]
         assert 0 <= row["csr"]["value"] <= 1
-        low, high = (document["bounds"][bound]["return"]["value"] for bound in ("random", "oracle"))
-        share = (row["return"]["value"] - low) / (high - low)
-        assert row["oracle_normalised_return"]["value"] == pytest.approx(share)
         assert row["steps"] >= BUDGET["steps"]
         assert row["trained"] == 2
         assert ("difference" in row) == (name != "full")
@@ -55,6 +53,17 @@ def test_every_variant_has_its_numbers_beside_the_full_agent(table):
     difference = rows["a2c"]["return"]["value"] - rows["full"]["return"]["value"]
     assert rows["a2c"]["difference"]["value"] == pytest.approx(difference)
     assert json.loads((out / "ablation.json").read_text()) == json.loads(json.dumps(document))
+
+
+def test_shares_of_a_reference_are_those_of_its_lead_over_random_and_absent_where_it_has_none(table):
+    _, document = table
+    assert not any("oracle_normalised_return" in row for row in document["variants"].values()), "greed does not pay"
+    cells = {name: {"person": [0, 1, 2, 3], "return": returns} for name, returns in RETURNS.items()}
+    cells["random"]["checkups"] = [[0, 1.0]]
+    learned = {"steps": 9, "seconds": 1.0, "checkups": [[3, 2.0], [6, 2.9], [9, 3.0]], **cells.pop("full")}
+    row = _measured(cells, {"full": [learned]})["variants"]["full"]
+    assert row["oracle_normalised_return"]["value"] == pytest.approx(0.5)
+    assert row["steps_to_arrive"] == 6  # 80 % of the way from 1 to 3 is 2.6.
 
 
 def test_checkups_on_the_way_tell_when_an_agent_arrived(table):

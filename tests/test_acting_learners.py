@@ -5,6 +5,7 @@ Random slates earn 2.6, the best slates for a deaf agent 3.8, and taking every b
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
 
@@ -17,6 +18,7 @@ from instructrec.agents.encoder import load_encoder
 from instructrec.agents.features import item_features
 from instructrec.agents.learners import LEARNERS, Ground
 from instructrec.agents.reading import SessionReader
+from instructrec.candidates import RandomCandidates
 from instructrec.envs.tiny import optimal_value, tiny_world
 from instructrec.experiments.competitors import WithControls
 from instructrec.experiments.evaluation import evaluate, without_words
@@ -153,6 +155,24 @@ def test_whoever_watches_sees_every_iteration_and_changes_nothing(ground, name):
     assert seen
     assert seen[-1] <= watched.steps
     assert mean_return(alone.agent) == mean_return(watched.agent)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_where_only_some_items_may_be_ranked_it_learns_among_those(ground, name):
+    shared = ground(512)
+    some = dataclasses.replace(shared.world, candidates=RandomCandidates(shared.world.catalogue, 8))
+    config = configured(LEARNERS[name].config, SETTINGS[name])
+    found = LEARNERS[name].learn(dataclasses.replace(shared, world=some), config, 0, lambda done, words: None)
+    played = evaluate(some, found.agent, Sessions.first(5, 20))
+    observation = observe(some, start(some, Sessions.first(5, 20)))
+    assert observation.candidates is not None
+    assert (played.first_slates[:, :, None] == observation.candidates[:, None]).any(axis=2).all()
+
+
+@pytest.mark.parametrize("name", ["slate_ppo", "reinforce", "slateq"])
+def test_it_learns_from_a_few_candidates_and_then_ranks_all_items(ground, name):
+    agent = learned(ground, name, 512, candidates=10).agent
+    assert agent.scores(observe(tiny_world(), start(tiny_world(), Sessions.first(5, 20)))).shape == (20, 20)
 
 
 def test_settings_of_another_ground_are_refused(ground):
