@@ -64,8 +64,8 @@ class ReinforceConfig:
 
     num_sessions: int = 256
     minibatch_size: int = 128
-    learning_rate: float = 3e-4
-    final_learning_rate: float = 3e-5
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
     reading_rate: float = 0.1
     item_rate: float = 40.0
     gamma: float = 0.5

@@ -44,6 +44,7 @@ from torch import Tensor, nn
 from instructrec.agents.candidates import CandidateDraw, Candidates, own_candidates, scores_among
 from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
+from instructrec.agents.replay import Turns
 from instructrec.agents.scorer import ClickOdds, ScorerConfig, ScorerInputs, SlateScorer
 from instructrec.agents.slate_policy import parameter_groups, seeded_scorer
 from instructrec.arrays import Ints
@@ -207,36 +208,6 @@ class SlateQRanker:
 def attraction(odds: ClickOdds, scores: Tensor) -> Tensor:
     """Returns p: how likely items with ``scores`` are clicked where people look first."""
     return torch.sigmoid(torch.exp(odds.log_scale) * scores + odds.positions[0])
-
-
-class Turns:
-    """The latest turns, by name; what is added is copied. Holds nothing at first.
-
-    Args:
-        capacity: How many turns.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity, self._at, self._size = capacity, 0, 0
-        self._columns: dict[str, npt.NDArray[Any]] = {}
-
-    def __len__(self) -> int:
-        return self._size
-
-    def add(self, **columns: npt.NDArray[Any]) -> None:
-        """Adds turns, the oldest of too many forgotten; each column is [num_turns, …]."""
-        count = len(next(iter(columns.values())))
-        places = (self._at + np.arange(count)) % self._capacity
-        for name, values in columns.items():
-            if name not in self._columns:
-                self._columns[name] = np.zeros((self._capacity, *values.shape[1:]), values.dtype)
-            self._columns[name][places] = values
-        self._at, self._size = (self._at + count) % self._capacity, min(self._size + count, self._capacity)
-
-    def sample(self, size: int, rng: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
-        """Returns turns at random, some maybe twice."""
-        rows = rng.integers(0, self._size, size)
-        return {name: values[rows] for name, values in self._columns.items()}
 
 
 _DRAWN_EVERY = 8

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from instructrec.agents.replay import Turns
 from instructrec.agents.rollout import SlateRolloutBuffer
 from instructrec.agents.scorer import ScorerInputs
-from instructrec.agents.slateq import Turns
 from instructrec.envs.tiny import tiny_world
 from instructrec.experiments.competitors import WithControls
 from instructrec.experiments.results import compare_agents
