@@ -81,8 +81,8 @@ def test_agents_names_everyone_who_is_compared(capsys: pytest.CaptureFixture[str
     assert run(["agents", "--json"]) == 0
     names = {agent["name"] for agent in json.loads(capsys.readouterr().out)}
     assert names == {
-        "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "a2c", "reinforce", "slateq", "slate_ppo",
-        "slate_ppo_blank", "slate_ppo_start", "informed", "goal_oracle", "oracle",
+        "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "a2c", "reinforce", "slateq",
+        "slate_ppo", "slate_ppo_blank", "slate_ppo_start", "informed", "goal_oracle", "oracle",
     }  # fmt: skip
 
 
@@ -308,8 +308,8 @@ def test_the_demo_leaves_everything_and_can_be_repeated(tmp_path: Path) -> None:
         results = demo.demo("instructrec/Tiny-v0", out=tmp_path, size=size, narrator=Narrator(quiet=True))
     # Nobody in Tiny has a past, so there is no honest ceiling to fit.
     assert set(results["agents"]) == {
-        "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "a2c", "reinforce", "slateq", "slate_ppo",
-        "slate_ppo_blank", "slate_ppo_start", "goal_oracle", "oracle",
+        "random", "popularity", "bm25", "cosine", "parser", "supervised", "ppo", "slate_ppo", "slate_ppo_blank",
+        "slate_ppo_start", "goal_oracle", "oracle",
     }  # fmt: skip
     for name in ("run.yaml", "results.json", "report.html", "checkpoint.json", "events/slate_ppo"):
         assert (tmp_path / name).exists(), name
