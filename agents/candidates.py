@@ -35,6 +35,21 @@ class Candidates:
         """Turns places into item numbers, [batch, slate_size]."""
         return self.items[places] if self.marks is None else self.items.gather(1, places)
 
+    def rows(self, rows: Tensor) -> Candidates:
+        """Returns those of some of the rows."""
+        return self if self.marks is None else Candidates(self.items[rows], self.marks[rows])
+
+
+def scores_among(scorer: SlateScorer, query: Query, inputs: ScorerInputs, among: Candidates | None) -> Tensor:
+    """Returns the scores of what may be ranked, [batch, num_candidates]; None stands for the whole catalogue."""
+    return scorer.scores(query, inputs) if among is None else candidate_scores(scorer, query, inputs, among)
+
+
+def own_candidates(inputs: ScorerInputs, items: npt.NDArray[np.int32], num_items: int) -> Candidates:
+    """Returns as candidates what each row's observation names, int32 [batch, num_candidates]."""
+    own = torch.from_numpy(items.astype(np.int64))
+    return Candidates(own, marks_of(inputs, own, num_items))
+
 
 def candidate_scores(
     scorer: SlateScorer, query: Query, inputs: ScorerInputs, candidates: Candidates, *, among_all: bool = False

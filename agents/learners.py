@@ -7,18 +7,26 @@ All are given the same ground: the same people, features, language model and num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+from stable_baselines3.common.callbacks import BaseCallback
 
 from instructrec.agents.boosted_trees import LambdaMART, LambdaMARTConfig
 from instructrec.agents.click_models import ClickModel, Loss, NetworkConfig, SequenceConfig, Shape
 from instructrec.agents.click_rankers import LinearSteering, ParserFactors, ParserFactorsConfig, SteeringConfig
 from instructrec.agents.factor_models import ALS, BPR, ALSConfig, BPRConfig
+from instructrec.agents.global_luck import own_luck
 from instructrec.agents.neighbours import EASE, EASEConfig, ItemKNN, ItemKNNConfig
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import ROUNDS, ByRank, Regime, behaviour_policy, collect_log
-from instructrec.agents.stock_ppo import StockPPOConfig, train_stock_ppo
+from instructrec.agents.reinforce import Reinforce, ReinforceConfig
+from instructrec.agents.sb3_worlds import sb3_vec_env
+from instructrec.agents.slate_config import SPACE, SlatePPOConfig
+from instructrec.agents.slate_ppo import SlatePPO
+from instructrec.agents.slateq import SlateQ, SlateQConfig
+from instructrec.agents.stock import StockA2CConfig, StockConfig, StockPPOConfig, train_stock
 from instructrec.agents.supervised import Supervised, SupervisedConfig
 from instructrec.envs.worlds import spoken_in
 from instructrec.logs import Log, joined
@@ -29,6 +37,9 @@ from instructrec.sessions import World
 
 Advance = Callable[[float, str], None]
 """Is told how much is done, from 0 to 1, and a few words about it."""
+
+Watch = Callable[[int, Policy | Ranker], None]
+"""Is given the user-steps so far and what would be shown now, for as long as it looks: training goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class Ground:
         regime: Where logs come from, for those that are fitted to one.
         own_log: Returns SlatePPO's training log, for `Regime.OWN`.
         recorded: The logs recorded so far, by seed: all that are fitted to one of the same seed are fitted to the same.
+        watch: Looks at those that learn by acting, after each of their iterations.
     """
 
     world: World
@@ -50,6 +62,7 @@ class Ground:
     regime: Regime | str = Regime.FIXED
     own_log: Callable[[], Log] | None = None
     recorded: dict[int, Log] = field(default_factory=dict, repr=False, compare=False)
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -160,11 +173,73 @@ def _in_rounds(ground: Ground, fitter: Fitter, seed: int, advance: Advance) -> R
     return ranker
 
 
-def _stock_ppo(ground: Ground, settings: StockPPOConfig, seed: int, advance: Advance) -> Learned:
-    found = train_stock_ppo(ground.world, ground.reader, settings, steps=ground.steps, seed=seed, progress=advance)
-    note = f"{found.steps:,} user-steps; repeated items replaced by popular ones"
-    curve = tuple({"step": float(step), "return": value} for step, value in found.curve)
-    return Learned(found.policy, note, found.steps, curve)
+def _stock(ground: Ground, settings: StockConfig, seed: int, advance: Advance) -> Learned:
+    found = train_stock(
+        ground.world, ground.reader, settings, steps=ground.steps, seed=seed, progress=advance, watch=ground.watch
+    )
+    return _acted(found.policy, found.steps, found.curve, "; repeated items replaced by popular ones")
+
+
+def _acted(agent: Policy | Ranker, steps: int, curve: Iterable[tuple[int, float]], more: str = "") -> Learned:
+    points = tuple({"step": float(step), "return": value} for step, value in curve)
+    return Learned(agent, f"{steps:,} user-steps{more}", steps, points)
+
+
+def _after_iteration(ground: Ground, agent: Reinforce | SlateQ, advance: Advance) -> Callable[[], None]:
+    def tell() -> None:
+        advance(min(agent.steps / ground.steps, 1.0), f"{agent.steps:,} turns")
+        if ground.watch is not None:
+            ground.watch(agent.steps, agent.ranker())
+
+    return tell
+
+
+def _reinforce(ground: Ground, settings: ReinforceConfig, seed: int, advance: Advance) -> Learned:
+    agent = Reinforce(ground.world, ground.reader, settings, seed=seed)
+    agent.learn(ground.steps, _after_iteration(ground, agent, advance))
+    return _acted(agent.ranker(), agent.steps, agent.curve)
+
+
+def _slateq(ground: Ground, settings: SlateQConfig, seed: int, advance: Advance) -> Learned:
+    agent = SlateQ(ground.world, ground.reader, settings, seed=seed)
+    agent.learn(ground.steps, _after_iteration(ground, agent, advance))
+    return _acted(agent.ranker(), agent.steps, agent.curve)
+
+
+class _Iterations(BaseCallback):
+    """Tells how far SlatePPO has come after each iteration, and keeps its curve."""
+
+    def __init__(self, ground: Ground, advance: Advance) -> None:
+        super().__init__()
+        self._ground, self._advance, self._counted = ground, advance, 0
+        self.curve: list[tuple[int, float]] = []
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._advance(min(self.num_timesteps / self._ground.steps, 1.0), f"{self.num_timesteps:,} turns")
+        if self._ground.watch is not None and self.num_timesteps:
+            self._ground.watch(self.num_timesteps, cast("SlatePPO", self.model).ranker())
+
+    def _on_rollout_end(self) -> None:
+        ended = cast("SlatePPO", self.model).world_env.episode_statistics
+        returns = ended.since(self._counted).returns
+        self._counted = ended.count
+        self.curve.append((self.num_timesteps, float(returns.mean()) if len(returns) else float("nan")))
+
+
+def _slate_ppo(ground: Ground, settings: SlatePPOConfig, seed: int, advance: Advance) -> Learned:
+    reader = ground.reader
+    if settings.memory != reader.memory:
+        raise ValueError(
+            f"memory is {settings.memory} here and {reader.memory} on the common ground; leave it as it is"
+        )
+    with own_luck():
+        env = sb3_vec_env(ground.world, settings.num_envs, encoder=reader.encoder, seed=seed, memory=settings.memory)
+        model, watched = SlatePPO(env, reader, settings, seed=seed), _Iterations(ground, advance)
+        model.learn(ground.steps, callback=watched)
+    return _acted(model.ranker(), model.num_timesteps, watched.curve)
 
 
 def _network(about: str, shape: Shape, loss: Loss) -> Learner:
@@ -185,8 +260,16 @@ def _network(about: str, shape: Shape, loss: Loss) -> Learner:
     )
 
 
+_ACTING: dict[str, tuple[Any, ...]] = {"learning_rate": (1e-4, 5e-3, "log"), "gamma": (0.0, 0.95, "linear")}
+
 LEARNERS: dict[str, Learner] = {
-    "ppo": Learner("stock PPO of Stable-Baselines3", StockPPOConfig, _stock_ppo),
+    # Those that learn by acting.
+    "slate_ppo": Learner("PPO over whole slates; its policy reads the instruction", SlatePPOConfig, _slate_ppo, SPACE),
+    "ppo": Learner("stock PPO of Stable-Baselines3", StockPPOConfig, _stock, _ACTING),
+    "a2c": Learner("stock A2C of Stable-Baselines3", StockA2CConfig, _stock, _ACTING),
+    "reinforce": Learner("top-K REINFORCE over SlatePPO's network", ReinforceConfig, _reinforce, _ACTING),
+    "slateq": Learner("Q-learning for slates by their items", SlateQConfig, _slateq, _ACTING),
+    # Those that are fitted to a log.
     "supervised": from_log(
         "SlatePPO's network, fitted to the clicks of a log",
         SupervisedConfig,
@@ -273,7 +356,7 @@ LEARNERS: dict[str, Learner] = {
     "sasrec": _network("self-attention over what was consumed, led by the words", Shape.SEQUENCE, Loss.CROSS_ENTROPY),
     "cloning": _network("two towers, likelihood of what was clicked", Shape.TWO_TOWER, Loss.CLONING),
 }
-"""Every agent that learns, but for SlatePPO, whose training can be resumed: `instructrec.agents.slate_ppo`."""
+"""Every agent that learns. SlatePPO's training can also be resumed: `instructrec.agents.slate_ppo`."""
 
 
 def learner(name: str) -> Learner:

@@ -75,6 +75,40 @@ class SlateRanker:
         return np.concatenate(parts)
 
 
+def seeded_scorer(reader: SessionReader, slate_size: int, config: ScorerConfig, seed: int) -> SlateScorer:
+    """Returns a network at its start; the seed alone decides its weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return SlateScorer(
+            reader.features,
+            encoder_width=reader.encoder.width,
+            memory=reader.memory,
+            slate_size=slate_size,
+            config=config,
+        )
+
+
+def parameter_groups(
+    scorer: SlateScorer, reader: SessionReader, *, reading_rate: float, item_rate: float
+) -> list[dict[str, Any]]:
+    """Returns a network's parameters in groups for an optimiser, each with its ``share`` of the learning rate.
+
+    Args:
+        scorer: The network.
+        reader: What it sees.
+        reading_rate: Share for the parameters that read texts, where texts were read from prompts.
+        item_rate: Share for items' own scores.
+    """
+    read = scorer.reading_parameters()
+    items = [] if scorer.item_bias is None else [scorer.item_bias]
+    others = {id(parameter) for parameter in [*read, *items]}
+    rest = [parameter for parameter in scorer.parameters() if id(parameter) not in others]
+    # Where nothing was read from prompts, there is nothing to hold on to.
+    share = 1.0 if reader.features.wishes is None else reading_rate
+    groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}]
+    return groups + ([{"params": items, "share": item_rate}] if items else [])
+
+
 class SlatePolicy(ActorCriticPolicy):
     """Scores every item and draws slates from the scores by Plackett–Luce.
 
@@ -128,14 +162,7 @@ class SlatePolicy(ActorCriticPolicy):
             slate_size=slate_size,
             config=self._scorer_config,
         )
-        read = self.scorer.reading_parameters()
-        items = [] if self.scorer.item_bias is None else [self.scorer.item_bias]
-        others = {id(parameter) for parameter in [*read, *items]}
-        rest = [parameter for parameter in self.scorer.parameters() if id(parameter) not in others]
-        # Where nothing was read from prompts, there is nothing to hold on to.
-        share = 1.0 if reader.features.wishes is None else self._reading_rate
-        groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}]
-        groups += [{"params": items, "share": self._item_rate}] if items else []
+        groups = parameter_groups(self.scorer, reader, reading_rate=self._reading_rate, item_rate=self._item_rate)
         self.optimizer = torch.optim.Adam(groups, lr=lr_schedule(1), eps=1e-5)
 
     def read(self, observations: PyTorchObs) -> ScorerInputs:

@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from instructrec import runs
-from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
+from instructrec.agents.candidates import CandidateDraw, Candidates, own_candidates, scores_among
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
@@ -233,14 +233,13 @@ class SlatePPO(PPO):
     def _candidates(self, inputs: ScorerInputs, observations: dict[str, Any]) -> Candidates | None:
         """Returns what may be ranked: the world's candidates, drawn ones, or None for the whole catalogue."""
         if "candidates" in observations:
-            own = torch.from_numpy(observations["candidates"].astype(np.int64))
-            return Candidates(own, marks_of(inputs, own, len(self.policy.scorer.table)))
+            return own_candidates(inputs, observations["candidates"], len(self.policy.scorer.table))
         if self._draw is not None and self._drawn is None:
             self._drawn = self._draw.draw(inputs, self._draw_luck)
         return self._drawn
 
     def _scores(self, scorer: SlateScorer, query: Query, inputs: ScorerInputs, among: Candidates | None) -> Tensor:
-        scores = scorer.scores(query, inputs) if among is None else candidate_scores(scorer, query, inputs, among)
+        scores = scores_among(scorer, query, inputs, among)
         return scores if self.policy.temperature == 1 else scores / self.policy.temperature
 
     def _start_query(self, inputs: ScorerInputs) -> Query:

@@ -20,7 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
-from instructrec.experiments.commands_studies import Fidelity, FitLog, Requests, Robustness, Transfer, Twins
+from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
 from instructrec.names import unknown_name
@@ -47,6 +47,7 @@ COMMANDS: dict[str, type[Command]] = {
     "replay": Replay,
     "twins": Twins,
     "fidelity": Fidelity,
+    "ablate": Ablate,
     "robustness": Robustness,
     "transfer": Transfer,
     "requests": Requests,
@@ -60,7 +61,7 @@ COMMANDS: dict[str, type[Command]] = {
 # What to do after Ctrl-C, by commands that do not begin anew.
 _GOES_ON = {
     Train: "go on with --resume.",
-    **dict.fromkeys((Demo, Compare, Tune, Robustness, Transfer), "run it again, and it goes on from there."),
+    **dict.fromkeys((Demo, Compare, Tune, Ablate, Robustness, Transfer), "run it again, and it goes on from there."),
 }
 
 

@@ -1,4 +1,4 @@
-"""Commands that ask questions of users, worlds and agents: twins, fidelity, robustness, transfer, requests, fit-log."""
+"""Commands that ask questions of agents, users and worlds: ablate, twins, fidelity, transfer, requests and others."""
 
 from __future__ import annotations
 
@@ -61,6 +61,57 @@ class Robustness(Command):
             seed=at_least(0, "seed", self.seed),
             final=self.final,
             world_settings=nested(settings(self.world_set)),
+            narrator=narrator,
+        )
+        return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablate(Command):
+    """Ask what each part of SlatePPO gives: train it without, and other algorithms, on the same budget."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    out: Path
+    """Folder for ablation.json, ablation.md and curves.png; a killed ablation goes on where it stood."""
+    variants: str = ""
+    """Which, separated by commas: myopic, whole_slate, plain_ppo, reward_to_go, no_attribution, shared_future,
+    no_anchor, no_entropy, no_item_scores, full_softmax, no_prompts, ppo, a2c, reinforce, slateq; all when omitted."""
+    set: Settings = ()
+    """Settings of SlatePPO, such as candidates=500; those of another agent by its name: slateq.updates=2."""
+    steps: int = 50_000
+    """User-steps of training, the same for all."""
+    people: int = 300
+    """How many sessions each is measured on."""
+    seeds: int = 1
+    """How many agents of each variant to train."""
+    seed: int = 0
+    """The first one's seed; the others follow."""
+    final: bool = False
+    """Measure on the test people and phrasings; without it, on the validation ones."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Trains and measures."""
+        from instructrec.experiments.ablation_tables import to_text
+        from instructrec.experiments.ablations import ablate
+
+        document = ablate(
+            world_name(self.world),
+            out=self.out,
+            variants=[name.strip() for name in self.variants.split(",") if name.strip()],
+            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            agent_settings=settings(self.set),
+            steps=at_least(1, "steps", self.steps),
+            sessions=at_least(1, "people", self.people),
+            seeds=at_least(1, "seeds", self.seeds),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))

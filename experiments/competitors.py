@@ -24,25 +24,8 @@ from instructrec.sessions import Observation, Sessions, World, start
 
 UNTRAINED = ("random", "popularity", "bm25", "cosine", "parser")
 """Competitors that learn nothing."""
-TRAINED = (
-    "slate_ppo",
-    "deaf",
-    "ppo",
-    "supervised",
-    "item_knn",
-    "ease",
-    "als",
-    "bpr",
-    "linear_steering",
-    "parser_factors",
-    "lambdamart",
-    "two_tower",
-    "two_tower_mse",
-    "cross",
-    "cross_mse",
-    "like_dislike",
-    "sasrec",
-    "cloning",
+TRAINED = tuple(
+    name for name in ABOUT if name not in {*UNTRAINED, *REFERENCES} and not name.endswith(("_blank", "_start"))
 )
 """Competitors that are trained; the command line names them by their run folder."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The colours of `instructrec.experiments.report_style`, light.
 INK, SOFT, LINE, LOG, WORLD = "#1d2228", "#5b6570", "#e0ddd5", "#8b95a0", "#0b7a75"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "axes.edgecolor": LINE, "axes.labelcolor": SOFT,
     "xtick.color": SOFT, "ytick.color": SOFT, "axes.grid": True, "grid.color": LINE, "grid.linewidth": 0.8,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.axisbelow": True,
@@ -57,7 +57,7 @@ def draw(findings: Sequence[Finding], source: str) -> bytes | None:
         panels.append(lambda axes: _shares(axes, shares))
     if not panels:
         return None
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         rows = -(-len(panels) // 2)
         height = _HEIGHT * rows + 0.45
         figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained", facecolor="white")

@@ -13,6 +13,7 @@ from instructrec.agents.reading import SessionReader
 from instructrec.agents.slate_policy import SlateRanker
 from instructrec.experiments.competitors import WithControls, features_for, warm_reader
 from instructrec.experiments.evaluation import Competitor, without_words
+from instructrec.experiments.headline import FLAGSHIP
 from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.trainers import TimedRanker, configured
 from instructrec.protocols import Policy
@@ -68,7 +69,7 @@ def learn_named(
         seed: The seed.
         narrator: Is told how far it has come.
     """
-    wanted = [name for name in names if name in LEARNERS]
+    wanted = [name for name in names if name in LEARNERS and name != FLAGSHIP]
     if not wanted:
         return {}
     shared = ground()

@@ -22,12 +22,9 @@ import numpy as np
 from instructrec import runs
 from instructrec.agents.encoder import check_reads, load_encoder
 from instructrec.agents.extras import extra_module
-from instructrec.agents.learners import LEARNERS, Advance, Ground, Learned, Learner, learner
+from instructrec.agents.learners import Ground, Learner, learner
 from instructrec.agents.own_log import read_log
 from instructrec.agents.recording import Regime
-from instructrec.agents.sb3_worlds import sb3_vec_env
-from instructrec.agents.slate_config import SPACE, SlatePPOConfig
-from instructrec.agents.slate_ppo import SlatePPO
 from instructrec.experiments.competitors import world_of
 from instructrec.experiments.evaluation import evaluate
 from instructrec.experiments.learners import reader_for
@@ -35,7 +32,6 @@ from instructrec.experiments.outputs import command_line, versions
 from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.train import LOG
 from instructrec.experiments.trainers import configured
-from instructrec.names import unknown_name
 from instructrec.runs import RunError
 from instructrec.sessions import Sessions
 
@@ -44,25 +40,13 @@ SESSION_SEED = 50_000
 """Added to the seed for the validation sessions of trials."""
 
 
-def _learn_slate_ppo(ground: Ground, settings: SlatePPOConfig, seed: int, advance: Advance) -> Learned:
-    env = sb3_vec_env(ground.world, settings.num_envs, encoder=ground.reader.encoder, seed=seed, memory=settings.memory)
-    model = SlatePPO(env, ground.reader, settings, seed=seed)
-    model.learn(ground.steps)
-    return Learned(model.ranker(), f"{model.num_timesteps:,} user-steps", model.num_timesteps)
-
-
-SLATE_PPO = Learner("SlatePPO", SlatePPOConfig, _learn_slate_ppo, space=SPACE)
-
-
 def tuned_learner(name: str) -> Learner:
     """Returns what can be tuned, by name.
 
     Raises:
         ValueError: If there is none of that name (the nearest is suggested), or nothing about it can be tuned.
     """
-    if name not in LEARNERS and name != "slate_ppo":
-        raise ValueError(unknown_name("agent that learns", name, ["slate_ppo", *LEARNERS]))
-    kind = SLATE_PPO if name == "slate_ppo" else learner(name)
+    kind = learner(name)
     if not kind.space:
         raise ValueError(f"{name} names no settings that tuning may choose")
     return kind
@@ -87,7 +71,7 @@ def tune(
 
     Args:
         world_id: The world.
-        agent: What to tune: ``slate_ppo`` or one of `instructrec.agents.learners.LEARNERS`.
+        agent: What to tune: one of `instructrec.agents.learners.LEARNERS`.
         trials: How many settings to try, those that the folder holds included.
         steps: User-steps of each trial.
         out: The folder.

@@ -1,4 +1,4 @@
-"""Stock PPO learns a little, keeps to its budget, and ends in a policy like any other."""
+"""Stock algorithms learn a little, keep to their budget, and end in a policy like any other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import item_features
 from instructrec.agents.hashed_words import HashedWords
 from instructrec.agents.reading import SessionReader
-from instructrec.agents.stock_ppo import StockPolicy, StockPPOConfig, train_stock_ppo
+from instructrec.agents.stock import StockPolicy, StockPPOConfig, train_stock
 from instructrec.envs.worlds import make_world
 from instructrec.noise import Noise
 from instructrec.sessions import Sessions, check_slates, observe, start, step
@@ -35,7 +35,7 @@ def reader(world):
 @pytest.fixture(scope="module")
 def trained(world, reader):
     config = StockPPOConfig(seconds=120, num_envs=32, num_steps=16, learning_rate=2e-3)
-    return train_stock_ppo(world, reader, config, steps=8192, seed=0)
+    return train_stock(world, reader, config, steps=8192, seed=0)
 
 
 def played(world, policy, sessions: int = 256) -> float:
@@ -86,9 +86,9 @@ def test_the_seed_decides_everything_and_nothing_global_changes(world, reader):
     config = StockPPOConfig(num_envs=8)
     set_random_seed(5)
     expected = _global_draws()
-    first, other = (train_stock_ppo(world, reader, config, steps=128, seed=seed).policy for seed in (1, 2))
+    first, other = (train_stock(world, reader, config, steps=128, seed=seed).policy for seed in (1, 2))
     set_random_seed(5)
-    second = train_stock_ppo(world, reader, config, steps=128, seed=1).policy
+    second = train_stock(world, reader, config, steps=128, seed=1).policy
     assert _global_draws() == expected
     for name, value in first.actor.state_dict().items():
         torch.testing.assert_close(value, second.actor.state_dict()[name], rtol=0, atol=0)
@@ -99,7 +99,7 @@ def test_training_ends_when_the_time_does(world, reader):
     told: list[float] = []
     began = time.monotonic()
     config = StockPPOConfig(seconds=2)
-    training = train_stock_ppo(world, reader, config, steps=2**40, progress=lambda share, words: told.append(share))
+    training = train_stock(world, reader, config, steps=2**40, progress=lambda share, words: told.append(share))
     assert time.monotonic() - began < 20  # Not a benchmark: a busy machine may take longer over an iteration.
     assert training.steps > 0
     assert training.steps % 512 == 0
@@ -111,4 +111,4 @@ def test_an_empty_budget_is_refused(world, reader):
     with pytest.raises(ValueError, match="seconds must be > 0"):
         StockPPOConfig(seconds=0)
     with pytest.raises(ValueError, match="at least 1"):
-        train_stock_ppo(world, reader, steps=0)
+        train_stock(world, reader, StockPPOConfig(), steps=0)

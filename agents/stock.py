@@ -1,6 +1,6 @@
-"""Stable-Baselines3's PPO as it comes, for comparison: one choice per position, repeats filled by popularity.
+"""Stable-Baselines3's PPO and A2C as they come, for comparison: one choice per position, repeats filled by popularity.
 
-It sees what SlatePPO sees, through the same frozen language model. Its head is stock: a `MultiDiscrete` of as many
+They see what SlatePPO sees, through the same frozen language model. Their head is stock: a `MultiDiscrete` of as many
 choices per position as there are candidates, every position apart from the others. So it has a row of weights per
 position and item, learns each of them from that item's own appearances, and may choose an item twice: every later
 repeat becomes the most popular item not yet shown (the repair of the wrapper ``FillRepeats``), in training and after.
@@ -10,27 +10,29 @@ Stable-Baselines3 asks the critic about sessions that the turn limit cut off one
 
 from __future__ import annotations
 
+import copy
 import math
 import os
-import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3 import PPO
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from instructrec import runs
+from instructrec.agents.global_luck import own_luck
 from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
-from instructrec.agents.sb3_worlds import filled_slates, sb3_vec_env
+from instructrec.agents.sb3_worlds import WorldVecEnv, filled_slates, sb3_vec_env
 from instructrec.arrays import Floats, Ints
 from instructrec.noise import Noise
 from instructrec.sessions import Observation, World
@@ -65,8 +67,50 @@ class StockPPOConfig:
     entropy: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.seconds > 0:
-            raise ValueError(f"seconds must be > 0, got {self.seconds}")
+        _check_seconds(self.seconds)
+
+    def model(self, env: WorldVecEnv, **arguments: Any) -> OnPolicyAlgorithm:
+        """Returns the algorithm; ``arguments`` are those that all of Stable-Baselines3's take."""
+        size = min(self.minibatch_size, self.num_envs * self.num_steps)
+        return PPO(env=env, batch_size=size, n_epochs=self.epochs, **arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockA2CConfig:
+    """How stock A2C learns. What is not named here is as Stable-Baselines3 has it.
+
+    Attributes:
+        seconds: Training ends before this much time has passed; at least one iteration is done.
+        num_envs: Sessions run side by side.
+        num_steps: Turns of each of them per gradient step.
+        learning_rate: Of RMSprop.
+        gamma: Discount per turn.
+        gae_lambda: 0 trusts the critic, 1 trusts what happened.
+        entropy: Weight of the entropy.
+    """
+
+    seconds: float = math.inf
+    num_envs: int = 64
+    num_steps: int = 5
+    learning_rate: float = 7e-4
+    gamma: float = 0.9
+    gae_lambda: float = 0.9
+    entropy: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_seconds(self.seconds)
+
+    def model(self, env: WorldVecEnv, **arguments: Any) -> OnPolicyAlgorithm:
+        """Returns the algorithm; ``arguments`` are those that all of Stable-Baselines3's take."""
+        return A2C(env=env, **arguments)
+
+
+StockConfig = StockPPOConfig | StockA2CConfig
+
+
+def _check_seconds(seconds: float) -> None:
+    if not seconds > 0:
+        raise ValueError(f"seconds must be > 0, got {seconds}")
 
 
 class SessionFeatures(BaseFeaturesExtractor):
@@ -116,7 +160,7 @@ class StockPolicy:
     def act(self, observation: Observation, noise: Noise) -> Ints:
         """Returns the most probable items, [batch, slate_size]; ``noise`` is not used."""
         arrays = inputs_of(observation, self.reader.encoder, memory=self.reader.memory)
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = self.actor(session_features(self.reader, arrays))
             places = logits.reshape(observation.batch, self.slate_size, -1).argmax(dim=2).numpy()
         return filled_slates(observation, places, self.popularity)
@@ -150,7 +194,7 @@ class StockPolicy:
 
 @dataclass(frozen=True)
 class StockTraining:
-    """What training stock PPO came to.
+    """What training came to.
 
     Attributes:
         policy: What was learned.
@@ -173,9 +217,12 @@ class _Budget(BaseCallback):
         self._seconds, self._steps, self._progress = seconds, steps, progress
         self._began = self._last = began
         self._longest, self._stop, self._counted = 0.0, False, 0
+        self.after_iteration: Callable[[], None] | None = None
         self.curve: list[tuple[int, float]] = []
 
     def _on_rollout_start(self) -> None:
+        if self.after_iteration is not None and self.num_timesteps:
+            self.after_iteration()
         now = time.monotonic()
         self._longest, self._last = max(self._longest, now - self._last), now
         used = now - self._began
@@ -194,62 +241,53 @@ class _Budget(BaseCallback):
         self.curve.append((self.num_timesteps, float(returns.mean()) if len(returns) else float("nan")))
 
 
-@contextmanager
-def _own_luck() -> Iterator[None]:
-    """Leaves the global generators, which Stable-Baselines3 seeds, as they were."""
-    state, words = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            random.setstate(state)
-            np.random.set_state(words)  # noqa: NPY002
-
-
-def train_stock_ppo(
+def train_stock(
     world: World,
     reader: SessionReader,
-    config: StockPPOConfig | None = None,
+    config: StockConfig,
     *,
     steps: int,
     seed: int = 0,
     progress: Progress | None = None,
+    watch: Callable[[int, StockPolicy], None] | None = None,
 ) -> StockTraining:
-    """Trains Stable-Baselines3's PPO in a world.
+    """Trains an algorithm of Stable-Baselines3 in a world.
 
     Where time ends the training, how many turns it got depends on the machine; the result states them.
 
     Args:
         world: Where to train.
         reader: What the policy sees of a session.
-        config: How to learn.
+        config: Which algorithm, and how it learns.
         steps: How many turns to learn from, 1 or more; time may end it before.
         seed: Where people, weights and draws come from.
         progress: Told how much of the budget is used, from 0 to 1, and how many turns that made.
+        watch: Given the turns so far and what would be shown now, after every iteration.
 
     Raises:
         ValueError: If there is less than one step.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    settings = config if config is not None else StockPPOConfig()
     began = time.monotonic()
-    with _own_luck():
+
+    def policy_of(model: OnPolicyAlgorithm) -> StockPolicy:
+        return StockPolicy(reader, _actor(model.policy), world.slate_size, world.catalogue.popularity)
+
+    with own_luck():
         env = sb3_vec_env(
-            world, settings.num_envs, encoder=reader.encoder, seed=seed, memory=reader.memory, fill_repeats=True
+            world, config.num_envs, encoder=reader.encoder, seed=seed, memory=reader.memory, fill_repeats=True
         )
         arrays = inputs_of(env.observation, reader.encoder, memory=reader.memory)
         width = session_features(reader, arrays).shape[1]
-        model = PPO(
-            "MultiInputPolicy",
+        model = config.model(
             env,
-            learning_rate=settings.learning_rate,
-            n_steps=settings.num_steps,
-            batch_size=min(settings.minibatch_size, settings.num_envs * settings.num_steps),
-            n_epochs=settings.epochs,
-            gamma=settings.gamma,
-            gae_lambda=settings.gae_lambda,
-            ent_coef=settings.entropy,
+            policy="MultiInputPolicy",
+            learning_rate=config.learning_rate,
+            n_steps=config.num_steps,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            ent_coef=config.entropy,
             policy_kwargs={
                 "features_extractor_class": SessionFeatures,
                 "features_extractor_kwargs": {"reader": reader, "width": width},
@@ -257,14 +295,16 @@ def train_stock_ppo(
             seed=seed,
             device="cpu",
         )
-        budget = _Budget(settings.seconds, steps, progress, began)
+        budget = _Budget(config.seconds, steps, progress, began)
+        if watch is not None:
+            budget.after_iteration = lambda: watch(model.num_timesteps, policy_of(model))
         model.learn(steps, callback=budget)
-    policy = StockPolicy(reader, _actor(model.policy), world.slate_size, world.catalogue.popularity)
     # A rollout that was stopped at its first step is not learned from and not counted.
-    used = len(budget.curve) * settings.num_envs * settings.num_steps
-    return StockTraining(policy, used, time.monotonic() - began, tuple(budget.curve))
+    used = len(budget.curve) * config.num_envs * config.num_steps
+    return StockTraining(policy_of(model), used, time.monotonic() - began, tuple(budget.curve))
 
 
 def _actor(policy: ActorCriticPolicy) -> nn.Sequential:
-    """Returns the part of a stock policy that chooses, as a plain stack of layers."""
-    return nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net).eval().requires_grad_(False)
+    """Returns a copy of the part of a stock policy that chooses, as a plain stack of layers."""
+    actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
+    return copy.deepcopy(actor).eval().requires_grad_(False)
