@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from instructrec.agents import wordings as say
-from instructrec.agents.prompt_maker import Prompt, PromptMaker, is_years
+from instructrec.agents.asides import Asides
+from instructrec.agents.genre_words import COMPOUNDS, genre_of, spoken
+from instructrec.agents.prompt_maker import Prompt, PromptMaker
 from instructrec.agents.prompts_zh import ChinesePrompts
 from instructrec.agents.similar_words import Names
 from instructrec.arrays import Bools, Floats
@@ -22,13 +24,34 @@ from instructrec.catalogue import Catalogue, Column
 
 _TENS = {20: "twenties", 30: "thirties", 40: "forties", 50: "fifties", 60: "sixties", 70: "seventies", 80: "eighties"}
 _TENS[90] = "nineties"
-_YEARS = {"two": 2, "three": 3, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40}
-_DECADES = {"decade": 10, "two decades": 20, "three decades": 30, "four decades": 40}
+_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+_NUMBERS |= {10: "ten", 11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen", 15: "fifteen", 16: "sixteen"}
+_NUMBERS |= {17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty", 25: "twenty-five", 30: "thirty"}
+_NUMBERS |= {40: "forty", 50: "fifty"}
+_PART_OF_DECADE = {"early": (0, 4), "mid": (4, 6), "late": (5, 9), "early to mid": (0, 6), "mid to late": (4, 9)}
 _FEWEST = 20
 _WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
 _UNWANTED = (say.WITHOUT, say.WITHOUT, say.WITHOUT_TOO, say.REFUSING)
-_OTHER_WORD, _IN_UNITS = 0.5, 0.65
-_TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
+_OTHER_WORD, _COMMON_WORD, _IN_UNITS = 0.5, 0.45, 0.65
+_SHARES = {True: (0.15, 0.05), False: (0.3, 0.05)}
+"""Of the items that much and little of something mean, and the most and the least of it."""
+_NEW, _NEWEST, _OLD, _OLDEST, _ALIKE = 0.1, 0.05, 0.12, 0.04, 0.6
+_BESIDES, _REMARK, _QUESTION, _SLIP = 0.23, 0.06, 0.05, 0.15
+_CLAUSES = (
+    "that ",
+    "with ",
+    "few ",
+    "a lot ",
+    "liked ",
+    "watched ",
+    "nobody ",
+    "I have ",
+    "not many ",
+    "off ",
+    "talked",
+)
+_CARRIERS = (say.CARRIERS, say.CARRIERS, say.CARRIERS, say.CARRIERS, say.AGAIN)
+_NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 @dataclass(frozen=True)
@@ -80,6 +103,15 @@ def enough_prompts(catalogue: Catalogue) -> int:
 class EnglishPrompts(PromptMaker):
     """Prompts in English."""
 
+    def __init__(self, catalogue: Catalogue, names: Names, rng: np.random.Generator) -> None:
+        super().__init__(catalogue, names, rng)
+        self._asides = Asides(rng)
+        # A column of genres is one of which most values are known as such: a "War" among historians' eras is none.
+        self._genres = {
+            column.name: 2 * sum(bool(spoken(value).names) for value in column.values) > len(column.values)
+            for column in self._sets
+        }
+
     @property
     def _nouns(self) -> tuple[str, ...]:
         return (*self._called, *say.PRONOUNS) if self._called else say.NOUNS
@@ -87,9 +119,8 @@ class EnglishPrompts(PromptMaker):
     def prompt(self) -> Prompt:
         """Returns a prompt."""
         kind = self._rng.random()
-        if kind < 0.05:
-            follows = self._chance(0.8)
-            return self._said(self._pick(say.NEUTRAL if follows else say.IDLE), (), follows)
+        if kind < 0.06:
+            return self._nothing()
         if kind < 0.13 and self._numbers:
             return self._critique()
         if kind < 0.3:
@@ -97,13 +128,30 @@ class EnglishPrompts(PromptMaker):
             noun = f" {self._pick(self._nouns)}" if part.before and self._chance(0.5) else ""
             return self._said(self._pick(say.ADDING).format(part.words + noun), [part.items], True)
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
-        text = self._pick(say.CARRIERS).format(self._request(parts))
+        text = self._request(parts)
+        way = self._asides.question() if self._chance(_QUESTION) else self._pick(self._pick(_CARRIERS))
+        text = way.format(text)
+        if self._chance(_REMARK):
+            mark = self._pick((", ", ". ", ", ", " - "))
+            text = self._pick((f"{text}{mark}{self._asides.remark()}", f"{self._asides.remark()}{mark}{text}"))
         return self._said(text, [part.items for part in parts], False)
+
+    def _nothing(self) -> Prompt:
+        """Returns a prompt that asks for nothing: more of the same, or anything at all."""
+        if self._chance(0.6):
+            return self._said(self._pick(say.NEUTRAL), (), True)
+        if self._chance(0.5):
+            return self._said(self._pick(say.IDLE), (), False)
+        text = f"{self._pick(('a', 'some', 'any', 'the', ''))} {self._pick(self._nouns)} {self._asides.described()}"
+        return self._said(self._pick(say.CARRIERS).format(text), (), False)
 
     def _request(self, parts: Sequence[_Part]) -> str:
         order = self._rng.permutation(len(parts))
         before = [parts[place].words for place in order if parts[place].before]
         after = [parts[place].words for place in order if not parts[place].before]
+        while self._chance(_BESIDES):
+            here, said = (before, self._asides.before) if self._chance(0.3) else (after, self._asides.described)
+            here.insert(int(self._rng.integers(len(here) + 1)), said())
         noun = self._pick(self._nouns)
         if before:
             named = self._pick((" ", " ", ", ", " and ")).join(before)
@@ -119,29 +167,31 @@ class EnglishPrompts(PromptMaker):
 
     def _critique(self) -> Prompt:
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
-        numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
-        if is_years(column):
+        up = self._chance(0.5)
+        if column.name in self._dates:
             words = self._pick(say.NEWER if up else say.OLDER)
-        elif column.name in say.CALLED and self._chance(_OTHER_WORD):
+        elif column.name in say.MORE_OF and self._chance(_OTHER_WORD):
             more = self._chance(0.6)
-            words = ("more " if more else "less ") + self._pick(say.CALLED[column.name][up != more])
+            words = ("more " if more else "less ") + self._pick(say.MORE_OF[column.name][up != more])
         else:
             words = self._pick(say.MORE_AND_LESS[0 if up else 1]).format(column.name)
         if self._chance(0.8):
             text = self._pick(say.THAN).format(words=words, place=self._pick(say.ORDINALS))
         else:
             text = self._pick(say.THAN_NUMBER).format(words=words, place=int(self._rng.integers(1, 11)))
-        bound = np.nanquantile(numbers, _ALIKE if up else 1 - _ALIKE)
-        items = numbers >= bound if up else numbers <= bound
+        items = self._outer(column, 1 - _ALIKE, above=up)
         return self._said(self._pick(say.CARRIERS).format(text), [items], True)
 
     def _part(self) -> _Part:
-        if self._sets and (not self._numbers or self._chance(0.6)):
+        if self._sets and (not self._numbers or self._chance(0.55)):
             return self._of_set(self._sets[int(self._rng.integers(len(self._sets)))])
-        column = self._numbers[int(self._rng.integers(len(self._numbers)))]
-        return self._of_years(column) if is_years(column) else self._of_number(column)
+        # Of years there are more to tell apart.
+        column = self._pick([column for column in self._numbers for _ in range(2 if column.name in self._dates else 1)])
+        return self._of_years(column) if column.name in self._dates else self._of_number(column)
 
     def _of_set(self, column: Column) -> _Part:
+        if self._genres[column.name] and self._chance(0.14):
+            return self._of_genre(column)
         places = self._rng.choice(len(column.values), 1 if self._chance(0.75) else 2) if len(column.values) > 1 else [0]
         names = [self._name(column, column.values[place]) for place in dict.fromkeys(places)]
         has = self._has[column.name][:, list(dict.fromkeys(places))]
@@ -165,20 +215,49 @@ class EnglishPrompts(PromptMaker):
         return _Part(self._pick(("{} and {}", "{}, {}", "{} {}")).format(*names), True, both)
 
     def _name(self, column: Column, value: str) -> str:
+        if self._genres[column.name] and self._chance(_COMMON_WORD) and (common := spoken(value).names):
+            return self._pick(common)
         others = self._names.get((column.name, value), ())
         if others and self._chance(_OTHER_WORD):
             return self._pick(others)
-        return value.lower().replace("-", " ") if self._chance(0.15) else value.lower()
+        name = value.lower()
+        if self._chance(0.2):
+            name = name.replace("-", self._pick((" ", "")))
+        return f"{name}s" if self._chance(0.15) and name.isalpha() and not name.endswith(("s", "y")) else name
+
+    def _of_genre(self, column: Column) -> _Part:
+        """Returns a genre in a clause of its own, or two in one word: "that makes me laugh", "romcom"."""
+        places = {genre_of(value): place for place, value in enumerate(column.values)}
+        has = self._has[column.name]
+        if self._chance(0.3) and (both := [pair for pair in COMPOUNDS if set(pair) <= set(places)]):
+            pair = self._pick(both)
+            items = has[:, places[pair[0]]] & has[:, places[pair[1]]]
+            words = self._pick(COMPOUNDS[pair])
+            if self._chance(0.25):
+                return _Part(self._pick(self._pick(_UNWANTED)).format(words), False, ~items)
+            return _Part(words, True, items)
+        genre = self._pick([genre for genre in places if spoken(genre).clauses])
+        clause, items = self._pick(spoken(genre).clauses), has[:, places[genre]]
+        if self._chance(0.3):
+            words = self._pick(("nothing {}", "no {noun} {}", "not one {}", "don't want anything {}", "but nothing {}"))
+            return _Part(words.format(clause, noun=self._pick(self._nouns)), False, ~items)
+        return _Part(clause, False, items)
 
     def _of_number(self, column: Column) -> _Part:
         if column.name in self._units and self._chance(_IN_UNITS):
             return self._of_amount(column, self._units[column.name])
-        numbers, much = column.numbers.astype(np.float64), self._chance(0.6)
-        bound = float(np.nanquantile(numbers, _TOP if much else _BOTTOM))
-        items = numbers >= bound if much else numbers <= bound
-        if column.name in say.CALLED and self._chance(_OTHER_WORD):
-            return _Part(self._pick(say.CALLED[column.name][not much]), True, items)
-        return _Part(self._pick(say.HIGH if much else say.LOW).format(column.name), False, items)
+        much = self._chance(0.6)
+        if column.name in say.CALLED and self._chance(0.75):
+            called = say.CALLED[column.name][not much]
+            share = self._pick(list(called))
+            words = self._pick(called[share])
+            before = not words.startswith(_CLAUSES)
+        else:
+            most = self._chance(0.35)
+            share, before = _SHARES[much][most], False
+            words = self._pick((say.HIGHEST if most else say.HIGH) if much else (say.LOWEST if most else say.LOW))
+            words = words.format(column.name)
+        return _Part(words, before, self._outer(column, share, above=much))
 
     def _of_amount(self, column: Column, unit: str) -> _Part:
         """Returns a bound in units, "under 50 euros", spread evenly over the ranks of the items' numbers."""
@@ -197,63 +276,165 @@ class EnglishPrompts(PromptMaker):
     def _of_years(self, column: Column) -> _Part:
         years = column.numbers.astype(np.float64)
         kind = self._rng.random()
-        if kind < 0.45:
+        if kind < 0.32:
             return self._bound(years)
-        if kind < 0.6:
-            low, high = sorted((self._year(years), self._year(years)))
-            return _Part(self._pick(say.BETWEEN).format(low, high), False, (years >= low) & (years <= high))
-        if kind < 0.73:
+        if kind < 0.45:
+            return self._range(years)
+        if kind < 0.63:
             year = self._year(years)
-            return _Part(self._pick(say.IN).format(year), False, years == year)
-        if kind < 0.89:
+            said = str(year) if self._chance(0.9) else f"'{year % 100:02d}"
+            return self._dated(said, say.IN, years == year)
+        if kind < 0.8:
             return self._decade(years)
-        if kind < 0.93:
-            number = self._pick(list(_YEARS))
-            span, said = _YEARS[number], f"{number if self._chance(0.5) else _YEARS[number]} years"
-            if self._chance(0.3):
-                said = self._pick(list(_DECADES))
-                span = _DECADES[said]
-            return _Part(self._pick(say.LAST).format(said), False, years > np.nanmax(years) - span)
-        if self._chance(0.5):
-            return _Part(self._pick(say.RECENT), True, years >= float(np.nanquantile(years, 1 - _NEW)))
-        return _Part(self._pick(say.OLD), True, years <= float(np.nanquantile(years, _NEW)))
+        if kind < 0.9:
+            return self._ago(years)
+        if kind < 0.95:
+            share = _NEWEST if self._chance(0.4) else _NEW
+            if share == _NEW and self._chance(0.4):
+                return _Part(self._pick(say.RECENTLY), False, self._outer(column, share, above=True))
+            return _Part(
+                self._pick(say.NEWEST if share == _NEWEST else say.RECENT), True, self._outer(column, share, above=True)
+            )
+        share = _OLDEST if self._chance(0.3) else _OLD
+        if share == _OLD and self._chance(0.3):
+            return _Part(self._pick(say.FROM_OLD), False, self._outer(column, share, above=False))
+        return _Part(
+            self._pick(say.OLDEST if share == _OLDEST else say.OLD), True, self._outer(column, share, above=False)
+        )
+
+    def _dated(self, said: str, ways: Sequence[str], items: Bools) -> _Part:
+        """Returns a time before a noun, after it, or as one that is not wanted."""
+        if self._chance(0.3):
+            return _Part(said, True, items)
+        if self._chance(0.06):
+            return _Part(self._pick(say.NOT_FROM).format(said), False, ~items)
+        return _Part(self._pick(ways).format(said), False, items)
+
+    def _range(self, years: Floats) -> _Part:
+        low, high = sorted((self._year(years), self._year(years)))
+        said = (str(low), str(high))
+        if self._chance(0.3):
+            low, high = low // 10 * 10, high // 10 * 10 + 9
+            short = high < 2000 and self._chance(0.5)
+            said = tuple(f"{the}{year % 100 if short else year}{s}" for year, the, s in self._decades(low, high - 9))  # type: ignore[assignment]
+        if high - low > 9 and said[0][-1] == "s" and high - low < 21 and self._chance(0.3):
+            return _Part(
+                self._pick(("{} or {}", "{} and {}", "from {} or {}")).format(*said), False, _within(years, low, high)
+            )
+        return _Part(self._pick(say.BETWEEN).format(*said), False, _within(years, low, high))
+
+    def _decades(self, *firsts: int) -> list[tuple[int, str, str]]:
+        the, mark = self._pick(("", "the ")), self._pick(("s", "s", "'s", " s"))
+        return [(first, the, mark) for first in firsts]
+
+    def _ago(self, years: Floats) -> _Part:
+        """Returns a time counted from the catalogue's last year: "this year", "from the past five years"."""
+        now, kind = int(np.nanmax(years)), self._rng.random()
+        decade, century = now // 10 * 10, now // 100 * 100
+        if kind < 0.16:
+            return _Part(self._pick(say.THIS_YEAR), False, years == now)
+        if kind < 0.32:
+            return _Part(self._pick(say.LAST_YEAR), False, years == now - 1)
+        if kind < 0.38:
+            return _Part(self._pick(say.THIS_DECADE), False, years >= decade)
+        if kind < 0.41:
+            return _Part(self._pick(say.PREVIOUS_DECADE), False, _within(years, decade - 10, decade - 1))
+        if kind < 0.45:
+            return _Part(self._pick(say.THIS_CENTURY), False, years >= century)
+        if kind < 0.49:
+            return _Part(self._pick(say.LAST_CENTURY), False, _within(years, century - 100, century - 1))
+        span = self._pick(list(_NUMBERS))
+        count = self._pick((str(span), _NUMBERS[span]))
+        said = f"{count} years"
+        if span == 1:
+            said, span = self._pick((("year", 2), ("twelve months", 2), ("12 months", 2), ("year or so", 2)))
+        elif self._chance(0.35):
+            span = self._pick((1, 2, 3, 4, 5, 6, 7))
+            said = (
+                f"{self._pick((str(span), _NUMBERS[span]))} decades" if span > 1 else self._pick(("decade", "10 years"))
+            )
+            span = 10 * span
+        elif self._chance(0.15):
+            said, span = self._pick(
+                (("few years", 5), ("couple of years", 3), ("several years", 6), ("half century", 50))
+            )
+        recent = years > now - span
+        if self._chance(0.12):
+            return _Part(self._pick(say.LONG_AGO).format(said), False, years <= now - span)
+        return _Part(self._pick(say.LAST).format(said), False, recent)
 
     def _bound(self, years: Floats) -> _Part:
         year, side = self._year(years), int(self._rng.integers(4))
         items = (years >= year, years > year, years <= year, years < year)[side]
         said = str(year)
-        if side in (0, 3) and year % 10 == 0 and self._chance(0.25):
-            long = year >= 2000 or year % 100 == 0 or self._chance(0.5)
-            said = f"the {year if long else year % 100}s"
+        if self._chance(0.2):
+            # Whole decades: "since the 80s" begins with them, "after the 80s" follows on them.
+            first = year // 10 * 10
+            items = (years >= first, years >= first + 10, years < first + 10, years < first)[side]
+            long = first >= 2000 or first % 100 == 0 or self._chance(0.5)
+            said = f"the {first if long else first % 100}{self._pick(('s', 's', chr(39) + 's', ' s'))}"
         return _Part(self._pick((say.FROM, say.AFTER, say.UNTIL, say.BEFORE)[side]).format(said), False, items)
 
     def _decade(self, years: Floats) -> _Part:
         first = self._year(years) // 10 * 10
-        items = (years >= first) & (years < first + 10)
-        short = first % 100
+        low, high, part = first, first + 9, ""
+        if self._chance(0.15):
+            part = self._pick(list(_PART_OF_DECADE))
+            low, high = (first + place for place in _PART_OF_DECADE[part])
+            part = f"{part}{self._pick((' ', ' ', '-'))}"
+        items, short = _within(years, low, high), first % 100
         if first < 2000 and short in _TENS and self._chance(0.2):
-            return _Part(
-                self._pick(("{}", "the {}", "from the {}", "made in the {}")).format(_TENS[short]), False, items
-            )
-        said = str(short) if first < 2000 and short and self._chance(0.5) else str(first)
+            said = self._pick(("{}", "{}", "nineteen {}")).format(_TENS[short])
+            ways = ("{}", "the {}", "from the {}", "made in the {}", "of the {}", "in the {}", "released in the {}")
+            return self._dated(part + said, ways, items)
+        long = first >= 2000 or not short or self._chance(0.5)
+        said = str(first if long else short)
+        if not long and self._chance(0.1):
+            said = f"'{said}"
         if self._chance(0.35):
-            return _Part(self._pick(("{}s", "{}'s")).format(said), True, items)
-        return _Part(self._pick(say.DECADE).format(said), False, items)
+            return _Part(part + said + self._pick(("s", "s", "'s", " s")), True, items)
+        way = self._pick(say.DECADE)
+        if self._chance(0.06):
+            way = self._pick(say.NOT_FROM).format("the {}s")
+            items = ~items
+        return _Part(way.format(part + said), False, items)
 
     def _styled(self, text: str) -> str:
-        """Tidies a text, and writes it as carelessly as people do: capitals, full stops, and a letter too few."""
+        """Tidies a text, and writes it as carelessly as people do: slips, capitals, marks left out."""
         text = " ".join(text.split())
-        if self._chance(0.1):
-            words = text.split(" ")
-            place = int(self._rng.integers(len(words)))
-            word = words[place]
-            if len(word) >= 5 and word.isalpha():
-                at = int(self._rng.integers(1, len(word) - 1))
-                words[place] = self._pick((word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
-                text = " ".join(words)
+        for _ in range(2):
+            if self._chance(_SLIP / 2):
+                text = self._slipped(text)
+        if self._chance(0.15):
+            text = text.replace("'", "")
         if self._chance(0.3):
             text = text[:1].upper() + text[1:]
         return text + self._pick((".", "?", "!", " please")) if self._chance(0.3) else text
+
+    def _slipped(self, text: str) -> str:
+        """Returns a text with a letter left out, doubled, swapped with the next or hit beside, in a longer word."""
+        words = text.split(" ")
+        long = [place for place, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
+        if not long:
+            return text
+        place = self._pick(long)
+        word, kind = words[place], int(self._rng.integers(4))
+        at = int(self._rng.integers(1, len(word) - 1))
+        if kind == 0:
+            word = word[:at] + word[at + 1 :]
+        elif kind == 1:
+            word = word[: at + 1] + word[at:]
+        elif kind == 2:
+            word = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        else:
+            row = next((row for row in _NEIGHBOURS if word[at].lower() in row), "")
+            beside = row[max(row.find(word[at].lower()) - 1, 0) :][:3].replace(word[at].lower(), "")
+            word = word[:at] + (self._pick(beside) if beside else "") + word[at + 1 :]
+        return " ".join([*words[:place], word, *words[place + 1 :]])
+
+
+def _within(numbers: Floats, low: float, high: float) -> Bools:
+    return (numbers >= low) & (numbers <= high)
 
 
 def _round(number: float) -> float:
