@@ -1,41 +1,35 @@
 """What the agent asks itself: texts about the catalogue's own names and numbers, and which items each part is about.
 
 Before anybody has spoken, the agent words prompts about the catalogue's attributes ("no horror", "after 1994", "a
-comedy or a western from the 80s"), knows which items every part of them is about, and learns from those how to read;
-see `instructrec.agents.wishes`. The prompts are the agent's own, put together from ordinary English and the names in
-the catalogue; the instructions that people say, and what they mean by them, have no part in it.
+comedy or a western from the 80s"), some beside things that no attribute answers to ("starring Nora Belling"), knows
+which items every part of them is about, and learns from those how to read; see `instructrec.agents.wishes`. The prompts
+are the agent's own, put together from ordinary English, what that calls genres, and the names in the catalogue; the
+instructions that people say, and what they mean by them, have no part in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from instructrec.agents import wordings as say
+from instructrec.agents import wordings_of_time as times
 from instructrec.agents.asides import Asides
 from instructrec.agents.genre_words import COMPOUNDS, genre_of, spoken
 from instructrec.agents.prompt_maker import Prompt, PromptMaker
 from instructrec.agents.prompts_zh import ChinesePrompts
 from instructrec.agents.similar_words import Names
-from instructrec.arrays import Bools, Floats
+from instructrec.agents.time_prompts import Part, TimePrompts
 from instructrec.catalogue import Catalogue, Column
 
-_TENS = {20: "twenties", 30: "thirties", 40: "forties", 50: "fifties", 60: "sixties", 70: "seventies", 80: "eighties"}
-_TENS[90] = "nineties"
-_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
-_NUMBERS |= {10: "ten", 11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen", 15: "fifteen", 16: "sixteen"}
-_NUMBERS |= {17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty", 25: "twenty-five", 30: "thirty"}
-_NUMBERS |= {40: "forty", 50: "fifty"}
-_PART_OF_DECADE = {"early": (0, 4), "mid": (4, 6), "late": (5, 9), "early to mid": (0, 6), "mid to late": (4, 9)}
-_FEWEST = 20
+_FEWEST = 4
 _WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
 _UNWANTED = (say.WITHOUT, say.WITHOUT, say.WITHOUT_TOO, say.REFUSING)
 _OTHER_WORD, _COMMON_WORD, _IN_UNITS = 0.5, 0.45, 0.65
 _SHARES = {True: (0.15, 0.05), False: (0.3, 0.05)}
 """Of the items that much and little of something mean, and the most and the least of it."""
-_NEW, _NEWEST, _OLD, _OLDEST, _ALIKE = 0.1, 0.05, 0.12, 0.04, 0.6
+_ALIKE = 0.6
 _BESIDES, _REMARK, _QUESTION, _SLIP = 0.23, 0.06, 0.05, 0.15
 _CLAUSES = (
     "that ",
@@ -52,15 +46,6 @@ _CLAUSES = (
 )
 _CARRIERS = (say.CARRIERS, say.CARRIERS, say.CARRIERS, say.CARRIERS, say.AGAIN)
 _NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One thing to ask for: words that stand before a noun, or else after it, and the items they are about."""
-
-    words: str
-    before: bool
-    items: Bools
 
 
 def prompts_of(
@@ -100,7 +85,7 @@ def enough_prompts(catalogue: Catalogue) -> int:
     return 800 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
-class EnglishPrompts(PromptMaker):
+class EnglishPrompts(TimePrompts):
     """Prompts in English."""
 
     def __init__(self, catalogue: Catalogue, names: Names, rng: np.random.Generator) -> None:
@@ -145,7 +130,7 @@ class EnglishPrompts(PromptMaker):
         text = f"{self._pick(('a', 'some', 'any', 'the', ''))} {self._pick(self._nouns)} {self._asides.described()}"
         return self._said(self._pick(say.CARRIERS).format(text), (), False)
 
-    def _request(self, parts: Sequence[_Part]) -> str:
+    def _request(self, parts: Sequence[Part]) -> str:
         order = self._rng.permutation(len(parts))
         before = [parts[place].words for place in order if parts[place].before]
         after = [parts[place].words for place in order if not parts[place].before]
@@ -169,7 +154,7 @@ class EnglishPrompts(PromptMaker):
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
         up = self._chance(0.5)
         if column.name in self._dates:
-            words = self._pick(say.NEWER if up else say.OLDER)
+            words = self._pick(times.NEWER if up else times.OLDER)
         elif column.name in say.MORE_OF and self._chance(_OTHER_WORD):
             more = self._chance(0.6)
             words = ("more " if more else "less ") + self._pick(say.MORE_OF[column.name][up != more])
@@ -182,14 +167,14 @@ class EnglishPrompts(PromptMaker):
         items = self._outer(column, 1 - _ALIKE, above=up)
         return self._said(self._pick(say.CARRIERS).format(text), [items], True)
 
-    def _part(self) -> _Part:
+    def _part(self) -> Part:
         if self._sets and (not self._numbers or self._chance(0.55)):
             return self._of_set(self._sets[int(self._rng.integers(len(self._sets)))])
         # Of years there are more to tell apart.
         column = self._pick([column for column in self._numbers for _ in range(2 if column.name in self._dates else 1)])
-        return self._of_years(column) if column.name in self._dates else self._of_number(column)
+        return self.of_years(column) if column.name in self._dates else self._of_number(column)
 
-    def _of_set(self, column: Column) -> _Part:
+    def _of_set(self, column: Column) -> Part:
         if self._genres[column.name] and self._chance(0.14):
             return self._of_genre(column)
         places = self._rng.choice(len(column.values), 1 if self._chance(0.75) else 2) if len(column.values) > 1 else [0]
@@ -205,14 +190,14 @@ class EnglishPrompts(PromptMaker):
                     names[0] + other, names[1]
                 )
             said = self._pick(("", "", "the ", "any ")) + said + (f" {noun}" if self._chance(0.4) else "")
-            return _Part(self._pick(self._pick(_UNWANTED)).format(said), False, ~either)
+            return Part(self._pick(self._pick(_UNWANTED)).format(said), False, ~either)
         if not two:
             if self._chance(0.4):
-                return _Part(self._pick(self._pick(_WANTED)).format(names[0]), False, has[:, 0])
-            return _Part(names[0], True, has[:, 0])
+                return Part(self._pick(self._pick(_WANTED)).format(names[0]), False, has[:, 0])
+            return Part(names[0], True, has[:, 0])
         if self._chance(0.5):
-            return _Part(self._pick(("{} or {}", "{}/{}", f"{{}} {noun} or {{}}")).format(*names), True, either)
-        return _Part(self._pick(("{} and {}", "{}, {}", "{} {}")).format(*names), True, both)
+            return Part(self._pick(("{} or {}", "{}/{}", f"{{}} {noun} or {{}}")).format(*names), True, either)
+        return Part(self._pick(("{} and {}", "{}, {}", "{} {}")).format(*names), True, both)
 
     def _name(self, column: Column, value: str) -> str:
         if self._genres[column.name] and self._chance(_COMMON_WORD) and (common := spoken(value).names):
@@ -225,7 +210,7 @@ class EnglishPrompts(PromptMaker):
             name = name.replace("-", self._pick((" ", "")))
         return f"{name}s" if self._chance(0.15) and name.isalpha() and not name.endswith(("s", "y")) else name
 
-    def _of_genre(self, column: Column) -> _Part:
+    def _of_genre(self, column: Column) -> Part:
         """Returns a genre in a clause of its own, or two in one word: "that makes me laugh", "romcom"."""
         places = {genre_of(value): place for place, value in enumerate(column.values)}
         has = self._has[column.name]
@@ -234,16 +219,16 @@ class EnglishPrompts(PromptMaker):
             items = has[:, places[pair[0]]] & has[:, places[pair[1]]]
             words = self._pick(COMPOUNDS[pair])
             if self._chance(0.25):
-                return _Part(self._pick(self._pick(_UNWANTED)).format(words), False, ~items)
-            return _Part(words, True, items)
+                return Part(self._pick(self._pick(_UNWANTED)).format(words), False, ~items)
+            return Part(words, True, items)
         genre = self._pick([genre for genre in places if spoken(genre).clauses])
         clause, items = self._pick(spoken(genre).clauses), has[:, places[genre]]
         if self._chance(0.3):
             words = self._pick(("nothing {}", "no {noun} {}", "not one {}", "don't want anything {}", "but nothing {}"))
-            return _Part(words.format(clause, noun=self._pick(self._nouns)), False, ~items)
-        return _Part(clause, False, items)
+            return Part(words.format(clause, noun=self._pick(self._nouns)), False, ~items)
+        return Part(clause, False, items)
 
-    def _of_number(self, column: Column) -> _Part:
+    def _of_number(self, column: Column) -> Part:
         if column.name in self._units and self._chance(_IN_UNITS):
             return self._of_amount(column, self._units[column.name])
         much = self._chance(0.6)
@@ -257,9 +242,9 @@ class EnglishPrompts(PromptMaker):
             share, before = _SHARES[much][most], False
             words = self._pick((say.HIGHEST if most else say.HIGH) if much else (say.LOWEST if most else say.LOW))
             words = words.format(column.name)
-        return _Part(words, before, self._outer(column, share, above=much))
+        return Part(words, before, self._outer(column, share, above=much))
 
-    def _of_amount(self, column: Column, unit: str) -> _Part:
+    def _of_amount(self, column: Column, unit: str) -> Part:
         """Returns a bound in units, "under 50 euros", spread evenly over the ranks of the items' numbers."""
         numbers = column.numbers.astype(np.float64)
         known = numbers[~np.isnan(numbers)]
@@ -267,137 +252,11 @@ class EnglishPrompts(PromptMaker):
         said = self._pick((f" {unit}", f" {unit}", "", f" {column.name}"))
         kind = self._rng.random()
         if kind < 0.45:
-            return _Part(self._pick(say.AT_MOST).format(f"{high:g}{said}"), False, numbers <= high)
+            return Part(self._pick(say.AT_MOST).format(f"{high:g}{said}"), False, numbers <= high)
         if kind < 0.8:
-            return _Part(self._pick(say.AT_LEAST).format(f"{low:g}{said}"), False, numbers >= low)
+            return Part(self._pick(say.AT_LEAST).format(f"{low:g}{said}"), False, numbers >= low)
         words = self._pick(say.FROM_TO).format(f"{low:g}", f"{high:g}{said}")
-        return _Part(words, False, (numbers >= low) & (numbers <= high))
-
-    def _of_years(self, column: Column) -> _Part:
-        years = column.numbers.astype(np.float64)
-        kind = self._rng.random()
-        if kind < 0.32:
-            return self._bound(years)
-        if kind < 0.45:
-            return self._range(years)
-        if kind < 0.63:
-            year = self._year(years)
-            said = str(year) if self._chance(0.9) else f"'{year % 100:02d}"
-            return self._dated(said, say.IN, years == year)
-        if kind < 0.8:
-            return self._decade(years)
-        if kind < 0.9:
-            return self._ago(years)
-        if kind < 0.95:
-            share = _NEWEST if self._chance(0.4) else _NEW
-            if share == _NEW and self._chance(0.4):
-                return _Part(self._pick(say.RECENTLY), False, self._outer(column, share, above=True))
-            return _Part(
-                self._pick(say.NEWEST if share == _NEWEST else say.RECENT), True, self._outer(column, share, above=True)
-            )
-        share = _OLDEST if self._chance(0.3) else _OLD
-        if share == _OLD and self._chance(0.3):
-            return _Part(self._pick(say.FROM_OLD), False, self._outer(column, share, above=False))
-        return _Part(
-            self._pick(say.OLDEST if share == _OLDEST else say.OLD), True, self._outer(column, share, above=False)
-        )
-
-    def _dated(self, said: str, ways: Sequence[str], items: Bools) -> _Part:
-        """Returns a time before a noun, after it, or as one that is not wanted."""
-        if self._chance(0.3):
-            return _Part(said, True, items)
-        if self._chance(0.06):
-            return _Part(self._pick(say.NOT_FROM).format(said), False, ~items)
-        return _Part(self._pick(ways).format(said), False, items)
-
-    def _range(self, years: Floats) -> _Part:
-        low, high = sorted((self._year(years), self._year(years)))
-        said = (str(low), str(high))
-        if self._chance(0.3):
-            low, high = low // 10 * 10, high // 10 * 10 + 9
-            short = high < 2000 and self._chance(0.5)
-            said = tuple(f"{the}{year % 100 if short else year}{s}" for year, the, s in self._decades(low, high - 9))  # type: ignore[assignment]
-        if high - low > 9 and said[0][-1] == "s" and high - low < 21 and self._chance(0.3):
-            return _Part(
-                self._pick(("{} or {}", "{} and {}", "from {} or {}")).format(*said), False, _within(years, low, high)
-            )
-        return _Part(self._pick(say.BETWEEN).format(*said), False, _within(years, low, high))
-
-    def _decades(self, *firsts: int) -> list[tuple[int, str, str]]:
-        the, mark = self._pick(("", "the ")), self._pick(("s", "s", "'s", " s"))
-        return [(first, the, mark) for first in firsts]
-
-    def _ago(self, years: Floats) -> _Part:
-        """Returns a time counted from the catalogue's last year: "this year", "from the past five years"."""
-        now, kind = int(np.nanmax(years)), self._rng.random()
-        decade, century = now // 10 * 10, now // 100 * 100
-        if kind < 0.16:
-            return _Part(self._pick(say.THIS_YEAR), False, years == now)
-        if kind < 0.32:
-            return _Part(self._pick(say.LAST_YEAR), False, years == now - 1)
-        if kind < 0.38:
-            return _Part(self._pick(say.THIS_DECADE), False, years >= decade)
-        if kind < 0.41:
-            return _Part(self._pick(say.PREVIOUS_DECADE), False, _within(years, decade - 10, decade - 1))
-        if kind < 0.45:
-            return _Part(self._pick(say.THIS_CENTURY), False, years >= century)
-        if kind < 0.49:
-            return _Part(self._pick(say.LAST_CENTURY), False, _within(years, century - 100, century - 1))
-        span = self._pick(list(_NUMBERS))
-        count = self._pick((str(span), _NUMBERS[span]))
-        said = f"{count} years"
-        if span == 1:
-            said, span = self._pick((("year", 2), ("twelve months", 2), ("12 months", 2), ("year or so", 2)))
-        elif self._chance(0.35):
-            span = self._pick((1, 2, 3, 4, 5, 6, 7))
-            said = (
-                f"{self._pick((str(span), _NUMBERS[span]))} decades" if span > 1 else self._pick(("decade", "10 years"))
-            )
-            span = 10 * span
-        elif self._chance(0.15):
-            said, span = self._pick(
-                (("few years", 5), ("couple of years", 3), ("several years", 6), ("half century", 50))
-            )
-        recent = years > now - span
-        if self._chance(0.12):
-            return _Part(self._pick(say.LONG_AGO).format(said), False, years <= now - span)
-        return _Part(self._pick(say.LAST).format(said), False, recent)
-
-    def _bound(self, years: Floats) -> _Part:
-        year, side = self._year(years), int(self._rng.integers(4))
-        items = (years >= year, years > year, years <= year, years < year)[side]
-        said = str(year)
-        if self._chance(0.2):
-            # Whole decades: "since the 80s" begins with them, "after the 80s" follows on them.
-            first = year // 10 * 10
-            items = (years >= first, years >= first + 10, years < first + 10, years < first)[side]
-            long = first >= 2000 or first % 100 == 0 or self._chance(0.5)
-            said = f"the {first if long else first % 100}{self._pick(('s', 's', chr(39) + 's', ' s'))}"
-        return _Part(self._pick((say.FROM, say.AFTER, say.UNTIL, say.BEFORE)[side]).format(said), False, items)
-
-    def _decade(self, years: Floats) -> _Part:
-        first = self._year(years) // 10 * 10
-        low, high, part = first, first + 9, ""
-        if self._chance(0.15):
-            part = self._pick(list(_PART_OF_DECADE))
-            low, high = (first + place for place in _PART_OF_DECADE[part])
-            part = f"{part}{self._pick((' ', ' ', '-'))}"
-        items, short = _within(years, low, high), first % 100
-        if first < 2000 and short in _TENS and self._chance(0.2):
-            said = self._pick(("{}", "{}", "nineteen {}")).format(_TENS[short])
-            ways = ("{}", "the {}", "from the {}", "made in the {}", "of the {}", "in the {}", "released in the {}")
-            return self._dated(part + said, ways, items)
-        long = first >= 2000 or not short or self._chance(0.5)
-        said = str(first if long else short)
-        if not long and self._chance(0.1):
-            said = f"'{said}"
-        if self._chance(0.35):
-            return _Part(part + said + self._pick(("s", "s", "'s", " s")), True, items)
-        way = self._pick(say.DECADE)
-        if self._chance(0.06):
-            way = self._pick(say.NOT_FROM).format("the {}s")
-            items = ~items
-        return _Part(way.format(part + said), False, items)
+        return Part(words, False, (numbers >= low) & (numbers <= high))
 
     def _styled(self, text: str) -> str:
         """Tidies a text, and writes it as carelessly as people do: slips, capitals, marks left out."""
@@ -431,10 +290,6 @@ class EnglishPrompts(PromptMaker):
             beside = row[max(row.find(word[at].lower()) - 1, 0) :][:3].replace(word[at].lower(), "")
             word = word[:at] + (self._pick(beside) if beside else "") + word[at + 1 :]
         return " ".join([*words[:place], word, *words[place + 1 :]])
-
-
-def _within(numbers: Floats, low: float, high: float) -> Bools:
-    return (numbers >= low) & (numbers <= high)
 
 
 def _round(number: float) -> float:

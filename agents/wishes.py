@@ -27,10 +27,10 @@ from instructrec.agents.prompt_maker import Prompt
 from instructrec.arrays import Bools, Floats, Ints
 
 _KEPT = 768
-"""Directions kept of the token vectors."""
+"""Directions kept of the token vectors at most: single years differ along narrow ones."""
 _WIDTH, _HEADS, _REACH = 96, 4, 5
 _DROPOUT = 0.1
-_TIMES = 12
+_TIMES = 16
 _TOGETHER = 8
 """Steps whose prompts are drawn together and shared out by length, so that few are padded."""
 _TEXTS = 4096
