@@ -50,10 +50,7 @@ def about(films: Catalogue) -> dict[str, np.ndarray]:
         (r"(?:made )?after (\d{4})", lambda comedy, years, year: years > year),
         (r"(?:since|not before) (\d{4})", lambda comedy, years, year: years >= year),
         (
-            (
-                r"(?:until|not after|up to|no later than|not newer than|till|by|nothing after|through) (\d{4})",
-                lambda comedy, years, year: years <= year,
-            ),
+            r"(?:until|not after|up to|no later than|not newer than|till|by|nothing after|through) (\d{4})",
             lambda comedy, years, year: years <= year,
         ),
         (r"(?:made )?before (\d{4})", lambda comedy, years, year: years < year),
@@ -61,10 +58,7 @@ def about(films: Catalogue) -> dict[str, np.ndarray]:
         (r"(?:from|in|of|made in|released in) (\d{4})", lambda comedy, years, year: years == year),
         (r"(?:made |out )?this year", lambda comedy, years, year: years == 2009),
         (r"(?:made |out |of |from )?last year", lambda comedy, years, year: years == 2008),
-        (
-            r"(?:\w+ )?(?:from|in|of|over|within|during)(?: the)? (?:last|past) (\d+) years",
-            lambda c, y, n: y > 2009 - n,
-        ),
+        (r"(?:released )?(?:from|in|of|over)(?: the)? (?:last|past) (\d+) years", lambda c, y, n: y > 2009 - n),
         (r"(?:released )?(?:from|in|of|over|within)(?: the)? (?:last|past) decade", lambda c, y, n: y > 1999),
     ],
 )
