@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.agents.encoder import Progress, TextEncoder
+from instructrec.agents.prompt_maker import is_years
 from instructrec.agents.prompts import enough_prompts, prompts_of
 from instructrec.agents.row_cache import RowTable, row_keys
 from instructrec.agents.similar_words import similar_words
@@ -25,7 +26,7 @@ from instructrec.sessions import Sessions, World, pasts_of
 
 # A rare genre's indicator has a tiny spread; dividing by it would let few items drown the rest.
 _LEAST_SPREAD = 0.25
-_ROUND = 24
+_ROUND, _YEARS = 24, 120
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,12 @@ def item_features(
                 f"{name} has {size} rows, the catalogue {catalogue.num_items} items; give one row per item"
             )
     sets = [column.indicators() for column in catalogue.columns.values() if column.is_set]
-    numbers = [steps(column.numbers, num_steps) for column in catalogue.columns.values() if not column.is_set]
+    # People name single years, of other numbers round ones.
+    numbers = [
+        steps(column.numbers, num_steps, _YEARS if is_years(column) else _ROUND)
+        for column in catalogue.columns.values()
+        if not column.is_set
+    ]
     popularity = np.log1p(catalogue.popularity.astype(np.float64))[:, None]
     parts: dict[str, Floats] = {
         "sets": _scaled(np.concatenate(sets, axis=1)) if sets else np.empty((catalogue.num_items, 0)),
@@ -126,7 +132,7 @@ def item_features(
     return ItemFeatures(table, blocks, projection, factors)
 
 
-def steps(numbers: Floats, num_steps: int) -> Floats:
+def steps(numbers: Floats, num_steps: int, num_round: int = _ROUND) -> Floats:
     """Returns step functions of an attribute, its rank, and whether it is missing, [num_items, width].
 
     "At least" and "at most" are single steps, "between" is two of them, and any preference is a sum of many. Steps
@@ -136,6 +142,7 @@ def steps(numbers: Floats, num_steps: int) -> Floats:
         numbers: The attribute, NaN where missing, [num_items].
         num_steps: How many steps stand at quantiles at most; one less than there are distinct numbers, if those are
             fewer, and then no others.
+        num_round: How many stand at round numbers at most.
     """
     missing = np.isnan(numbers)
     present = np.sort(numbers[~missing].astype(np.float64))
@@ -144,20 +151,20 @@ def steps(numbers: Floats, num_steps: int) -> Floats:
     values = np.unique(present)
     if len(values) - 1 > num_steps:
         shares = np.linspace(0, 1, num_steps + 2)[1:-1]
-        cuts = np.concatenate([np.quantile(present, shares, method="higher"), _round_numbers(present)])
+        cuts = np.concatenate([np.quantile(present, shares, method="higher"), _round_numbers(present, num_round)])
         values = np.unique(np.concatenate([values[:1], cuts[cuts > values[0]]]))
     filled = np.where(missing, np.median(present), numbers)
     ranks = np.searchsorted(present, filled, side="left") / len(present)
     return np.concatenate([filled[:, None] >= values[1:], ranks[:, None], missing[:, None]], axis=1).astype(np.float64)
 
 
-def _round_numbers(present: Floats) -> Floats:
-    """Returns multiples of 1, 2 or 5 times a power of ten: the finest of which at most `_ROUND` span nearly all."""
+def _round_numbers(present: Floats, most: int) -> Floats:
+    """Returns multiples of 1, 2 or 5 times a power of ten: the finest of which at most so many span nearly all."""
     low, high = np.quantile(present, [0.005, 0.995])
     if high <= low:
         return np.empty(0)
-    finest = 10.0 ** np.floor(np.log10((high - low) / _ROUND))
-    size = next(unit * finest for unit in (1, 2, 5, 10) if (high - low) / (unit * finest) <= _ROUND)
+    finest = 10.0 ** np.floor(np.log10((high - low) / most))
+    size = next(unit * finest for unit in (1, 2, 5, 10) if (high - low) / (unit * finest) <= most)
     multiples: Floats = np.arange(np.ceil(low / size), np.floor(high / size) + 1) * size
     return multiples
 

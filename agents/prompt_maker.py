@@ -45,6 +45,8 @@ class PromptMaker:
         self._numbers = [
             column for column in catalogue.columns.values() if not column.is_set and not np.isnan(column.numbers).all()
         ]
+        self._dates = {column.name for column in self._numbers if is_years(column)}
+        self._outermost: dict[tuple[str, float, bool], Bools] = {}
         self._labels, self._units = catalogue.labels, catalogue.units
         self._called = catalogue.nouns
         self._known: dict[bytes, Bools] = {}
@@ -78,8 +80,18 @@ class PromptMaker:
         """Returns a year, half the time spread evenly over time and half as the items are."""
         known = years[~np.isnan(years)]
         if self._chance(0.5):
-            return int(self._rng.integers(int(np.quantile(known, 0.005)), int(known.max()) + 1))
+            first = int(np.partition(known, len(known) // 200)[len(known) // 200])
+            return int(self._rng.integers(first, int(known.max()) + 1))
         return int(known[int(self._rng.integers(len(known)))])
+
+    def _outer(self, column: Column, share: float, *, above: bool) -> Bools:
+        """Returns which items are among the share with the highest numbers of a column, or the lowest."""
+        key = (column.name, share, above)
+        if key not in self._outermost:
+            numbers = column.numbers.astype(np.float64)
+            bound = float(np.nanquantile(numbers, 1 - share if above else share))
+            self._outermost[key] = numbers >= bound if above else numbers <= bound
+        return self._outermost[key]
 
 
 def is_years(column: Column) -> bool:

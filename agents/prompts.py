@@ -1,43 +1,51 @@
 """What the agent asks itself: texts about the catalogue's own names and numbers, and which items each part is about.
 
 Before anybody has spoken, the agent words prompts about the catalogue's attributes ("no horror", "after 1994", "a
-comedy or a western from the 80s"), knows which items every part of them is about, and learns from those how to read;
-see `instructrec.agents.wishes`. The prompts are the agent's own, put together from ordinary English and the names in
-the catalogue; the instructions that people say, and what they mean by them, have no part in it.
+comedy or a western from the 80s"), some beside things that no attribute answers to ("starring Nora Belling"), knows
+which items every part of them is about, and learns from those how to read; see `instructrec.agents.wishes`. The prompts
+are the agent's own, put together from ordinary English, what that calls genres, and the names in the catalogue; the
+instructions that people say, and what they mean by them, have no part in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from instructrec.agents import wordings as say
-from instructrec.agents.prompt_maker import Prompt, PromptMaker, is_years
+from instructrec.agents import wordings_of_time as times
+from instructrec.agents.asides import Asides
+from instructrec.agents.genre_words import COMPOUNDS, genre_of, spoken
+from instructrec.agents.prompt_maker import Prompt, PromptMaker
 from instructrec.agents.prompts_zh import ChinesePrompts
 from instructrec.agents.similar_words import Names
-from instructrec.arrays import Bools, Floats
+from instructrec.agents.time_prompts import Part, TimePrompts
 from instructrec.catalogue import Catalogue, Column
 
-_TENS = {20: "twenties", 30: "thirties", 40: "forties", 50: "fifties", 60: "sixties", 70: "seventies", 80: "eighties"}
-_TENS[90] = "nineties"
-_YEARS = {"two": 2, "three": 3, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40}
-_DECADES = {"decade": 10, "two decades": 20, "three decades": 30, "four decades": 40}
-_FEWEST = 20
+_FEWEST = 4
 _WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
 _UNWANTED = (say.WITHOUT, say.WITHOUT, say.WITHOUT_TOO, say.REFUSING)
-_OTHER_WORD, _IN_UNITS = 0.5, 0.65
-_TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One thing to ask for: words that stand before a noun, or else after it, and the items they are about."""
-
-    words: str
-    before: bool
-    items: Bools
+_OTHER_WORD, _COMMON_WORD, _IN_UNITS = 0.5, 0.45, 0.65
+_SHARES = {True: (0.15, 0.05), False: (0.3, 0.05)}
+"""Of the items that much and little of something mean, and the most and the least of it."""
+_ALIKE = 0.6
+_BESIDES, _REMARK, _QUESTION, _SLIP = 0.23, 0.06, 0.05, 0.15
+_CLAUSES = (
+    "that ",
+    "with ",
+    "few ",
+    "a lot ",
+    "liked ",
+    "watched ",
+    "nobody ",
+    "I have ",
+    "not many ",
+    "off ",
+    "talked",
+)
+_CARRIERS = (say.CARRIERS, say.CARRIERS, say.CARRIERS, say.CARRIERS, say.AGAIN)
+_NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def prompts_of(
@@ -77,8 +85,17 @@ def enough_prompts(catalogue: Catalogue) -> int:
     return 800 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
-class EnglishPrompts(PromptMaker):
+class EnglishPrompts(TimePrompts):
     """Prompts in English."""
+
+    def __init__(self, catalogue: Catalogue, names: Names, rng: np.random.Generator) -> None:
+        super().__init__(catalogue, names, rng)
+        self._asides = Asides(rng)
+        # A column of genres is one of which most values are known as such: a "War" among historians' eras is none.
+        self._genres = {
+            column.name: 2 * sum(bool(spoken(value).names) for value in column.values) > len(column.values)
+            for column in self._sets
+        }
 
     @property
     def _nouns(self) -> tuple[str, ...]:
@@ -87,9 +104,8 @@ class EnglishPrompts(PromptMaker):
     def prompt(self) -> Prompt:
         """Returns a prompt."""
         kind = self._rng.random()
-        if kind < 0.05:
-            follows = self._chance(0.8)
-            return self._said(self._pick(say.NEUTRAL if follows else say.IDLE), (), follows)
+        if kind < 0.06:
+            return self._nothing()
         if kind < 0.13 and self._numbers:
             return self._critique()
         if kind < 0.3:
@@ -97,13 +113,30 @@ class EnglishPrompts(PromptMaker):
             noun = f" {self._pick(self._nouns)}" if part.before and self._chance(0.5) else ""
             return self._said(self._pick(say.ADDING).format(part.words + noun), [part.items], True)
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
-        text = self._pick(say.CARRIERS).format(self._request(parts))
+        text = self._request(parts)
+        way = self._asides.question() if self._chance(_QUESTION) else self._pick(self._pick(_CARRIERS))
+        text = way.format(text)
+        if self._chance(_REMARK):
+            mark = self._pick((", ", ". ", ", ", " - "))
+            text = self._pick((f"{text}{mark}{self._asides.remark()}", f"{self._asides.remark()}{mark}{text}"))
         return self._said(text, [part.items for part in parts], False)
 
-    def _request(self, parts: Sequence[_Part]) -> str:
+    def _nothing(self) -> Prompt:
+        """Returns a prompt that asks for nothing: more of the same, or anything at all."""
+        if self._chance(0.6):
+            return self._said(self._pick(say.NEUTRAL), (), True)
+        if self._chance(0.5):
+            return self._said(self._pick(say.IDLE), (), False)
+        text = f"{self._pick(('a', 'some', 'any', 'the', ''))} {self._pick(self._nouns)} {self._asides.described()}"
+        return self._said(self._pick(say.CARRIERS).format(text), (), False)
+
+    def _request(self, parts: Sequence[Part]) -> str:
         order = self._rng.permutation(len(parts))
         before = [parts[place].words for place in order if parts[place].before]
         after = [parts[place].words for place in order if not parts[place].before]
+        while self._chance(_BESIDES):
+            here, said = (before, self._asides.before) if self._chance(0.3) else (after, self._asides.described)
+            here.insert(int(self._rng.integers(len(here) + 1)), said())
         noun = self._pick(self._nouns)
         if before:
             named = self._pick((" ", " ", ", ", " and ")).join(before)
@@ -119,29 +152,31 @@ class EnglishPrompts(PromptMaker):
 
     def _critique(self) -> Prompt:
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
-        numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
-        if is_years(column):
-            words = self._pick(say.NEWER if up else say.OLDER)
-        elif column.name in say.CALLED and self._chance(_OTHER_WORD):
+        up = self._chance(0.5)
+        if column.name in self._dates:
+            words = self._pick(times.NEWER if up else times.OLDER)
+        elif column.name in say.MORE_OF and self._chance(_OTHER_WORD):
             more = self._chance(0.6)
-            words = ("more " if more else "less ") + self._pick(say.CALLED[column.name][up != more])
+            words = ("more " if more else "less ") + self._pick(say.MORE_OF[column.name][up != more])
         else:
             words = self._pick(say.MORE_AND_LESS[0 if up else 1]).format(column.name)
         if self._chance(0.8):
             text = self._pick(say.THAN).format(words=words, place=self._pick(say.ORDINALS))
         else:
             text = self._pick(say.THAN_NUMBER).format(words=words, place=int(self._rng.integers(1, 11)))
-        bound = np.nanquantile(numbers, _ALIKE if up else 1 - _ALIKE)
-        items = numbers >= bound if up else numbers <= bound
+        items = self._outer(column, 1 - _ALIKE, above=up)
         return self._said(self._pick(say.CARRIERS).format(text), [items], True)
 
-    def _part(self) -> _Part:
-        if self._sets and (not self._numbers or self._chance(0.6)):
+    def _part(self) -> Part:
+        if self._sets and (not self._numbers or self._chance(0.55)):
             return self._of_set(self._sets[int(self._rng.integers(len(self._sets)))])
-        column = self._numbers[int(self._rng.integers(len(self._numbers)))]
-        return self._of_years(column) if is_years(column) else self._of_number(column)
+        # Of years there are more to tell apart.
+        column = self._pick([column for column in self._numbers for _ in range(2 if column.name in self._dates else 1)])
+        return self.of_years(column) if column.name in self._dates else self._of_number(column)
 
-    def _of_set(self, column: Column) -> _Part:
+    def _of_set(self, column: Column) -> Part:
+        if self._genres[column.name] and self._chance(0.14):
+            return self._of_genre(column)
         places = self._rng.choice(len(column.values), 1 if self._chance(0.75) else 2) if len(column.values) > 1 else [0]
         names = [self._name(column, column.values[place]) for place in dict.fromkeys(places)]
         has = self._has[column.name][:, list(dict.fromkeys(places))]
@@ -155,32 +190,61 @@ class EnglishPrompts(PromptMaker):
                     names[0] + other, names[1]
                 )
             said = self._pick(("", "", "the ", "any ")) + said + (f" {noun}" if self._chance(0.4) else "")
-            return _Part(self._pick(self._pick(_UNWANTED)).format(said), False, ~either)
+            return Part(self._pick(self._pick(_UNWANTED)).format(said), False, ~either)
         if not two:
             if self._chance(0.4):
-                return _Part(self._pick(self._pick(_WANTED)).format(names[0]), False, has[:, 0])
-            return _Part(names[0], True, has[:, 0])
+                return Part(self._pick(self._pick(_WANTED)).format(names[0]), False, has[:, 0])
+            return Part(names[0], True, has[:, 0])
         if self._chance(0.5):
-            return _Part(self._pick(("{} or {}", "{}/{}", f"{{}} {noun} or {{}}")).format(*names), True, either)
-        return _Part(self._pick(("{} and {}", "{}, {}", "{} {}")).format(*names), True, both)
+            return Part(self._pick(("{} or {}", "{}/{}", f"{{}} {noun} or {{}}")).format(*names), True, either)
+        return Part(self._pick(("{} and {}", "{}, {}", "{} {}")).format(*names), True, both)
 
     def _name(self, column: Column, value: str) -> str:
+        if self._genres[column.name] and self._chance(_COMMON_WORD) and (common := spoken(value).names):
+            return self._pick(common)
         others = self._names.get((column.name, value), ())
         if others and self._chance(_OTHER_WORD):
             return self._pick(others)
-        return value.lower().replace("-", " ") if self._chance(0.15) else value.lower()
+        name = value.lower()
+        if self._chance(0.2):
+            name = name.replace("-", self._pick((" ", "")))
+        return f"{name}s" if self._chance(0.15) and name.isalpha() and not name.endswith(("s", "y")) else name
 
-    def _of_number(self, column: Column) -> _Part:
+    def _of_genre(self, column: Column) -> Part:
+        """Returns a genre in a clause of its own, or two in one word: "that makes me laugh", "romcom"."""
+        places = {genre_of(value): place for place, value in enumerate(column.values)}
+        has = self._has[column.name]
+        if self._chance(0.3) and (both := [pair for pair in COMPOUNDS if set(pair) <= set(places)]):
+            pair = self._pick(both)
+            items = has[:, places[pair[0]]] & has[:, places[pair[1]]]
+            words = self._pick(COMPOUNDS[pair])
+            if self._chance(0.25):
+                return Part(self._pick(self._pick(_UNWANTED)).format(words), False, ~items)
+            return Part(words, True, items)
+        genre = self._pick([genre for genre in places if spoken(genre).clauses])
+        clause, items = self._pick(spoken(genre).clauses), has[:, places[genre]]
+        if self._chance(0.3):
+            words = self._pick(("nothing {}", "no {noun} {}", "not one {}", "don't want anything {}", "but nothing {}"))
+            return Part(words.format(clause, noun=self._pick(self._nouns)), False, ~items)
+        return Part(clause, False, items)
+
+    def _of_number(self, column: Column) -> Part:
         if column.name in self._units and self._chance(_IN_UNITS):
             return self._of_amount(column, self._units[column.name])
-        numbers, much = column.numbers.astype(np.float64), self._chance(0.6)
-        bound = float(np.nanquantile(numbers, _TOP if much else _BOTTOM))
-        items = numbers >= bound if much else numbers <= bound
-        if column.name in say.CALLED and self._chance(_OTHER_WORD):
-            return _Part(self._pick(say.CALLED[column.name][not much]), True, items)
-        return _Part(self._pick(say.HIGH if much else say.LOW).format(column.name), False, items)
+        much = self._chance(0.6)
+        if column.name in say.CALLED and self._chance(0.75):
+            called = say.CALLED[column.name][not much]
+            share = self._pick(list(called))
+            words = self._pick(called[share])
+            before = not words.startswith(_CLAUSES)
+        else:
+            most = self._chance(0.35)
+            share, before = _SHARES[much][most], False
+            words = self._pick((say.HIGHEST if most else say.HIGH) if much else (say.LOWEST if most else say.LOW))
+            words = words.format(column.name)
+        return Part(words, before, self._outer(column, share, above=much))
 
-    def _of_amount(self, column: Column, unit: str) -> _Part:
+    def _of_amount(self, column: Column, unit: str) -> Part:
         """Returns a bound in units, "under 50 euros", spread evenly over the ranks of the items' numbers."""
         numbers = column.numbers.astype(np.float64)
         known = numbers[~np.isnan(numbers)]
@@ -188,72 +252,44 @@ class EnglishPrompts(PromptMaker):
         said = self._pick((f" {unit}", f" {unit}", "", f" {column.name}"))
         kind = self._rng.random()
         if kind < 0.45:
-            return _Part(self._pick(say.AT_MOST).format(f"{high:g}{said}"), False, numbers <= high)
+            return Part(self._pick(say.AT_MOST).format(f"{high:g}{said}"), False, numbers <= high)
         if kind < 0.8:
-            return _Part(self._pick(say.AT_LEAST).format(f"{low:g}{said}"), False, numbers >= low)
+            return Part(self._pick(say.AT_LEAST).format(f"{low:g}{said}"), False, numbers >= low)
         words = self._pick(say.FROM_TO).format(f"{low:g}", f"{high:g}{said}")
-        return _Part(words, False, (numbers >= low) & (numbers <= high))
-
-    def _of_years(self, column: Column) -> _Part:
-        years = column.numbers.astype(np.float64)
-        kind = self._rng.random()
-        if kind < 0.45:
-            return self._bound(years)
-        if kind < 0.6:
-            low, high = sorted((self._year(years), self._year(years)))
-            return _Part(self._pick(say.BETWEEN).format(low, high), False, (years >= low) & (years <= high))
-        if kind < 0.73:
-            year = self._year(years)
-            return _Part(self._pick(say.IN).format(year), False, years == year)
-        if kind < 0.89:
-            return self._decade(years)
-        if kind < 0.93:
-            number = self._pick(list(_YEARS))
-            span, said = _YEARS[number], f"{number if self._chance(0.5) else _YEARS[number]} years"
-            if self._chance(0.3):
-                said = self._pick(list(_DECADES))
-                span = _DECADES[said]
-            return _Part(self._pick(say.LAST).format(said), False, years > np.nanmax(years) - span)
-        if self._chance(0.5):
-            return _Part(self._pick(say.RECENT), True, years >= float(np.nanquantile(years, 1 - _NEW)))
-        return _Part(self._pick(say.OLD), True, years <= float(np.nanquantile(years, _NEW)))
-
-    def _bound(self, years: Floats) -> _Part:
-        year, side = self._year(years), int(self._rng.integers(4))
-        items = (years >= year, years > year, years <= year, years < year)[side]
-        said = str(year)
-        if side in (0, 3) and year % 10 == 0 and self._chance(0.25):
-            long = year >= 2000 or year % 100 == 0 or self._chance(0.5)
-            said = f"the {year if long else year % 100}s"
-        return _Part(self._pick((say.FROM, say.AFTER, say.UNTIL, say.BEFORE)[side]).format(said), False, items)
-
-    def _decade(self, years: Floats) -> _Part:
-        first = self._year(years) // 10 * 10
-        items = (years >= first) & (years < first + 10)
-        short = first % 100
-        if first < 2000 and short in _TENS and self._chance(0.2):
-            return _Part(
-                self._pick(("{}", "the {}", "from the {}", "made in the {}")).format(_TENS[short]), False, items
-            )
-        said = str(short) if first < 2000 and short and self._chance(0.5) else str(first)
-        if self._chance(0.35):
-            return _Part(self._pick(("{}s", "{}'s")).format(said), True, items)
-        return _Part(self._pick(say.DECADE).format(said), False, items)
+        return Part(words, False, (numbers >= low) & (numbers <= high))
 
     def _styled(self, text: str) -> str:
-        """Tidies a text, and writes it as carelessly as people do: capitals, full stops, and a letter too few."""
+        """Tidies a text, and writes it as carelessly as people do: slips, capitals, marks left out."""
         text = " ".join(text.split())
-        if self._chance(0.1):
-            words = text.split(" ")
-            place = int(self._rng.integers(len(words)))
-            word = words[place]
-            if len(word) >= 5 and word.isalpha():
-                at = int(self._rng.integers(1, len(word) - 1))
-                words[place] = self._pick((word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
-                text = " ".join(words)
+        for _ in range(2):
+            if self._chance(_SLIP / 2):
+                text = self._slipped(text)
+        if self._chance(0.15):
+            text = text.replace("'", "")
         if self._chance(0.3):
             text = text[:1].upper() + text[1:]
         return text + self._pick((".", "?", "!", " please")) if self._chance(0.3) else text
+
+    def _slipped(self, text: str) -> str:
+        """Returns a text with a letter left out, doubled, swapped with the next or hit beside, in a longer word."""
+        words = text.split(" ")
+        long = [place for place, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
+        if not long:
+            return text
+        place = self._pick(long)
+        word, kind = words[place], int(self._rng.integers(4))
+        at = int(self._rng.integers(1, len(word) - 1))
+        if kind == 0:
+            word = word[:at] + word[at + 1 :]
+        elif kind == 1:
+            word = word[: at + 1] + word[at:]
+        elif kind == 2:
+            word = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        else:
+            row = next((row for row in _NEIGHBOURS if word[at].lower() in row), "")
+            beside = row[max(row.find(word[at].lower()) - 1, 0) :][:3].replace(word[at].lower(), "")
+            word = word[:at] + (self._pick(beside) if beside else "") + word[at + 1 :]
+        return " ".join([*words[:place], word, *words[place + 1 :]])
 
 
 def _round(number: float) -> float:

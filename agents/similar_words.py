@@ -1,7 +1,7 @@
 """Other words for the catalogue's own names: words of the item texts that the language model finds alike.
 
 "scary" and "creepy" are near "horror", and films whose texts have them are horror films more often than others: both
-must hold. No list of synonyms is needed, and none is here.
+must hold. What English calls genres stands in `instructrec.agents.genre_words`; other values have these words alone.
 """
 
 from __future__ import annotations

@@ -26,11 +26,15 @@ from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompt_maker import Prompt
 from instructrec.arrays import Bools, Floats, Ints
 
-_KEPT = 192
-"""Directions kept of the token vectors."""
+_KEPT = 768
+"""Directions kept of the token vectors at most: single years differ along narrow ones."""
 _WIDTH, _HEADS, _REACH = 96, 4, 5
 _DROPOUT = 0.1
-_TIMES = 12
+_TIMES = 16
+_TOGETHER = 8
+"""Steps whose prompts are drawn together and shared out by length, so that few are padded."""
+_TEXTS = 4096
+"""Prompts whose token vectors are in memory at a time; of the first so many, directions are found."""
 _ITEMS = 1024
 """Items looked at in a gradient step."""
 _FAINT = 0.03
@@ -107,7 +111,7 @@ class Wishes:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the weights and of how they are used, hex."""
-        digest = hashlib.sha256(b"wishes-1")
+        digest = hashlib.sha256(b"wishes-2")
         for name, array in sorted(self.weights.items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -158,7 +162,7 @@ def fit_wishes(
         return None
     if steps is None:
         steps = max(1, _TIMES * len(prompts) // batch)
-    states, lengths = _states(encoder, [prompt.text for prompt in prompts])
+    tokens, starts, lengths, mean, basis = _tokens(encoder, [prompt.text for prompt in prompts])
     luck = torch.Generator().manual_seed(seed)
     # In an order of their own, so that any items that lie together are a fair sample.
     order = torch.randperm(len(table), generator=luck).numpy()
@@ -170,20 +174,21 @@ def fit_wishes(
     blocks = -(-len(table) // _ITEMS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        reader = WishReader(states.shape[2], table.shape[1], min(_KEPT, states.shape[2]))
-        reader.mean, reader.basis = _main_directions(states, lengths, reader.basis.shape[1])
-        used = torch.arange(states.shape[1]) < lengths[:, None]
-        tokens = torch.cat(
-            [reader.directions(states[at : at + 512].float(), used[at : at + 512]) for at in range(0, len(states), 512)]
-        )
+        reader = WishReader(len(mean), table.shape[1], basis.shape[1])
+        reader.mean, reader.basis = mean, basis
         optimiser = torch.optim.AdamW(reader.parameters(), lr=learning_rate, weight_decay=0.01)
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = learning_rate * min(1, (step + 1) / 50) * (1 - step / steps)
-            rows = torch.randint(len(prompts), (batch,), generator=luck)
+            if step % _TOGETHER == 0:
+                drawn = torch.randint(len(prompts), (_TOGETHER * batch,), generator=luck)
+                turns = drawn[lengths[drawn].argsort(stable=True)].view(_TOGETHER, batch)
+                turns = turns[torch.randperm(_TOGETHER, generator=luck)]
+            rows = turns[step % _TOGETHER]
             block = int(torch.randint(blocks, (1,), generator=luck))
             items = slice(block * len(table) // blocks, (block + 1) * len(table) // blocks)
-            longest = int(lengths[rows].max())
-            found = reader.read(tokens[rows, :longest], used[rows, :longest])
+            used = torch.arange(int(lengths[rows].max())) < lengths[rows][:, None]
+            places = (starts[rows][:, None] + torch.arange(used.shape[1])) * used
+            found = reader.read(tokens[places].float() * used[:, :, None], used)
             scores = found[:, :-1] @ attributes[items].T
             loss = _loss(scores, sets[:, items][parts[rows]], terms[rows])
             loss = loss + 0.1 * functional.binary_cross_entropy_with_logits(found[:, -1], 0.05 + 0.9 * follows[rows])
@@ -211,14 +216,27 @@ def _apart(table: Floats) -> Floats:
     return turn
 
 
-def _states(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Returns the token vectors of texts, float16 [num_texts, length, state_width], and how many tokens each has."""
-    tokens = encoder.tokenize(texts)
-    used = tokens != encoder.pad_id
+def _tokens(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Returns the main directions of all tokens of texts, one after another.
+
+    Returns:
+        Them, float16 [num_tokens, kept]; where each text begins, and how many tokens it has, [num_texts]; and the mean
+        [state_width] and basis [state_width, kept] that they came by.
+    """
+    rows = encoder.tokenize(texts)
+    used = rows != encoder.pad_id
     used[:, 0] |= ~used.any(axis=1)
-    lengths = tokens.shape[1] - used[:, ::-1].argmax(axis=1)
-    states = encoder.states(tokens)[:, : int(lengths.max())]
-    return torch.from_numpy(states), torch.from_numpy(lengths)
+    lengths = rows.shape[1] - used[:, ::-1].argmax(axis=1)
+    found: list[Tensor] = []
+    mean = basis = torch.empty(0)
+    for at in range(0, len(rows), _TEXTS):
+        there = np.arange(rows.shape[1]) < lengths[at : at + _TEXTS, None]
+        states = torch.from_numpy(encoder.states(rows[at : at + _TEXTS])[there])
+        if not found:
+            mean, basis = _main_directions(states, min(_KEPT, states.shape[1]))
+        found.extend(((block.float() - mean) @ basis).half() for block in states.split(8192))
+    starts = np.cumsum(lengths) - lengths
+    return torch.cat(found), torch.from_numpy(starts), torch.from_numpy(lengths), mean, basis
 
 
 def _targets(prompts: Sequence[Prompt], order: Ints) -> tuple[Tensor, Tensor, Tensor]:
@@ -252,11 +270,9 @@ def _targets(prompts: Sequence[Prompt], order: Ints) -> tuple[Tensor, Tensor, Te
     return torch.from_numpy(np.stack(sets)), torch.from_numpy(parts), torch.from_numpy(terms)
 
 
-def _main_directions(states: Tensor, lengths: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+def _main_directions(tokens: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     """Returns the mean of token vectors and their widest directions, the widest shortened to the spread of others."""
-    used = torch.arange(states.shape[1]) < lengths[:, None]
-    tokens = states[: 4096 * 16 // states.shape[1]]
-    tokens = tokens[used[: len(tokens)]].double()
+    tokens = tokens.double()
     mean = tokens.mean(dim=0)
     spread, directions = torch.linalg.eigh((tokens - mean).T @ (tokens - mean) / len(tokens))
     spread, directions = spread.flip(0)[:kept].clamp_min(1e-12).sqrt(), directions.flip(1)[:, :kept]

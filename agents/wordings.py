@@ -6,15 +6,43 @@ guesses the next one right more often. ``{}`` stands for what is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 NOUNS = ("film", "films", "movie", "movies", "one", "ones", "title", "titles", "flick", "pictures", "stuff", "thing")
 PRONOUNS = ("one", "ones", "stuff", "thing", "things", "something")
 CARRIERS = (
-    *("{}", "{}", "{}", "I want {}", "I'd like {}", "show me {}", "can you find {}", "looking for {}", "{} please"),
-    *("recommend {}", "something like {}", "how about {}", "give me {}", "do you have {}", "I feel like {}", "any {}"),
-    *("let's watch {}", "find me {}", "in the mood for {}", "what about {}", "we want to see {}", "suggest {}"),
-    *("{} would be great", "{}, thanks", "maybe {}", "hello, {}", "tonight I need {}", "what are {}", "list {}"),
-    *("which {} do you know", "put on {}", "I'm after {}", "got {}", "search for {}", "it should be {}", "only {}"),
-    *("are there {}", "tell me {}", "I said {}", "again: {}"),
+    *("{}", "{}", "{}", "{}", "I want {}", "I'd like {}", "show me {}", "can you find {}", "looking for {}"),
+    *("{} please", "recommend {}", "something like {}", "how about {}", "give me {}", "do you have {}", "any {}"),
+    *("I feel like {}", "let's watch {}", "find me {}", "in the mood for {}", "what about {}", "we want to see {}"),
+    *("suggest {}", "{} would be great", "{}, thanks", "maybe {}", "hello, {}", "tonight I need {}", "what are {}"),
+    *("list {}", "which {} do you know", "put on {}", "I'm after {}", "got {}", "search for {}", "it should be {}"),
+    *("only {}", "are there {}", "tell me {}", "I said {}", "what is {}", "what's {}", "is there {}", "name {}"),
+    *("what are some {}", "can you show me {}", "could you recommend {}", "I am looking for {}", "do you know {}"),
+    *(
+        "I would love to see {}",
+        "help me find {}",
+        "please find {}",
+        "have you got {}",
+        "who can name {}",
+        "did you see {}",
+    ),
+    *(
+        "tell me about {}",
+        "what was {}",
+        "where can I find {}",
+        "get me {}",
+        "I am trying to think of {}",
+        "how many {}",
+    ),
+    *("bring up {}", "pull up {}", "let me have {}", "my wish is {}", "we are searching for {}", "I could watch {}"),
+    *("hi there, {}", "good evening, {}", "excuse me, {}", "um, {}", "well, {}", "ok, {}", "so, {}", "hey, {}"),
+)
+AGAIN = (
+    *("again: {}", "to sum up, {}", "to sum up, I want {}", "as I said, {}", "like I said, {}", "once more: {}"),
+    *("I repeat: {}", "in short, {}", "all in all, {}", "what I want is {}", "remember, {}", "to be clear, {}"),
+    *("let me say it again: {}", "in other words, {}", "to repeat, {}", "in total, {}", "all I want is {}"),
+    *("to put it together: {}", "summing up: {}", "I asked for {}", "I'm still after {}", "still looking for {}"),
+    *("let me start over: {}", "what I meant is {}", "once again, {}", "everything in one: {}", "overall, {}"),
 )
 WITH = (
     *("with {}", "with some {}", "full of {}", "with lots of {}", "about {}", "that is {}", "which are {}"),
@@ -105,28 +133,6 @@ REFUSING = (
         for let in ("it should not be", "it better not be", "it cannot be", "it won't be", "may it not be")
     ),
 )
-FROM = (
-    *("from {} on", "since {}", "{} or later", "not before {}", "from {} onwards", "starting in {}", "{} and after"),
-    *("{} or newer", "no older than {}", "at least from {}", "made in {} or later", "nothing before {}", "{} and up"),
-    *("nothing older than {}", "not older than {}", "released since {}", "beginning with {}", "from {} to now"),
-)
-AFTER = ("after {}", "post {}", "post-{}", "newer than {}", "made after {}", "more recent than {}", "later than {}")
-UNTIL = (
-    *("until {}", "up to {}", "{} or earlier", "not after {}", "{} and before", "no newer than {}", "{} or older"),
-    *("at most from {}", "made in {} or before", "nothing after {}", "nothing newer than {}", "no later than {}"),
-    *("released by {}", "as late as {}", "not newer than {}", "none from after {}"),
-)
-BEFORE = ("before {}", "pre {}", "pre-{}", "older than {}", "made before {}", "earlier than {}", "prior to {}")
-BETWEEN = (
-    *("between {} and {}", "from {} to {}", "{} to {}", "{}-{}", "from {} until {}", "{} - {}", "from {} through {}"),
-    *("made between {} and {}", "not before {} and not after {}", "anywhere from {} to {}", "released {} to {}"),
-)
-IN = ("from {}", "made in {}", "of {}", "{}", "in {}", "released in {}", "that came out in {}")
-DECADE = (
-    *("{}s", "the {}s", "from the {}s", "made in the {}s", "{}'s", "of the {}s", "in the {}s", "the {}'s"),
-    *("released in the {}s", "only the {}s"),
-)
-LAST = ("from the last {}", "of the past {}", "released in the last {}", "made in the past {}", "not older than {}")
 AT_MOST = (
     *("under {}", "up to {}", "at most {}", "{} or less", "no more than {}", "less than {}", "below {}", "within {}"),
     *("for {} or less", "not over {}", "nothing over {}", "nothing above {}", "not more than {}", "maximum {}"),
@@ -141,32 +147,118 @@ AT_LEAST = (
     *("nothing shorter than {}", "longer than {}", "it has to be {} or more", "{} at the least", "upwards of {}"),
 )
 FROM_TO = ("between {} and {}", "from {} to {}", "{} to {}", "{}-{}", "anywhere from {} to {}", "of {} to {}")
-RECENT = ("recent", "new", "newest", "latest", "modern", "most recent", "very new")
-NEWER = ("newer", "more recent", "later")
-OLD = ("old", "oldest", "early", "earliest", "very old", "long ago")
-OLDER = ("older", "earlier", "less recent", "less modern")
-HIGH = ("high {}", "a high {}", "very high {}", "highest {}", "the best {}", "top {}", "great {}", "more {}", "good {}")
-LOW = ("low {}", "a low {}", "very low {}", "lowest {}", "the least {}", "little {}", "less {}", "the smallest {}")
-# What much and little of common columns is called, by the column's name.
-CALLED = {
-    "popularity": (
-        ("popular", "well-known", "well known", "famous", "mainstream", "widely seen", "very popular", "big", "hit"),
-        (
-            *("obscure", "little-known", "little known", "unknown", "unpopular", "overlooked", "niche", "rare"),
-            *("forgotten", "lesser-known", "rarely seen", "hidden", "not so popular", "underground", "unfamiliar"),
-        ),
+HIGH = ("high {}", "a high {}", "very high {}", "great {}", "more {}", "good {}", "with a lot of {}", "much {}")
+HIGHEST = ("highest {}", "the best {}", "top {}", "the highest {}", "the most {}", "maximum {}", "the greatest {}")
+LOW = ("low {}", "a low {}", "very low {}", "little {}", "less {}", "not much {}", "poor {}", "with a small {}")
+LOWEST = ("lowest {}", "the least {}", "the smallest {}", "the lowest {}", "minimum {}", "the worst {}")
+# What much and little of common columns is called, by the column's name: the share of items meant, and words.
+_WELL_KNOWN = (
+    *("popular", "well-known", "well known", "famous", "mainstream", "widely seen", "very popular", "big", "hit"),
+    *("widely watched", "much seen", "blockbuster", "celebrated", "familiar", "successful", "commonly seen"),
+    *("that everybody knows", "that everyone has seen", "that many people watch", "that most people have heard of"),
+    *("liked by many", "a lot of people know", "with a big audience", "a crowd-pleaser", "a household name", "hits"),
+    *("crowd favorite", "trending", "talked-about", "big-name", "a hit with audiences", "watched by millions"),
+)
+_BEST_KNOWN = (
+    *(
+        "most popular",
+        "most famous",
+        "best known",
+        "best-known",
+        "most watched",
+        "most seen",
+        "biggest",
+        "the biggest hit",
     ),
-    "rating": (
-        (
-            *("highly rated", "well rated", "well-rated", "top rated", "top-rated", "acclaimed", "praised", "great"),
-            *("good", "critically acclaimed", "well reviewed", "outstanding", "best", "high-rated", "excellent"),
-        ),
-        ("badly rated", "poorly rated", "low-rated", "bad", "terrible", "awful", "panned", "badly reviewed"),
+    *(
+        "the most popular",
+        "the most famous",
+        "the most watched",
+        "the best known",
+        "extremely popular",
+        "hugely popular",
     ),
-    "price": (("expensive", "pricey", "dear", "costly"), ("cheap", "affordable", "inexpensive", "low-priced")),
-    "length": (("long", "lengthy", "very long"), ("short", "brief", "very short")),
-    "size": (("big", "large", "huge"), ("small", "little", "tiny")),
+    *("that everyone on earth has seen", "the most widely seen", "most viewed", "all-time favorite", "super famous"),
+    *("the biggest blockbuster", "most talked-about", "number one", "chart-topping", "the most mainstream"),
+)
+_OBSCURE = (
+    *("obscure", "little-known", "little known", "unknown", "unpopular", "overlooked", "niche", "rare", "forgotten"),
+    *(
+        "lesser-known",
+        "lesser known",
+        "rarely seen",
+        "hidden",
+        "not so popular",
+        "underground",
+        "unfamiliar",
+        "hidden gem",
+    ),
+    *("that nobody knows", "that hardly anyone has seen", "few people have seen", "off the beaten path", "underrated"),
+    *("that flew under the radar", "not well known", "not famous", "not mainstream", "unheard-of", "under-the-radar"),
+    *(
+        "nobody talks about",
+        "I have never heard of",
+        "not many people know",
+        "that most people missed",
+        "unseen",
+        "cult",
+    ),
+    *("not a blockbuster", "that isn't popular", "out of the way", "not too well known", "less popular", "no hit"),
+)
+_MOST_OBSCURE = ("most obscure", "least known", "least popular", "the most obscure", "the least known", "least famous")
+_LOVED = (
+    *(
+        "highly rated",
+        "well rated",
+        "well-rated",
+        "acclaimed",
+        "praised",
+        "great",
+        "critically acclaimed",
+        "well-liked",
+    ),
+    *("well reviewed", "high-rated", "well received", "well-received", "high quality", "well-reviewed", "beloved"),
+    *("really good", "very good", "recommended", "that people rate highly", "with good reviews", "with high ratings"),
+    *("with great reviews", "with a high rating", "that critics like", "that got good ratings", "highly acclaimed"),
+    *("that viewers love", "with good ratings", "quality", "much loved", "highly regarded", "highly recommended"),
+)
+_MOST_LOVED = (
+    *("best rated", "best-rated", "top rated", "top-rated", "highest rated", "highest-rated", "outstanding", "best"),
+    *("excellent", "the best", "the very best", "the greatest", "masterpiece", "brilliant", "superb", "top notch"),
+    *("the highest rated", "the top rated", "best reviewed", "top", "most acclaimed", "most praised", "greatest"),
+    *("with the best ratings", "with the highest ratings", "with excellent reviews", "best of the best", "must-see"),
+    *("most loved", "best ever", "finest", "amazing", "perfect", "all-time best", "with outstanding reviews"),
+)
+_LIKED = (
+    *("good", "decent", "fairly good", "not bad", "above average", "okay or better", "solid", "pretty good", "fine"),
+    *("reasonably good", "well made", "with decent ratings", "with decent reviews", "that isn't bad", "worth watching"),
+)
+_DISLIKED = (
+    *("badly rated", "poorly rated", "low-rated", "bad", "terrible", "awful", "panned", "badly reviewed", "lousy"),
+    *("low rated", "with bad reviews", "with low ratings", "so bad it's good", "that critics hated", "mediocre"),
+)
+_WORST = ("worst", "the worst", "worst rated", "lowest rated", "the lowest rated", "worst reviewed", "the very worst")
+CALLED: Mapping[str, tuple[Mapping[float, Sequence[str]], Mapping[float, Sequence[str]]]] = {
+    "popularity": ({0.15: _WELL_KNOWN, 0.03: _BEST_KNOWN}, {0.3: _OBSCURE, 0.1: _MOST_OBSCURE}),
+    "rating": ({0.2: _LOVED, 0.05: _MOST_LOVED, 0.35: _LIKED}, {0.3: _DISLIKED, 0.05: _WORST}),
+    "price": (
+        {0.15: ("expensive", "pricey", "dear", "costly"), 0.05: ("most expensive", "the priciest", "dearest")},
+        {
+            0.3: ("cheap", "affordable", "inexpensive", "low-priced"),
+            0.05: ("cheapest", "the cheapest", "least expensive"),
+        },
+    ),
+    "length": ({0.15: ("long", "lengthy", "very long"), 0.05: ("longest",)}, {0.3: ("short", "brief", "very short")}),
+    "size": ({0.15: ("big", "large", "huge"), 0.05: ("biggest",)}, {0.3: ("small", "little", "tiny")}),
 }
+MORE_OF = {
+    "popularity": (("popular", "famous", "mainstream", "well known"), ("obscure", "unknown", "niche", "underground")),
+    "rating": (("acclaimed", "praised", "highly rated"), ("poorly rated", "badly rated", "low-rated")),
+    "price": (("expensive", "costly", "pricey"), ("affordable", "inexpensive", "low-priced")),
+    "length": (("lengthy", "drawn-out"), ("brief", "concise")),
+    "size": (("spacious", "bulky"), ("compact", "tiny")),
+}
+"""What follows "more" and "less" for much and for little of a column."""
 THAN = ("{words} than the {place} one", "like the {place} one but {words}", "the {place} one, only {words}")
 THAN_NUMBER = ("{words} than number {place}", "like number {place} but {words}", "number {place}, only {words}")
 MORE_AND_LESS = (("higher {}", "more {}", "better {}"), ("lower {}", "less {}", "worse {}"))
@@ -174,11 +266,41 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 ADDING = (
     *("also {}", "and {}", "but {}", "{} too", "one more thing: {}", "{}, otherwise fine", "the same but {}", "oh, {}"),
     *("I forgot: {}", "the same, {}", "fine, but {}", "these, but {}", "almost, but {}", "besides, {}", "only {}"),
+    *("by the way, {}", "oh and {}", "what's more, {}", "nice, now {}", "plus {}", "{} as well", "keep those, but {}"),
+    *("I'd add {}", "one thing: {}", "better {}", "could they be {}", "those, just {}", "not quite: {}", "rather {}"),
+    *(
+        "ok, and {}",
+        "I should add: {}",
+        "closer, but {}",
+        "good, though {}",
+        "on top of that {}",
+        "then {}",
+        "except {}",
+    ),
 )
 NEUTRAL = (
     *("more", "more please", "go on", "next", "another one", "anything", "show me more", "more like these", "again"),
     *("what else", "keep going", "continue", "some more", "other ones", "what do you have", "next page", "a few more"),
     *("anything else", "ok", "hmm", "something else", "more of the same", "any others", "and then", "other options"),
-    *("further suggestions", "a different one", "keep them coming"),
+    *("further suggestions", "a different one", "keep them coming", "what else do you have", "what else is there"),
+    *("got more", "let me see others", "can I see more", "I've seen those", "the next ones", "do you have others"),
+    *("not these", "none of these", "I know these already", "try again", "others please", "more ideas", "carry on"),
+    *("what other ones are there", "show me the rest", "is that all", "any more", "not quite", "go ahead", "yes"),
+    *("no", "nice", "thanks", "that's good", "like that", "great, more", "fine, go on", "I'm still looking", "hm, no"),
+    *("not really what I meant", "you can do better", "keep looking", "seen it", "seen them all", "more of those"),
+    *("bring me more", "give me some others", "different ones please", "and what else", "the same again", "refresh"),
 )
-IDLE = ("a film", "a movie", "something good", "surprise me", "what do you suggest", "hello", "you choose", "whatever")
+IDLE = (
+    *("a film", "a movie", "something good", "surprise me", "what do you suggest", "hello", "you choose", "whatever"),
+    *(
+        "hi",
+        "good evening",
+        "I'm bored",
+        "help me choose",
+        "what should we watch",
+        "pick one for me",
+        "any film will do",
+    ),
+    *("I don't know what to watch", "what's on", "anything you like", "recommend something", "I have two hours"),
+    *("what can you recommend", "entertain me", "I'm open to anything", "no preference", "what do you have for me"),
+)
