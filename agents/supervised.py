@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,10 @@ from instructrec.agents.candidates import Candidates, candidate_scores, marks_of
 from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerConfig, SlateScorer
-from instructrec.agents.slate_policy import SlateRanker
+from instructrec.agents.slate_policy import SlateRanker, parameter_groups
 from instructrec.logs import Log
+
+_SETTLING_RATE = 0.03
 
 Progress = Callable[[int, int], None]
 
@@ -36,6 +39,11 @@ class SupervisedConfig:
         minibatch_size: Turns per gradient step.
         learning_rate: Of Adam; falls in a straight line to a tenth.
         weight_decay: Of the network's weights, decoupled.
+        settling: Gradient steps at the start, at most a tenth of all, in which only the odds of clicks are learned:
+            scores at the start are those of a policy, far too sure of clicks, and were they learned at once, what is
+            good in them would be unlearned first.
+        reading_rate: As in `instructrec.agents.slate_config`.
+        item_rate: As there.
         scorer: The network.
     """
 
@@ -43,6 +51,9 @@ class SupervisedConfig:
     minibatch_size: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    settling: int = 100
+    reading_rate: float = 0.1
+    item_rate: float = 10.0
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
 
@@ -88,16 +99,24 @@ class Supervised:
                 slate_size=log.slates.shape[1],
                 config=settings.scorer,
             )
-        optimiser = torch.optim.AdamW(
-            scorer.actor_parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
         batches = -(-len(log) // settings.minibatch_size)
         total = settings.epochs * batches
+        settling = min(settings.settling, total // 10)
+        odds = list(scorer.click_odds.parameters())
+        known = {id(parameter) for parameter in (*odds, *scorer.critic.parameters())}
+        groups: list[dict[str, Any]] = [{"params": odds, "share": 1.0, "weight_decay": 0.0}]
+        for group in parameter_groups(scorer, reader, reading_rate=settings.reading_rate, item_rate=settings.item_rate):
+            rest = [parameter for parameter in group["params"] if id(parameter) not in known]
+            groups.append({"params": rest, "share": group["share"]})
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         for epoch in range(settings.epochs):
             order = torch.randperm(len(log), generator=luck).numpy()
             for batch in range(batches):
                 done = epoch * batches + batch
-                optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - 0.9 * done / total)
+                rate = settings.learning_rate * (1 - 0.9 * done / total)
+                for group in optimiser.param_groups[1:]:
+                    group["lr"] = rate * group["share"] if done >= settling else 0.0
+                optimiser.param_groups[0]["lr"] = rate if done >= settling else _SETTLING_RATE
                 rows = order[batch * settings.minibatch_size : (batch + 1) * settings.minibatch_size]
                 loss = _click_loss(scorer, reader, log.rows(rows))
                 optimiser.zero_grad()
