@@ -88,6 +88,10 @@ def seeded_scorer(reader: SessionReader, slate_size: int, config: ScorerConfig, 
         )
 
 
+_ODDS_RATE = 10.0
+"""How many times the learning rate holds for the odds of clicks: a few numbers that much else waits for."""
+
+
 def parameter_groups(
     scorer: SlateScorer, reader: SessionReader, *, reading_rate: float, item_rate: float
 ) -> list[dict[str, Any]]:
@@ -101,11 +105,12 @@ def parameter_groups(
     """
     read = scorer.reading_parameters()
     items = [] if scorer.item_bias is None else [scorer.item_bias]
-    others = {id(parameter) for parameter in [*read, *items]}
+    odds = list(scorer.click_odds.parameters())
+    others = {id(parameter) for parameter in [*read, *items, *odds]}
     rest = [parameter for parameter in scorer.parameters() if id(parameter) not in others]
     # Where nothing was read from prompts, there is nothing to hold on to.
     share = 1.0 if reader.features.wishes is None else reading_rate
-    groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}]
+    groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}, {"params": odds, "share": _ODDS_RATE}]
     return groups + ([{"params": items, "share": item_rate}] if items else [])
 
 
