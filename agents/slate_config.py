@@ -37,10 +37,6 @@ class SlatePPOConfig:
         anchor_decay: What is left of that weight after each iteration.
         target_kl: An iteration's update stops when slates diverge by this much on average; None never stops.
         value: Weight of the critic's loss.
-        clicks: Weight of the log-loss of foreseeing from the same scores what is clicked of what was shown; 0 leaves it
-            out.
-        settling: Iterations at the start in which only the odds of clicks learn from that: scores at the start are far
-            too sure of clicks, and what is good in them would be unlearned first.
         max_grad_norm: Gradients longer than this are shortened to it.
         temperature: Scores are divided by it before drawing.
         memory: How many earlier instructions are read.
@@ -73,8 +69,6 @@ class SlatePPOConfig:
     anchor_decay: float = 1.0
     target_kl: float | None = None
     value: float = 0.5
-    clicks: float = 1.0
-    settling: int = 8
     max_grad_norm: float = 0.5
     temperature: float = 1.0
     memory: int = MEMORY
@@ -86,7 +80,7 @@ class SlatePPOConfig:
         for names, low, high in (
             (("num_envs", "num_steps", "epochs", "minibatch_size"), 1, math.inf),
             (("memory", "prompts", "learning_rate", "final_learning_rate", "reading_rate", "item_rate"), 0, math.inf),
-            (("entropy", "anchor", "value", "clicks", "settling", "max_grad_norm", "clip"), 0, math.inf),
+            (("entropy", "anchor", "value", "max_grad_norm", "clip"), 0, math.inf),
             (("gamma", "gae_lambda", "shared_future", "anchor_decay"), 0, 1),
         ):
             for name in names:

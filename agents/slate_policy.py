@@ -88,10 +88,6 @@ def seeded_scorer(reader: SessionReader, slate_size: int, config: ScorerConfig, 
         )
 
 
-_ODDS_RATE = 10.0
-"""How many times the learning rate holds for the odds of clicks: a few numbers that much else waits for."""
-
-
 def parameter_groups(
     scorer: SlateScorer, reader: SessionReader, *, reading_rate: float, item_rate: float
 ) -> list[dict[str, Any]]:
@@ -105,12 +101,11 @@ def parameter_groups(
     """
     read = scorer.reading_parameters()
     items = [] if scorer.item_bias is None else [scorer.item_bias]
-    odds = list(scorer.click_odds.parameters())
-    others = {id(parameter) for parameter in [*read, *items, *odds]}
+    others = {id(parameter) for parameter in [*read, *items]}
     rest = [parameter for parameter in scorer.parameters() if id(parameter) not in others]
     # Where nothing was read from prompts, there is nothing to hold on to.
     share = 1.0 if reader.features.wishes is None else reading_rate
-    groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}, {"params": odds, "share": _ODDS_RATE}]
+    groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}]
     return groups + ([{"params": items, "share": item_rate}] if items else [])
 
 

@@ -400,13 +400,6 @@ class SlatePPO(PPO):
             "approx_kl": ((ratio - 1) - log_ratio).sum(dim=1).mean(),
             "clip_fraction": ((ratio - 1).abs() > clip).float().mean(),
         }
-        if self.config.clicks > 0:
-            shown = scores.gather(1, batch.slates) * self.policy.temperature
-            clicked = batch.clicked.to(shown.dtype)
-            odds = scorer.click_odds(shown.detach() if self.iteration < self.config.settling else shown, clicked)
-            foreseen = nn.functional.binary_cross_entropy_with_logits(odds, clicked)
-            loss = loss + self.config.clicks * foreseen
-            facts["click_loss"] = foreseen
         if anchor > 0 and self._start is not None:
             with torch.no_grad():
                 start = Query(batch.start_features, batch.start_wishes, batch.start_marks)
