@@ -96,6 +96,8 @@ class EnglishPrompts(TimePrompts):
             column.name: 2 * sum(bool(spoken(value).names) for value in column.values) > len(column.values)
             for column in self._sets
         }
+        # Actors and plots are what people name besides a genre; in a shop they would be goods.
+        self._tells = any(self._genres.values())
 
     @property
     def _nouns(self) -> tuple[str, ...]:
@@ -114,7 +116,7 @@ class EnglishPrompts(TimePrompts):
             return self._said(self._pick(say.ADDING).format(part.words + noun), [part.items], True)
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
         text = self._request(parts)
-        way = self._asides.question() if self._chance(_QUESTION) else self._pick(self._pick(_CARRIERS))
+        way = self._asides.question() if self._tells and self._chance(_QUESTION) else self._pick(self._pick(_CARRIERS))
         text = way.format(text)
         if self._chance(_REMARK):
             mark = self._pick((", ", ". ", ", ", " - "))
@@ -125,7 +127,7 @@ class EnglishPrompts(TimePrompts):
         """Returns a prompt that asks for nothing: more of the same, or anything at all."""
         if self._chance(0.6):
             return self._said(self._pick(say.NEUTRAL), (), True)
-        if self._chance(0.5):
+        if not self._tells or self._chance(0.5):
             return self._said(self._pick(say.IDLE), (), False)
         text = f"{self._pick(('a', 'some', 'any', 'the', ''))} {self._pick(self._nouns)} {self._asides.described()}"
         return self._said(self._pick(say.CARRIERS).format(text), (), False)
@@ -134,7 +136,7 @@ class EnglishPrompts(TimePrompts):
         order = self._rng.permutation(len(parts))
         before = [parts[place].words for place in order if parts[place].before]
         after = [parts[place].words for place in order if not parts[place].before]
-        while self._chance(_BESIDES):
+        while self._tells and self._chance(_BESIDES):
             here, said = (before, self._asides.before) if self._chance(0.3) else (after, self._asides.described)
             here.insert(int(self._rng.integers(len(here) + 1)), said())
         noun = self._pick(self._nouns)
@@ -168,7 +170,7 @@ class EnglishPrompts(TimePrompts):
         return self._said(self._pick(say.CARRIERS).format(text), [items], True)
 
     def _part(self) -> Part:
-        if self._sets and (not self._numbers or self._chance(0.55)):
+        if self._sets and (not self._numbers or self._chance(0.55 if self._dates else 0.65)):
             return self._of_set(self._sets[int(self._rng.integers(len(self._sets)))])
         # Of years there are more to tell apart.
         column = self._pick([column for column in self._numbers for _ in range(2 if column.name in self._dates else 1)])

@@ -26,11 +26,11 @@ from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompt_maker import Prompt
 from instructrec.arrays import Bools, Floats, Ints
 
-_KEPT = 768
+_KEPT = 384
 """Directions kept of the token vectors at most: single years differ along narrow ones."""
 _WIDTH, _HEADS, _REACH = 96, 4, 5
 _DROPOUT = 0.1
-_TIMES = 16
+_TIMES = 12
 _TOGETHER = 8
 """Steps whose prompts are drawn together and shared out by length, so that few are padded."""
 _TEXTS = 4096
@@ -234,7 +234,7 @@ def _tokens(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor,
         states = torch.from_numpy(encoder.states(rows[at : at + _TEXTS])[there])
         if not found:
             mean, basis = _main_directions(states, min(_KEPT, states.shape[1]))
-        found.extend(((block.float() - mean) @ basis).half() for block in states.split(8192))
+        found.extend(((block.float() - mean) @ basis).half() for block in torch.split(states, 8192))
     starts = np.cumsum(lengths) - lengths
     return torch.cat(found), torch.from_numpy(starts), torch.from_numpy(lengths), mean, basis
 
