@@ -176,7 +176,7 @@ def test_it_learns_from_a_few_candidates_and_then_ranks_all_items(ground, name):
 
 
 def test_settings_of_another_ground_are_refused(ground):
-    with pytest.raises(ValueError, match="memory is 2 here and 4 on the common ground"):
+    with pytest.raises(ValueError, match="memory is 2 here and 8 on the common ground"):
         learned(ground, "slate_ppo", 64, memory=2)
     with pytest.raises(ValueError, match="hold a minibatch of 64"):
         learned(ground, "slateq", 64, buffer=50)

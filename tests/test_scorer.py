@@ -119,14 +119,35 @@ def lift(scorer, wishing, inputs, attribute):
 
 
 def test_a_wish_lifts_the_items_that_meet_it(wishing, inputs):
-    scorer = scorer_of(wishing, start_wishes=10.0, start_popularity=0.0, start_similarity=0.0)
+    scorer = scorer_of(wishing, start_wishes=10.0, start_slack=0.3, start_popularity=0.0, start_similarity=0.0)
     one = heard(wishing, inputs, (1, 0))  # The second value of the first set column: horror.
     with torch.no_grad():
-        scores = scorer(one)
+        scores = scorer(one)[0]
     horror = torch.from_numpy(wishing.table[:, 1])
     plain = torch.ones(ITEMS, dtype=torch.bool)
     plain[one.marked[0]] = False
-    torch.testing.assert_close(scores[0, plain], 10 * horror[plain], atol=1e-3, rtol=1e-3)
+    has = horror > 0
+    torch.testing.assert_close(scores[plain & has], torch.zeros(int((plain & has).sum())), atol=1e-3, rtol=1e-3)
+    apart = float(horror[has][0] - horror[~has][0])
+    lacks = -(10 * (apart - 0.3) + 1 * apart)
+    torch.testing.assert_close(
+        scores[plain & ~has], torch.full((int((plain & ~has).sum()),), lacks), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_small_errors_of_reading_decide_little_among_items_that_fit(wishing):
+    scorer = scorer_of(wishing, start_wishes=10.0, start_slack=0.3)
+    fits = torch.tensor([[20.0, 19.0, 18.0, 17.5, 16.0, 6.0]])  # One thing asked for is 10 points.
+    with torch.no_grad():
+        met = scorer.met(fits, torch.tensor([[20.0]]))[0].tolist()
+    assert met == pytest.approx([0, -0.1, -0.2, -0.25, -1.4, -12.4], abs=1e-4)
+
+
+def test_items_are_measured_against_a_slate_of_the_best(wishing, inputs):
+    scorer = scorer_of(wishing)
+    fits = torch.tensor([[5.0, 1.0, 4.0, 3.0, 2.0]])
+    assert scorer.best(fits).tolist() == [[sorted(fits[0].tolist(), reverse=True)[scorer.slate_size - 1]]]
+    assert scorer.best(fits[:, :1]).tolist() == [[5.0]]
 
 
 def test_what_was_asked_stays_until_somebody_begins_anew(wishing, inputs):
