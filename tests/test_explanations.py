@@ -126,13 +126,13 @@ def test_words_share_what_all_of_them_add_beside_the_rest_of_the_session(ranker)
 def test_drawn_orders_come_near_all_orders_and_are_the_same_again(ranker):
     observation = first_turn("something red but not shiny")
     exact = explain(ranker, observation, ITEMS)[0]
-    drawn = explain(ranker, observation, ITEMS, texts=32)[0]
+    drawn = explain(ranker, observation, ITEMS, texts=20)[0]
     assert drawn != exact
-    assert drawn == explain(ranker, observation, ITEMS, texts=32)[0]
-    assert drawn != explain(ranker, observation, ITEMS, texts=32, seed=1)[0]
+    assert drawn == explain(ranker, observation, ITEMS, texts=20)[0]
+    assert drawn != explain(ranker, observation, ITEMS, texts=20, seed=1)[0]
     for place, (one, other) in enumerate(zip(exact[0].words, drawn[0].words, strict=True)):
         spread = max(abs(word.value) for word in exact[0].words)
-        assert abs(one.value - other.value) < 0.5 * spread, place
+        assert abs(one.value - other.value) < 0.75 * spread, place
 
 
 def test_the_language_model_reads_no_more_texts_than_allowed(ranker):
