@@ -96,6 +96,13 @@ def marks_of(inputs: ScorerInputs, items: Tensor, num_items: int) -> Tensor:
     return found
 
 
+@torch.no_grad()
+def candidate_recall(scorer: SlateScorer, inputs: ScorerInputs, candidates: Candidates) -> float:
+    """Returns which share of the slates that would be best of all items stands among shared candidates, 0 to 1."""
+    best = scorer(inputs).topk(min(scorer.slate_size, len(scorer.table)), dim=1).indices
+    return float(torch.isin(best, candidates.items).float().mean())
+
+
 class CandidateDraw:
     """Draws candidates for the sessions of a training run.
 

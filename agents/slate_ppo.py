@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from instructrec import runs
-from instructrec.agents.candidates import CandidateDraw, Candidates, own_candidates, scores_among
+from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_recall, own_candidates, scores_among
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
@@ -40,6 +40,8 @@ from instructrec.sessions import World
 __all__ = ["SlatePPO", "SlatePPOConfig"]
 
 _WORST_RATIO = 3.0
+_RECALLED = 64
+"""Sessions whose best slates are looked for among an iteration's candidates."""
 
 
 class SlatePPO(PPO):
@@ -105,6 +107,7 @@ class SlatePPO(PPO):
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
         self._draw: CandidateDraw | None = None
         self._drawn: Candidates | None = None
+        self._recall: float | None = None
         if settings.candidates is not None and settings.candidates < reader.features.num_items:
             self._draw = CandidateDraw(reader.features, env.world.catalogue.popularity, settings.candidates)
         self._luck = torch.Generator()
@@ -236,6 +239,7 @@ class SlatePPO(PPO):
             return own_candidates(inputs, observations["candidates"], len(self.policy.scorer.table))
         if self._draw is not None and self._drawn is None:
             self._drawn = self._draw.draw(inputs, self._draw_luck)
+            self._recall = candidate_recall(self.policy.scorer, inputs.rows(slice(_RECALLED)), self._drawn)
         return self._drawn
 
     def _scores(self, scorer: SlateScorer, query: Query, inputs: ScorerInputs, among: Candidates | None) -> Tensor:
@@ -425,6 +429,8 @@ class SlatePPO(PPO):
             self.logger.record(f"train/{name}", float(explained))
         for name, seconds in self.seconds.items():
             self.logger.record(f"time/{name}_seconds", seconds)
+        if self._recall is not None:
+            self.logger.record("train/candidate_recall", self._recall)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
 

@@ -6,6 +6,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
+from instructrec.agents.candidates import Candidates, candidate_recall
 from instructrec.agents.encoder import load_encoder
 from instructrec.agents.features import item_features
 from instructrec.agents.inputs import inputs_of
@@ -217,6 +218,18 @@ def test_it_learns_from_a_few_candidates_and_then_ranks_all_items(candidates):
     assert scores.dtype == np.float32
     best = np.argsort(-scores, axis=1)[:, :3]
     assert (best // 5 == state.population.colour[:, None]).mean() > 0.7
+
+
+def test_training_tells_how_much_of_the_best_slates_stands_among_the_candidates():
+    few = learner(dataclasses.replace(SMALL, candidates=12)).learn(512)
+    recall = few.logger.name_to_value["train/candidate_recall"]
+    assert 0.1 < recall <= 1
+    inputs = next(few.rollout_buffer.minibatches(32, torch.Generator().manual_seed(0))).inputs
+    everything, nothing = (Candidates(torch.arange(size)) for size in (20, 0))
+    assert candidate_recall(few.policy.scorer, inputs, everything) == 1
+    assert candidate_recall(few.policy.scorer, inputs, nothing) == 0
+    whole = learner(dataclasses.replace(SMALL, candidates=None)).learn(512)
+    assert "train/candidate_recall" not in whole.logger.name_to_value
 
 
 def test_the_worlds_own_candidates_are_kept_to():
