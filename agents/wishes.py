@@ -30,7 +30,7 @@ _KEPT = 384
 """Directions kept of the token vectors at most: single years differ along narrow ones."""
 _WIDTH, _HEADS, _REACH = 96, 4, 5
 _DROPOUT = 0.1
-_TIMES = 12
+_TIMES = 24
 _TOGETHER = 8
 """Steps whose prompts are drawn together and shared out by length, so that few are padded."""
 _TEXTS = 4096
