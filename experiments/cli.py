@@ -112,6 +112,7 @@ def run(arguments: Sequence[str]) -> int:
         with contextlib.redirect_stdout(sys.stderr):
             answer = command.run(narrator)
         _print(answer, as_json=command.json)
+        _check_failures(answer.document)
         _check_gates(answer.document)
     except KeyboardInterrupt:
         onwards = _GOES_ON.get(type(command)) if command is not None else None
@@ -159,6 +160,13 @@ def _print(answer: Answer, *, as_json: bool) -> None:
     everything = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
     sys.stdout.write(to_json(answer.document, ascii_only=not everything) if as_json else answer.text + "\n")
     sys.stdout.flush()
+
+
+def _check_failures(document: Any) -> None:
+    failed = document.get("failed") if isinstance(document, dict) else None
+    if failed:
+        whose = ", ".join(dict.fromkeys(str(each["agent"]) for each in failed))
+        raise UserError(f"not everything could be measured: {whose} failed; run it again to try once more")
 
 
 def _check_gates(document: Any) -> None:
