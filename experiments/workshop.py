@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -33,6 +32,7 @@ from instructrec.experiments.progress import Narrator
 from instructrec.experiments.train import TrainPlan, train
 from instructrec.experiments.trainers import TimedRanker, configured, trained_ranker
 from instructrec.experiments.watch import Past
+from instructrec.logs import Log
 from instructrec.sessions import World
 from instructrec.splits import Split, Splits, split_of
 
@@ -216,14 +216,17 @@ class Workshop:
 
     def _learner(self, cell: Cell) -> Contestant:
         world = counting(self.training_world(cell))
-        own = functools.partial(
-            own_log, self._plan_of_own_log(cell), self.features(self.prompts), self.encoder, self.narrator
-        )
-        ground = Ground(world, self.reader, self.steps, cell.regime, own)
+        ground = Ground(world, self.reader, self.steps, cell.regime, lambda: self._own_log(cell))
         found = learn(cell.agent, ground, settings=cell.settings, seed=int(cell.seed or 0), narrator=self.narrator)
         return Contestant(
             lambda _: found.competitor, found.note, found.steps, met(world), found.seconds, tuple(found.curve), True
         )
+
+    def _own_log(self, cell: Cell) -> Log:
+        """Returns SlatePPO's own log of a cell's seed: made once for all that are fitted to it."""
+        plan = self._plan_of_own_log(cell)
+        key = ("own log", plan.seed, cell.unseen)
+        return self.kept(key, lambda: own_log(plan, self.features(self.prompts), self.encoder, self.narrator))
 
     def _plan_of_own_log(self, cell: Cell) -> TrainPlan:
         return TrainPlan(

@@ -71,6 +71,23 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_all_that_learn_from_slate_ppos_own_log_share_one_recording(tmp_path: Path, monkeypatch: Any) -> None:
+    recorded: list[int] = []
+    record = workshop.own_log
+
+    def counted(plan: Any, *more: Any) -> Any:
+        recorded.append(plan.seed)
+        return record(plan, *more)
+
+    monkeypatch.setattr(workshop, "own_log", counted)
+    results = _compare(
+        tmp_path, names=["random", "item_knn@own", "ease@own"], variants={"slate_ppo": LEAST}, aspects=()
+    )
+    assert not results["failed"]
+    assert recorded == [0, 1]
+    assert "shown by SlatePPO while it learned" in results["notes"]["ease@own"]
+
+
 def test_results_have_the_promised_keys(whole: Path) -> None:
     results = json.loads((whole / "results.json").read_text())
     assert results["seeds"] == [0, 1]
