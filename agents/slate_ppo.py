@@ -31,8 +31,9 @@ from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
 from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
-from instructrec.agents.scorer import Query, ScorerInputs, SlateScorer, Values
+from instructrec.agents.scorer import Query, ScorerInputs, SlateScorer
 from instructrec.agents.slate_config import SlatePPOConfig
+from instructrec.agents.slate_critic import Values
 from instructrec.agents.slate_distribution import divergences, draw_slates, slate_terms
 from instructrec.agents.slate_policy import SlatePolicy, SlateRanker
 from instructrec.sessions import World
