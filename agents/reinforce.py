@@ -35,7 +35,8 @@ from torch import Tensor, nn
 from instructrec.agents.candidates import CandidateDraw, Candidates, own_candidates, scores_among
 from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader, joined
-from instructrec.agents.scorer import ScorerConfig, ScorerInputs
+from instructrec.agents.scorer import ScorerInputs
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_distribution import draw_slates
 from instructrec.agents.slate_policy import SlateRanker, parameter_groups, seeded_scorer
 from instructrec.arrays import take
@@ -115,7 +116,7 @@ class Reinforce:
         self._world, self._reader, self._seed = world, reader, seed
         self.scorer = seeded_scorer(reader, world.slate_size, self.config.scorer, seed)
         rates = {"reading_rate": self.config.reading_rate, "item_rate": self.config.item_rate}
-        self._optimiser = torch.optim.Adam(parameter_groups(self.scorer, reader, **rates), eps=1e-5)
+        self._optimiser = torch.optim.Adam(parameter_groups(self.scorer, **rates), eps=1e-5)
         self._draw: CandidateDraw | None = None
         if self.config.candidates is not None and self.config.candidates < reader.features.num_items:
             self._draw = CandidateDraw(reader.features, world.catalogue.popularity, self.config.candidates)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from instructrec.agents.inputs import MEMORY
-from instructrec.agents.scorer import ScorerConfig
+from instructrec.agents.scorer_config import ScorerConfig
 
 
 @dataclass(frozen=True, kw_only=True)

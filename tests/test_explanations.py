@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from instructrec.agents import SlatePPO, SlatePPOConfig
 from instructrec.agents.explanations import ABOUT, TEXTS, Contribution, explain, words_of
-from instructrec.agents.scorer import ScorerConfig
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_policy import SlateRanker
 from instructrec.candidates import RandomCandidates
 from instructrec.envs.tiny import tiny_world

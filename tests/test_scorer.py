@@ -6,7 +6,8 @@ import torch
 
 from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
 from instructrec.agents.features import item_features
-from instructrec.agents.scorer import FACTS, MARKS, ScorerConfig, ScorerInputs, SlateScorer
+from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs, SlateScorer
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.wishes import Wishes
 from instructrec.catalogue import Catalogue, Column
 

@@ -13,7 +13,7 @@ from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import credit
 from instructrec.agents.sb3_worlds import sb3_vec_env
-from instructrec.agents.scorer import ScorerConfig
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_critic import Values
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.candidates import RandomCandidates
