@@ -106,6 +106,7 @@ class SlatePPO(PPO):
         self._start: SlateScorer | None = None
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
+            self._start.history = None  # At the start it finds nothing; so it need not look.
         self._draw: CandidateDraw | None = None
         self._drawn: Candidates | None = None
         self._recall: float | None = None
