@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from instructrec.agents.attributes import attributes_of
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import ItemFeatures, item_features
 from instructrec.agents.prompts import Prompt, prompts_of
@@ -44,9 +45,8 @@ def films() -> Catalogue:
 def fitted(films: Catalogue, name: str, number: int, steps: int) -> tuple[TextEncoder, ItemFeatures]:
     encoder = load_encoder(name)
     features = item_features(films)
-    table = features.table[:, : features.blocks["numbers"].stop]
     prompts = prompts_of(films, number, names=similar_words(films, encoder))
-    wishes = fit_wishes(encoder, table, prompts, steps=steps)
+    wishes = fit_wishes(encoder, attributes_of(films), prompts, steps=steps)
     return encoder, dataclasses.replace(features, wishes=wishes)
 
 
@@ -92,12 +92,12 @@ def test_the_hashing_encoder_learns_the_words_it_has_seen(films) -> None:
 
 
 def test_the_same_prompts_give_the_same_weights_whatever_was_drawn_before(films) -> None:
-    encoder, table = load_encoder("hashing"), item_features(films).table[:, :4]
+    encoder, attributes = load_encoder("hashing"), attributes_of(films)
     prompts = prompts_of(films, 100)
-    one = fit_wishes(encoder, table, prompts, steps=5)
+    one = fit_wishes(encoder, attributes, prompts, steps=5)
     torch.rand(3)
-    same = fit_wishes(encoder, table, prompts, steps=5)
-    other = fit_wishes(encoder, table, prompts, steps=5, seed=1)
+    same = fit_wishes(encoder, attributes, prompts, steps=5)
+    other = fit_wishes(encoder, attributes, prompts, steps=5, seed=1)
     assert one is not None
     assert same is not None
     assert other is not None
@@ -106,10 +106,10 @@ def test_the_same_prompts_give_the_same_weights_whatever_was_drawn_before(films)
 
 
 def test_nothing_is_fitted_without_prompts_and_a_prompt_may_ask_for_nothing(films) -> None:
-    encoder, table = load_encoder("hashing"), item_features(films).table[:, :4]
-    assert fit_wishes(encoder, table, []) is None
+    encoder, attributes = load_encoder("hashing"), attributes_of(films)
+    assert fit_wishes(encoder, attributes, []) is None
     assert wish_encoder(encoder, None) is encoder
-    wishes = fit_wishes(encoder, table, [Prompt("more", (), True)] * 3, steps=3)
+    wishes = fit_wishes(encoder, attributes, [Prompt("more", (), True)] * 3, steps=3)
     assert wishes is not None
     assert np.isfinite(wish_encoder(encoder, wishes).encode(["more"])).all()
 
