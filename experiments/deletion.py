@@ -66,9 +66,9 @@ def _deleted(ranker: SlateRanker, one: Observation, parts: list[str], k: int, rn
     shares = np.array([[part.value for part in each.words] for each in explain(ranker, one, shown[None])[0]])
     sizes = np.array([len(words_of(part)) for part in parts])
     ranked = np.argsort(-shares.mean(axis=0), kind="stable")
-    # As many as are a third of the words at most, but one at least, and never all.
-    number = int(np.searchsorted(sizes[ranked].cumsum(), max(1, sizes.sum() // 3), side="right"))
-    gone = ranked[: min(max(number, 1), len(parts) - 1)]
+    # As many as hold a third of the words at most, but one at least.
+    number = int(np.searchsorted(sizes[ranked].cumsum(), sizes.sum() // 3, side="right"))
+    gone = ranked[: max(number, 1)]
     words = words_of("".join(parts))
     left = [_without(parts, gone)]
     left += [_without(words, rng.choice(len(words), sizes[gone].sum(), replace=False)) for _ in range(_DRAWS)]
