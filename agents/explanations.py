@@ -304,9 +304,9 @@ class _Situation:
         for name, block in self._scorer.blocks.items():
             found[of.get(name, "attributes")] += added[:, block].sum(dim=1).numpy()
         # A language model's vector of an empty text is not zero, and something may be read from it.
-        fits = self._scorer.fits(query, self._scorer.table)
-        best = self._scorer.best(fits if self._among is None else fits[:, self._choice])
-        found["attributes"] += self._against_average(self._scorer.met(fits, best)[0], places).numpy()
+        fits = self._scorer.fits(query, self._scorer.table)[:, self._choice]
+        met = self._scorer.met(fits, self._scorer.best(fits))[0].double()
+        found["attributes"] += (met[places] - met.mean()).numpy()
         if "quality" not in self._scorer.blocks:
             del found["ratings"]
         if self._scorer.item_bias is not None:

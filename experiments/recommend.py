@@ -375,5 +375,5 @@ def _legend(why: Sequence[Explanation]) -> list[str]:
     there = dict.fromkeys(part.name for each in why for part in each.rest)
     told = "; ".join(f"{name}: {ABOUT[name]}" for name in there)
     average = f"{round(why[0].average, 2) + 0.0:.2f}".replace("-", "−")
-    sentence = f"An average item scores {average}. Under each title, what lifts or lowers it from there: words; {told}."
+    sentence = f"A score is an average item's ({average}) plus what stands under the title: the words; {told}."
     return ["", *textwrap.wrap(sentence, 80)]

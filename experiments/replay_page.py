@@ -146,9 +146,7 @@ def _key(replays: Sequence[Replay]) -> str:
     if not there:
         return key
     meant = "".join(f"<dt>{name}</dt><dd>{about}</dd>" for name, about in ABOUT.items() if name in there)
-    words = (
-        "A score is an average item's and what lifts or lowers it from there: each word or phrase, and the following."
-    )
+    words = "A score is an average item's plus what each word or phrase adds, and the following."
     return f"{key}<details><summary>What a score is made of</summary><p>{words}</p><dl>{meant}</dl></details>"
 
 

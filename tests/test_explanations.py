@@ -219,6 +219,21 @@ def test_deleting_the_words_that_matter_hurts_more_than_deleting_any(reads):
         assert found[effect]["difference"]["low"] > 0
 
 
+class _Louder(SlateRanker):
+    """Scores everything higher the longer the text."""
+
+    def scores(self, observation):
+        texts = observation.texts.strings(observation.instruction)
+        return super().scores(observation) + np.array([[len(text)] for text in texts], np.float32)
+
+
+def test_the_deletion_test_does_not_mind_what_happens_to_all_items_alike(reads):
+    ranker = reads.ranker()
+    found, louder = (deletion_test(each, asked(), k=3) for each in (ranker, _Louder(ranker.scorer, ranker.reader)))
+    assert louder["score"]["explained"] == pytest.approx(found["score"]["explained"], abs=1e-3)
+    assert louder["score"]["random"] == pytest.approx(found["score"]["random"], abs=1e-3)
+
+
 def test_the_deletion_test_fails_explanations_that_are_wrong(reads, monkeypatch):
     def upside_down(ranker, observation, items):
         return [

@@ -109,7 +109,7 @@ def test_an_explained_answer_fits_eighty_columns_and_says_what_its_numbers_are(t
     assert {"why"} == set(document["items"][0]) - set(answer(trained, text, 3)[0]["items"][0])
     assert max(len(line) for line in table.splitlines()) <= 80
     assert "popularity: how popular it is" in " ".join(table.split())
-    average = f"An average item scores {document['items'][0]['why'].average:.2f}.".replace("-", "−")
+    average = f"an average item's ({document['items'][0]['why'].average:.2f}) plus".replace("-", "−")
     assert average in " ".join(table.split())
     assert "popularity: how popular" not in answer(trained, text, 3)[1]
 
