@@ -52,49 +52,60 @@ class Attributes:
         centred: Floats = (self.table - self.table.mean(axis=0)) / self.spread
         return centred
 
-    def described(self, items: Bools) -> Floats:
-        """Returns how to tell items by one column of the catalogue: weights of what they have, [num_attributes].
+    def described(self, items: Bools) -> tuple[Floats, Floats]:
+        """Returns how to tell items by one column of the catalogue.
 
-        That is 1 for the only value that they have and others lack, -1 for one that they lack and others have; of a
-        number, 1 at the step where they begin and -1 at the step where they end. Several values together, and bounds
-        beside the steps, are told as well as weights can.
+        Their weights are 1 for a value that they all have, -1 for one that they lack; of a number, 1 at the step where
+        they begin and -1 at the step where they end. What cannot be told so is told as well as weights can.
 
         Args:
             items: Which items are meant, [num_items].
+
+        Returns:
+            Weights of what they have, [num_attributes], and 1 for each of several values of which they have any,
+            [num_values].
         """
-        meant = items.astype(np.float64)
+        weights: Floats = np.zeros(self.table.shape[1])
+        either: Floats = np.zeros(self.num_values)
+        for column in self.values:
+            has = self.table[:, column] > 0
+            # Which values only such items have as are meant, or as are not; and which all have that are meant.
+            for sign, these in ((1, items), (-1, ~items)):
+                inside = has.any(axis=0) & ~has[~these].any(axis=0)
+                if inside.any() and np.array_equal(has[:, inside].any(axis=1), these):
+                    told = either if sign > 0 and inside.sum() > 1 else weights
+                    told[column] = sign * inside
+                    return weights, either
+            common = has[items].all(axis=0)
+            if common.any() and np.array_equal(has[:, common].all(axis=1), items):
+                weights[column] = common
+                return weights, either
+        least, meant = np.inf, items.astype(np.float64)
         share = np.clip(meant.mean(), _MOST_SURE, 1 - _MOST_SURE)
-        weights = np.where(items, 0.5 / share, 0.5 / (1 - share))
-        least, found = np.inf, np.zeros(self.table.shape[1])
+        # Items that are meant weigh as much as all others.
+        counts = np.where(items, 0.5 / share, 0.5 / (1 - share))
         for column in (*self.values, *self.steps):
-            has = self.table[:, column]
-            if column in self.values:
-                chosen, told = _by_values(has, meant, weights)
-            else:
-                chosen, told = _by_steps(has, meant, self.table[:, column.stop + 1] == 0)
-            missed = float(weights @ (meant - told) ** 2)
+            chosen, told = self._nearest(column, meant, counts)
+            missed = float(counts @ (meant - told) ** 2)
             if missed < least:
-                least, found = missed, np.zeros(self.table.shape[1])
-                found[column] = chosen
-        return found
+                least, weights = missed, np.zeros(self.table.shape[1])
+                weights[column] = chosen
+        return weights, either
 
-
-def _by_values(has: Floats, meant: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Returns weights of values, and what they tell of items."""
-    known = np.concatenate([has, np.ones((len(has), 1))], axis=1)
-    squares = known.T @ (known * weights[:, None]) + _RIDGE * len(has) * np.eye(known.shape[1])
-    solved: Floats = np.linalg.solve(squares, known.T @ (weights * meant))
-    return solved[:-1], known @ solved
-
-
-def _by_steps(above: Floats, meant: Floats, known: Bools) -> tuple[Floats, Floats]:
-    """Returns weights of steps, and what they tell of items: nothing where the number is not ``known``."""
-    passed = above.sum(axis=1).astype(np.int64)
-    number = np.bincount(passed, known, minlength=above.shape[1] + 1)
-    share = np.bincount(passed, meant * known, minlength=len(number)) / np.maximum(number, 1)
-    # Where no item lies nothing begins or ends.
-    share = share[np.maximum.accumulate(np.where(number > 0, np.arange(len(number)), 0))]
-    return np.diff(share), share[passed] * known
+    def _nearest(self, column: slice, meant: Floats, counts: Floats) -> tuple[Floats, Floats]:
+        """Returns weights by which attributes of one column tell items best, and what they tell of each."""
+        has = self.table[:, column]
+        if column in self.values:
+            known = np.concatenate([has, np.ones((len(has), 1))], axis=1)
+            squares = known.T @ (known * counts[:, None]) + _RIDGE * len(has) * np.eye(known.shape[1])
+            solved: Floats = np.linalg.solve(squares, known.T @ (counts * meant))
+            return solved[:-1], known @ solved
+        passed, present = has.sum(axis=1).astype(np.int64), self.table[:, column.stop + 1] == 0
+        number = np.bincount(passed, present, minlength=has.shape[1] + 1)
+        share = np.bincount(passed, meant * present, minlength=len(number)) / np.maximum(number, 1)
+        # Where no item lies nothing begins or ends.
+        share = share[np.maximum.accumulate(np.where(number > 0, np.arange(len(number)), 0))]
+        return np.diff(share), share[passed] * present
 
 
 def attributes_of(catalogue: Catalogue, num_steps: int = 8) -> Attributes:

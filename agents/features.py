@@ -36,6 +36,7 @@ class ItemFeatures:
         projection: Turns a text vector into the coordinates of the text block, float32 [encoder width, text width].
         factors: What quality and taste come from; None where no ratings are known.
         wishes: Finds what a text asks for among the first attributes; None where nothing was fitted.
+        values: Columns of the values of each of the catalogue's set columns.
     """
 
     table: npt.NDArray[np.float32] = field(repr=False)
@@ -43,6 +44,7 @@ class ItemFeatures:
     projection: npt.NDArray[np.float32] = field(repr=False)
     factors: Factors | None = field(default=None, repr=False)
     wishes: Wishes | None = field(default=None, repr=False)
+    values: Mapping[str, slice] = field(default_factory=dict)
 
     @property
     def num_items(self) -> int:
@@ -53,6 +55,11 @@ class ItemFeatures:
     def width(self) -> int:
         """How many features an item has."""
         return int(self.table.shape[1])
+
+    @property
+    def num_values(self) -> int:
+        """How many values items can have; their columns are the first."""
+        return max((column.stop for column in self.values.values()), default=0)
 
     @property
     def quality_scale(self) -> float:
@@ -101,7 +108,7 @@ def item_features(
                 f"{name} has {size} rows, the catalogue {catalogue.num_items} items; give one row per item"
             )
     attributes = attributes_of(catalogue, num_steps)
-    asked = attributes.scaled
+    asked, named = attributes.scaled, [column.name for column in catalogue.columns.values() if column.is_set]
     popularity = np.log1p(catalogue.popularity.astype(np.float64))[:, None]
     parts: dict[str, Floats] = {
         "sets": asked[:, : attributes.num_values],
@@ -120,7 +127,7 @@ def item_features(
         blocks[name] = slice(start, start + part.shape[1])
         start += part.shape[1]
     table = np.ascontiguousarray(np.concatenate(list(parts.values()), axis=1), np.float32)
-    return ItemFeatures(table, blocks, projection, factors)
+    return ItemFeatures(table, blocks, projection, factors, values=dict(zip(named, attributes.values, strict=True)))
 
 
 def _spread(block: Floats) -> float:
@@ -176,7 +183,7 @@ def world_features(
     *,
     text_width: int = 48,
     sessions: int = 8192,
-    prompts: int = 24_000,
+    prompts: int = 48_000,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ItemFeatures:

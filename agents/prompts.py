@@ -50,7 +50,7 @@ _NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 def prompts_of(
     catalogue: Catalogue,
-    number: int = 24_000,
+    number: int = 48_000,
     *,
     names: Names | None = None,
     language: str = "en",
@@ -82,7 +82,7 @@ def prompts_of(
 
 def enough_prompts(catalogue: Catalogue) -> int:
     """Returns from how many prompts on more of them say little that is new: some hundreds for each thing to name."""
-    return 800 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
+    return 1600 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
 class EnglishPrompts(TimePrompts):

@@ -36,7 +36,7 @@ _HESITATION = 2.0
 """How much has to speak for something before it counts in full."""
 _RAREST = 1e-3
 _LONGEST = 5.0
-_TIMES = 24
+_TIMES = 12
 _TOGETHER = 8
 """Steps whose prompts are drawn together and shared out by length, so that few are padded."""
 _TEXTS = 4096
@@ -46,10 +46,10 @@ _TEXTS = 4096
 class WishReader(nn.Module):
     """Reads wishes from token vectors.
 
-    It tells of every value whether items are to have it and whether they are to lack it, and of every number at which
-    step what is wanted begins and at which it ends, if at any. What speaks for each adds up over tokens and nothing
-    speaks against it, so that a long text is read as well as a short one. Chances saturate: what is not spoken of
-    counts next to nothing, what is spoken of next to 1.
+    It tells of every value whether items are to have it, whether they are to lack it, and whether it is one of several
+    that will do; and of every number at which step what is wanted begins and at which it ends, if at any. What speaks
+    for each adds up over tokens and nothing speaks against it, so that a long text is read as well as a short one.
+    Chances saturate: what is not spoken of counts next to nothing, what is spoken of next to 1.
 
     Args:
         state_width: Length of a token's vector.
@@ -86,21 +86,22 @@ class WishReader(nn.Module):
         self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, states: Tensor, used: Tensor) -> Tensor:
-        """Returns wishes, and last the log-odds that the text goes on from what was said, [batch, num_wishes + 1].
+        """Returns what `wish_encoder` appends to a text's vector, [batch, num_values + num_wishes + 1].
 
         Args:
             states: Token vectors, [batch, length, state_width].
             used: Which are of tokens rather than padding, [batch, length].
         """
         answers = self.read(self.directions(states, used), used)
-        values, ends = answers[:, : 2 * self.num_values].sigmoid(), answers[:, 2 * self.num_values : -1]
+        values, ends = answers[:, : 3 * self.num_values].sigmoid(), answers[:, 3 * self.num_values : -1]
+        wanted, unwanted, either = values.view(-1, 3, self.num_values).unbind(1)
         wishes = torch.zeros(len(answers), len(self.spread))
-        wishes[:, : self.num_values] = values[:, : self.num_values] - values[:, self.num_values :]
+        wishes[:, : self.num_values] = wanted - unwanted
         for start, stop in self.steps.tolist():
             size = stop - start + 1
             wishes[:, start:stop] = ends[:, :size].softmax(1)[:, 1:] - ends[:, size : 2 * size].softmax(1)[:, 1:]
             ends = ends[:, 2 * size :]
-        return torch.cat([wishes * self.spread, answers[:, -1:]], dim=1)
+        return torch.cat([either, wishes * self.spread, answers[:, -1:]], dim=1)
 
     def directions(self, states: Tensor, used: Tensor) -> Tensor:
         """Returns the main directions of token vectors, 0 at padding, [batch, length, kept]."""
@@ -142,15 +143,20 @@ class Wishes:
         """How many attributes are read."""
         return len(self.weights["spread"])
 
+    @property
+    def num_values(self) -> int:
+        """How many of them, the first, are values that items have or lack."""
+        ends = 2 * int((np.diff(self.weights["steps"]) + 1).sum())
+        return (len(self.weights["silence"]) - 1 - ends) // 3
+
     def reader(self) -> WishReader:
         """Returns the network."""
-        steps, num_answers = self.weights["steps"], len(self.weights["silence"])
         reader = WishReader(
             *self.weights["basis"].shape,
             num_wishes=self.num_wishes,
-            num_values=(num_answers - 1 - 2 * int((np.diff(steps) + 1).sum())) // 2,
-            num_numbers=len(steps),
-            num_answers=num_answers,
+            num_values=self.num_values,
+            num_numbers=len(self.weights["steps"]),
+            num_answers=len(self.weights["silence"]),
         )
         reader.load_state_dict({name: torch.from_numpy(array) for name, array in self.weights.items()})
         return reader.eval().requires_grad_(False)
@@ -169,7 +175,8 @@ def fit_wishes(
 ) -> Wishes | None:
     """Fits a reader to prompts, so that ``wishes @ attributes.scaled.T`` is 1 more for what a part of one is about.
 
-    Every part is a wish of its own: "comedy, no horror" lifts comedies by 1 and lowers horror films by 1.
+    Every part is a wish of its own: "comedy, no horror" lifts comedies by 1 and lowers horror films by 1. "A comedy or
+    a western" is apart: as one of several values that will do.
 
     Args:
         encoder: The language model.
@@ -191,7 +198,7 @@ def fit_wishes(
     tokens, starts, lengths, mean, basis = _tokens(encoder, [prompt.text for prompt in prompts])
     luck = torch.Generator().manual_seed(seed)
     answers = _answers(attributes, prompts)
-    ends = [2 * attributes.num_values]
+    ends = [3 * attributes.num_values]
     for column in attributes.steps:
         ends += [ends[-1] + column.stop - column.start + 1, ends[-1] + 2 * (column.stop - column.start + 1)]
     with torch.random.fork_rng(devices=[]):
@@ -233,24 +240,25 @@ def fit_wishes(
 def _answers(attributes: Attributes, prompts: Sequence[Prompt]) -> Tensor:
     """Returns what is to be read from prompts, 0 to 1, [num_prompts, num_answers].
 
-    They are: of every value, whether items are to have it; of every value, whether they are to lack it; of every
-    number, whether what is wanted begins nowhere or at one of its steps, and whether it ends nowhere or at one of them;
-    whether the prompt goes on from what was said before.
+    They are: of every value, whether items are to have it; whether they are to lack it; whether it is one of several
+    that will do; of every number, whether what is wanted begins nowhere or at one of its steps, and whether it ends
+    nowhere or at one of them; whether the prompt goes on from what was said before.
     """
-    known: dict[bytes, Floats] = {}
-    columns = [slice(0, attributes.num_values), *attributes.steps]
-    answers = np.zeros((len(prompts), 2 * sum(1 + part.stop - part.start for part in columns) - 1), np.float32)
+    known: dict[bytes, tuple[Floats, Floats]] = {}
+    steps = sum(2 * (1 + column.stop - column.start) for column in attributes.steps)
+    answers = np.zeros((len(prompts), 3 * attributes.num_values + steps + 1), np.float32)
     for row, prompt in enumerate(prompts):
-        asked = np.zeros((2, attributes.table.shape[1]))
+        asked, either = np.zeros((2, attributes.table.shape[1])), np.zeros(attributes.num_values)
         for items in prompt.parts:
             key = np.packbits(items).tobytes()
             if key not in known:
                 known[key] = attributes.described(items)
-            asked += np.clip([known[key], -known[key]], 0, 1)
-        parts = [asked[:, : attributes.num_values].clip(0, 1).ravel()]
+            weights, several = known[key]
+            asked, either = asked + np.clip([weights, -weights], 0, 1), np.maximum(either, several)
+        parts = [asked[:, : attributes.num_values].clip(0, 1).ravel(), either]
         for column in attributes.steps:
-            steps = asked[:, column] / np.maximum(asked[:, column].sum(axis=1, keepdims=True), 1)
-            parts.append(np.concatenate([1 - steps.sum(axis=1, keepdims=True), steps], axis=1).ravel())
+            ends = asked[:, column] / np.maximum(asked[:, column].sum(axis=1, keepdims=True), 1)
+            parts.append(np.concatenate([1 - ends.sum(axis=1, keepdims=True), ends], axis=1).ravel())
         # Never quite sure, so that what a text says of the texts before it stays a matter of degree.
         answers[row] = np.concatenate([*parts, [0.95 if prompt.follows else 0.05]])
     return torch.from_numpy(answers)
@@ -311,7 +319,7 @@ class _Reading:
 
     def __init__(self, reader: WishReader) -> None:
         self._reader = reader
-        self.width = len(reader.spread) + 1
+        self.width = reader.num_values + len(reader.spread) + 1
 
     def __call__(self, states: Tensor, used: Tensor) -> Tensor:
         return cast("Tensor", self._reader(states, used))
@@ -321,7 +329,10 @@ _ENCODERS: WeakKeyDictionary[TextEncoder, dict[str, TextEncoder]] = WeakKeyDicti
 
 
 def wish_encoder(encoder: TextEncoder, wishes: Wishes | None) -> TextEncoder:
-    """Returns an encoder of sentences and, after them, wishes over the same tokens; ``encoder`` itself without any.
+    """Returns an encoder that appends to sentences what is asked for; ``encoder`` itself without ``wishes``.
+
+    A text's vector goes on with how sure it is of each value that it is one of several that will do, [num_values]; with
+    weights of attributes, [num_wishes]; and with the log-odds that it goes on from what was said before.
 
     Args:
         encoder: The language model and its cache.

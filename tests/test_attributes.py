@@ -61,21 +61,34 @@ def test_a_value_is_told_by_itself_and_its_lack_by_the_opposite(genre, year, val
     attributes = attributes_of(catalogue_of(genre, year))
     has = genre.indicators()[:, value] > 0
     alone = np.eye(attributes.table.shape[1])[value]
-    np.testing.assert_allclose(attributes.described(has), alone, atol=0.01)
-    np.testing.assert_allclose(attributes.described(~has), -alone, atol=0.01)
+    for sign, items in ((1, has), (-1, ~has)):
+        weights, either = attributes.described(items)
+        assert weights.tolist() == (sign * alone).tolist()
+        assert not either.any()
 
 
-def test_either_of_two_values_is_told_by_both_and_nothing_else(genre, year):
+def test_two_values_together_either_of_them_and_neither_are_three_things(genre, year):
     attributes = attributes_of(catalogue_of(genre, year))
-    told = attributes.described((genre.indicators()[:, 1:3] > 0).any(axis=1))
-    assert (told[1:3] > 0.5).all()
-    assert np.abs(np.delete(told, [1, 2])).max() < 0.2
+    has = genre.indicators()[:, 1:3] > 0
+    for items, weight, choice in ((has.all(axis=1), 1, 0), (has.any(axis=1), 0, 1), (~has.any(axis=1), -1, 0)):
+        weights, either = attributes.described(items)
+        assert weights[:4].tolist() == [0, weight, weight, 0]
+        assert either.tolist() == [0, choice, choice, 0]
+        assert not weights[4:].any()
+
+
+def test_what_no_column_tells_exactly_is_told_as_well_as_can_be(genre, year):
+    attributes = attributes_of(catalogue_of(genre, year))
+    one, other = genre.indicators()[:, 0] > 0, genre.indicators()[:, 1] > 0
+    weights, _ = attributes.described(one & ~other)
+    told = attributes.table @ weights
+    assert told[one & ~other].min() > max(told[one & other].max(), told[~one].max())
 
 
 def test_a_range_begins_at_one_step_and_ends_at_another(genre, year):
     attributes = attributes_of(catalogue_of(genre, year))
     within = (year.numbers >= 1980) & (year.numbers < 1990)
-    told = attributes.described(within)
+    told, _ = attributes.described(within)
     assert sorted(told[told != 0]) == [-1, 1]
     reached = attributes.table @ told > 0.5
     assert (reached == within)[~np.isnan(year.numbers)].all()
@@ -85,7 +98,7 @@ def test_a_bound_between_steps_is_told_by_the_nearest(genre):
     price = Column.numeric("price", np.random.default_rng(2).lognormal(4, 1, 300).astype(np.float32))
     attributes = attributes_of(catalogue_of(genre, price))
     bound = float(np.quantile(price.numbers, 0.37))
-    told = attributes.described(price.numbers <= bound)
+    told, _ = attributes.described(price.numbers <= bound)
     assert told[attributes.steps[0]].sum() == pytest.approx(-1, abs=0.01)
     assert not told[: attributes.num_values].any()
 
@@ -97,11 +110,11 @@ def test_a_catalogue_may_have_only_values_or_only_numbers(genre, year, kept):
     assert attributes.num_values == (4 if kept == "genre" else 0)
     assert np.isfinite(attributes.scaled).all()
     meant = genre.indicators()[:, 0] > 0 if kept == "genre" else year.numbers >= 2000
-    assert attributes.described(meant).argmax() in ([0] if kept == "genre" else range(70))
+    assert attributes.described(meant)[0].argmax() in ([0] if kept == "genre" else range(70))
 
 
 def test_weights_of_scaled_attributes_count_as_those_of_the_attributes_themselves(genre, year):
     attributes = attributes_of(catalogue_of(genre, year))
-    told = attributes.described(year.numbers >= 1990)
+    told, _ = attributes.described(year.numbers >= 1990)
     scores = attributes.scaled @ (told * attributes.spread)
     np.testing.assert_allclose(scores - scores.max(), attributes.table @ told - 1, atol=1e-6)

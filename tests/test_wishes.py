@@ -59,8 +59,9 @@ def wanted(read: tuple[TextEncoder, ItemFeatures], films: Catalogue, text: str, 
     """How much higher items of a genre score for a text than the others."""
     encoder, features = read
     assert features.wishes is not None
-    wishes = wish_encoder(encoder, features.wishes).encode([text])[0, encoder.width : -1]
-    scores = features.table[:, : features.wishes.num_wishes] @ wishes
+    number = features.wishes.num_wishes
+    wishes = wish_encoder(encoder, features.wishes).encode([text])[0, -1 - number : -1]
+    scores = features.table[:, :number] @ wishes
     has = films.column("genre").indicators()[:, films.column("genre").values.index(genre)] > 0
     return float(scores[has].mean() - scores[~has].mean())
 
@@ -69,6 +70,16 @@ def test_what_is_unwanted_is_told_from_what_is_wanted(read, films) -> None:
     one, other = "a comedy but no horror, if possible", "horror if possible, but no comedy"
     assert wanted(read, films, one, "Comedy") > 0.1 > -0.1 > wanted(read, films, one, "Horror")
     assert wanted(read, films, other, "Horror") > 0.1 > -0.1 > wanted(read, films, other, "Comedy")
+
+
+def test_either_of_two_is_told_from_both_and_from_neither(read, films) -> None:
+    encoder, features = read
+    places = [sorted(GENRES).index(genre) for genre in ("Comedy", "Western")]
+    reading = wish_encoder(encoder, features.wishes)
+    vector = reading.encode(["a comedy or a western", "no comedy and no western"])[:, encoder.width :]
+    assert vector[0, places].min() > 0.5 > vector[1, places].max()
+    both = vector[:, [features.num_values + place for place in places]]
+    assert both[1].max() < -0.2
 
 
 def test_words_that_no_prompt_has_are_understood_by_the_language_model(read, films) -> None:
