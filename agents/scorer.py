@@ -88,7 +88,8 @@ class Query(NamedTuple):
 
     Attributes:
         features: Weights of the item features, [batch, width].
-        wishes: What is asked for: weights of the first of these features, by which items fit, [batch, num_wishes].
+        wishes: What is asked for, [batch, num_values + num_attributes]: values of which any will do, and weights of the
+            first of these features.
         marks: Scores added per mark kind, [batch, MARKS].
     """
 
@@ -161,7 +162,9 @@ class SlateScorer(nn.Module):
         self.register_buffer("table", known_features(features, self.config), persistent=False)
         self.register_buffer("projection", torch.from_numpy(features.projection), persistent=False)
         self._encoder_scale, self._rank = math.sqrt(encoder_width), features.profile_width - width - 2
-        self._encoder_width, self._num_wishes = encoder_width, numbers.stop
+        self._values, self._num_values = tuple(features.values.values()), features.num_values
+        self._encoder_width, self._num_attributes = encoder_width, numbers.stop
+        self._num_wishes = self._num_values + self._num_attributes
         self.reads_wishes = features.wishes is not None and reads_attributes
         self.text_tower = nn.Sequential(nn.Linear(encoder_width, kept), nn.GELU())
         # How much of each wish as it was read counts, and the shortest way from words to wishes that were not.
@@ -177,7 +180,7 @@ class SlateScorer(nn.Module):
         nn.init.constant_(self.keep.bias, 1.5)
         self.pointer = nn.Linear(kept, slate_size + 1)
         self.direction = nn.Linear(kept, self._numbers_width)
-        state_width = 2 * numbers.stop + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
+        state_width = 2 * self._num_wishes + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
         hidden = self.config.hidden
         self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
         self.head = nn.Linear(hidden, width + MARKS)
@@ -325,8 +328,14 @@ class SlateScorer(nn.Module):
             query: What the actor wants.
             table: The items' features: [num_items, width], or of each row's own, [batch, num_items, width].
         """
-        asked = table[..., : self._num_wishes]
-        return query.wishes @ asked.T if table.dim() == 2 else torch.einsum("bd,bmd->bm", query.wishes, asked)
+        weights, attributes = query.wishes[:, self._num_values :], table[..., : self._num_attributes]
+        fits = _inner(weights, attributes)
+        for column in self._values:
+            # Items that have several of the values of which any will do fit no better than those that have one.
+            either = query.wishes[:, column].relu()
+            has = (attributes[..., column] > 0).to(either.dtype)
+            fits = fits + torch.minimum(_inner(either, has), either.amax(dim=1, keepdim=True))
+        return fits
 
     def best(self, fits: Tensor) -> Tensor:
         """Returns how well the worst item of the slate that fits best does, [batch, 1]."""
@@ -370,3 +379,8 @@ class SlateScorer(nn.Module):
     def forward(self, inputs: ScorerInputs) -> Tensor:
         """Returns every item's score, [batch, num_items]."""
         return self.scores(self.query(self.state(inputs), inputs), inputs)
+
+
+def _inner(weights: Tensor, items: Tensor) -> Tensor:
+    """Returns ``weights`` [batch, width] times items, [num_items, width] or of each row's own, [batch, num_items]."""
+    return weights @ items.T if items.dim() == 2 else torch.einsum("bd,bmd->bm", weights, items)

@@ -77,7 +77,7 @@ def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, w
         encoder.flush()
 
 
-def features_for(world: World, encoder: TextEncoder, narrator: Narrator, *, prompts: int = 24_000) -> ItemFeatures:
+def features_for(world: World, encoder: TextEncoder, narrator: Narrator, *, prompts: int = 48_000) -> ItemFeatures:
     """Builds what agents know of a training world's items, and lets them learn to read, from ``prompts`` prompts."""
     encode_all(encoder, world.catalogue.texts, narrator, "Reading the items with the language model", said=False)
     with narrator.task("Learning to read from prompts of its own") as advance:

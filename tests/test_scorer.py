@@ -100,8 +100,9 @@ def wishing(features):
 
 def said(features, wishes, goes_on):
     """A text's vector: no likeness to any item, one wish, and log-odds that it goes on from what was said before."""
-    width = features.blocks["numbers"].stop
-    return torch.cat([torch.full((WIDTH,), 1e-6), torch.nn.functional.one_hot(torch.tensor(wishes), width), goes_on])
+    asked = torch.zeros(features.num_values + features.blocks["numbers"].stop)
+    asked[features.num_values + wishes] = 1
+    return torch.cat([torch.full((WIDTH,), 1e-6), asked, goes_on])
 
 
 def heard(wishing, inputs, *texts):
@@ -116,7 +117,7 @@ def lift(scorer, wishing, inputs, attribute):
     """How the scores of items depend on an attribute, in units of the start's weight of wishes."""
     with torch.no_grad():
         asked = scorer.state(inputs)[1]
-    return float(asked[0, attribute])
+    return float(asked[0, wishing.num_values + attribute])
 
 
 def test_a_wish_lifts_the_items_that_meet_it(wishing, inputs):
@@ -134,6 +135,19 @@ def test_a_wish_lifts_the_items_that_meet_it(wishing, inputs):
     torch.testing.assert_close(
         scores[plain & ~has], torch.full((int((plain & ~has).sum()),), lacks), atol=1e-3, rtol=1e-3
     )
+
+
+def test_an_item_with_two_values_of_which_either_will_do_fits_as_well_as_one_with_one(wishing, inputs):
+    scorer = scorer_of(wishing, start_wishes=10.0)
+    one = heard(wishing, inputs, (0, 0))
+    one.text[0, WIDTH : WIDTH + wishing.num_values + 1] = torch.tensor([1.0, 1.0, 0.0])
+    items = torch.zeros(3, wishing.width)
+    items[:, :2] = torch.tensor([[-1.0, -1.0], [2.0, -1.0], [2.0, 2.0]])  # Neither value, one of them, both.
+    with torch.no_grad():
+        query = scorer.query(scorer.state(one), one)
+        fits = scorer.fits(query, items)
+        torch.testing.assert_close(scorer.fits(query, items[None]), fits)
+    torch.testing.assert_close(fits, torch.tensor([[0.0, 10.0, 10.0]]))
 
 
 def test_small_errors_of_reading_decide_little_among_items_that_fit(wishing):
@@ -242,7 +256,7 @@ def of_reads(features, reads):
 def spoken_to(wishing, inputs):
     """The same sessions in which everything was said with wishes, and with log-odds of going on."""
     generator = torch.Generator().manual_seed(1)
-    more = wishing.blocks["numbers"].stop + 1
+    more = wishing.num_values + wishing.blocks["numbers"].stop + 1
     wishes = {name: torch.randn(*getattr(inputs, name).shape[:-1], more, generator=generator) for name in SAID}
     words = {name: torch.cat([getattr(inputs, name), wishes[name]], dim=-1) for name in SAID}
     return dataclasses.replace(inputs, **words)
