@@ -24,8 +24,8 @@ from instructrec.logs import Log, joined
 from instructrec.runs import RunError
 from instructrec.sessions import Observation, Sessions, World
 
-FORMAT = 1
-_ABOUT = "log.json"
+ABOUT_LOG, FORMAT = "log.json", 1
+"""What a log's folder says of it, written last."""
 _SEEN = ("instruction", "said", "past", "past_ratings", "slates", "clicked", "turn", "candidates")
 _DONE = ("slates", "log_probs", "clicked", "item_rewards", "session", "ended")
 
@@ -108,7 +108,7 @@ def write_log(folder: str | os.PathLike[str], log: Log, world: World, *, after: 
     """
     folder = Path(folder)
     about = {"format": FORMAT, "world": world.name, "fingerprint": world.fingerprint}
-    if (folder / _ABOUT).exists():
+    if (folder / ABOUT_LOG).exists():
         _check(folder, world)
     arrays = {f"observations.{name}": getattr(log.observations, name) for name in _SEEN}
     arrays |= {name: getattr(log, name) for name in _DONE}
@@ -118,7 +118,7 @@ def write_log(folder: str | os.PathLike[str], log: Log, world: World, *, after: 
     arrays["texts"] = np.frombuffer(json.dumps(free).encode(), np.uint8)
     given = {name: array for name, array in arrays.items() if array is not None}
     runs.write_arrays(folder / f"{after:012d}.safetensors", given)
-    runs.write_json(folder / _ABOUT, about)
+    runs.write_json(folder / ABOUT_LOG, about)
 
 
 def read_log(folder: str | os.PathLike[str], world: World) -> Log:
@@ -140,12 +140,14 @@ def read_log(folder: str | os.PathLike[str], world: World) -> Log:
 
 
 def _check(folder: Path, world: World) -> None:
-    if not (folder / _ABOUT).exists():
-        raise RunError(f"{folder} holds no log: it has no {_ABOUT}; `instructrec train ... --keep-log` makes one")
-    about = runs.read_json(folder / _ABOUT)
+    if not (folder / ABOUT_LOG).exists():
+        raise RunError(f"{folder} holds no log: it has no {ABOUT_LOG}; `instructrec train ... --keep-log` makes one")
+    about = runs.read_json(folder / ABOUT_LOG)
     version = about.get("format") if isinstance(about, dict) else None
     if version != FORMAT:
-        raise RunError(f"{folder / _ABOUT} has format {version!r}; this version of InstructRec reads format {FORMAT}")
+        raise RunError(
+            f"{folder / ABOUT_LOG} has format {version!r}; this version of InstructRec reads format {FORMAT}"
+        )
     if about.get("fingerprint") != world.fingerprint:
         raise RunError(
             f"{folder} is a log of {about.get('world')} with other people or rules ({about.get('fingerprint')}); "

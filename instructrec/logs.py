@@ -37,6 +37,11 @@ class Log:
     def __len__(self) -> int:
         return len(self.slates)
 
+    @property
+    def num_sessions(self) -> int:
+        """How many sessions its turns are of."""
+        return len(np.unique(self.session))
+
     def rows(self, rows: Ints | Bools | slice) -> Log:
         """Returns some of the turns."""
         return Log(

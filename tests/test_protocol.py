@@ -71,21 +71,49 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_all_that_learn_from_slate_ppos_own_log_share_one_recording(tmp_path: Path, monkeypatch: Any) -> None:
-    recorded: list[int] = []
-    record = workshop.own_log
+def _recordings(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """Counts what is recorded by a function of the workshop's."""
+    recorded: list[Any] = []
+    record = getattr(workshop, name)
 
-    def counted(plan: Any, *more: Any) -> Any:
-        recorded.append(plan.seed)
-        return record(plan, *more)
+    def counted(*given: Any) -> Any:
+        recorded.append(given)
+        return record(*given)
 
-    monkeypatch.setattr(workshop, "own_log", counted)
-    results = _compare(
-        tmp_path, names=["random", "item_knn@own", "ease@own"], variants={"slate_ppo": LEAST}, aspects=()
-    )
+    monkeypatch.setattr(workshop, name, counted)
+    return recorded
+
+
+def test_all_that_are_fitted_to_a_fixed_log_share_one_recording_per_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = _recordings(monkeypatch, "fixed_log")
+    results = _compare(tmp_path, names=["random", "item_knn", "ease"], aspects=())
+    assert [seed for *_, seed, _ in recorded] == [0, 1]
+    assert results["training_sessions"]["item_knn"] == results["training_sessions"]["ease"] >= 128 / 3
+    again = _compare(tmp_path, names=["item_knn", "supervised"], aspects=())
+    assert len(recorded) == 2, "a comparison begun anew reads what was recorded"
+    assert again["training_sessions"]["supervised"] == results["training_sessions"]["ease"]
+
+
+def test_a_shared_log_teaches_what_a_log_of_ones_own_does(tmp_path: Path) -> None:
+    alone = _compare(tmp_path / "alone", names=["supervised"], aspects=())
+    beside = _compare(tmp_path / "beside", names=["item_knn", "supervised"], aspects=())
+    assert beside["agents"]["supervised"]["return"] == alone["agents"]["supervised"]["return"]
+
+
+def test_all_that_learn_from_slate_ppos_own_log_share_one_recording_and_count_its_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = _recordings(monkeypatch, "own_log")
+    names = ["random", "item_knn@own", "ease@own", "item_knn@rounds"]
+    results = _compare(tmp_path, names=names, variants={"slate_ppo": LEAST}, aspects=())
     assert not results["failed"]
-    assert recorded == [0, 1]
+    assert [plan.seed for plan, *_ in recorded] == [0, 1]
     assert "shown by SlatePPO while it learned" in results["notes"]["ease@own"]
+    sessions = results["training_sessions"]
+    assert sessions["item_knn@own"] == sessions["ease@own"] >= 128 / 3
+    assert sessions["item_knn@rounds"] >= 128 / 3
 
 
 def test_results_have_the_promised_keys(whole: Path) -> None:
