@@ -93,6 +93,11 @@ def world_name(name: str) -> str:
     return found
 
 
+def listed(given: str) -> list[str]:
+    """Returns names that were typed with commas between them."""
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
 def settings(given: Sequence[str]) -> dict[str, Any]:
     """Reads settings given as ``NAME=VALUE``, values as in YAML.
 

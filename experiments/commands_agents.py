@@ -17,6 +17,7 @@ from instructrec.experiments.commands import (
     allow_imports,
     at_least,
     comparison,
+    listed,
     nested,
     settings,
     variants,
@@ -167,8 +168,8 @@ class Compare(Command):
     held_out_ratings."""
     other: str = ""
     """Another world of the same items, where agents are played too, such as MoviesTalk."""
-    seeds: int = 0
-    """How many agents to train of each kind, with the seeds 0, 1, ...; one, with --seed, when omitted."""
+    seeds: Annotated[int | None, arg(metavar="INT")] = None
+    """How many agents to train of each kind, 1 or more, with the seeds 0, 1, ...; one, with --seed, when omitted."""
     steps: int = 50_000
     """User-steps of training, the same for each agent that learns."""
     encoder: str = "minilm"
@@ -194,13 +195,13 @@ class Compare(Command):
 
         results = compare(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             out=self.out,
             world_settings=world_settings(self.world_set, self.population, self.population_set),
             variants=variants(self.variant),
             aspects=self.aspects or PROTOCOLS[self.protocol],
             other=world_name(self.other) if self.other else "",
-            seeds=at_least(0, "seeds", self.seeds) or None,
+            seeds=None if self.seeds is None else at_least(1, "seeds", self.seeds),
             steps=at_least(1, "steps", self.steps),
             encoder=self.encoder,
             sessions=at_least(1, "people", self.people),
@@ -286,7 +287,7 @@ class Replay(Command):
 
         document = replay(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             out=self.out,
             people=at_least(1, "people", self.people),
             lanes=[at_least(0, "person", lane) for lane in self.person],

@@ -15,6 +15,7 @@ from instructrec.experiments.commands import (
     Settings,
     UserError,
     at_least,
+    listed,
     nested,
     reading,
     settings,
@@ -54,7 +55,7 @@ class Robustness(Command):
 
         document = robustness(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             out=self.out,
             draws=at_least(2, "draws", self.draws),
             sessions=at_least(1, "people", self.people),
@@ -74,7 +75,7 @@ class Ablate(Command):
     """The world; `instructrec worlds` lists them."""
     out: Path
     """Folder for ablation.json, ablation.md and curves.png; a killed ablation goes on where it stood."""
-    variants: str = ""
+    variants: Annotated[str | None, arg(metavar="STR")] = None
     """Which, separated by commas: myopic, whole_slate, plain_ppo, reward_to_go, no_attribution, shared_future,
     no_anchor, no_entropy, no_item_scores, full_softmax, no_prompts, ppo, a2c, reinforce, slateq; all when omitted."""
     set: Settings = ()
@@ -101,10 +102,13 @@ class Ablate(Command):
         from instructrec.experiments.ablation_tables import to_text
         from instructrec.experiments.ablations import ablate
 
+        chosen = listed(self.variants or "")
+        if self.variants is not None and not chosen:
+            raise UserError("--variants names none; leave it out to train them all")
         document = ablate(
             world_name(self.world),
             out=self.out,
-            variants=[name.strip() for name in self.variants.split(",") if name.strip()],
+            variants=chosen,
             world_settings=world_settings(self.world_set, self.population, self.population_set),
             agent_settings=settings(self.set),
             steps=at_least(1, "steps", self.steps),
@@ -286,7 +290,7 @@ class Requests(Command):
         check_place(self.out / "requests.json")
         document = answering(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             corpus=self.corpus,
             out=self.out,
             encoder=self.encoder,

@@ -68,7 +68,7 @@ def compare(
         variants: Agents with other settings, by label: see `cells_of`.
         aspects: What is measured, of `ASPECTS`; ``held_out`` always.
         other: Another world, where agents that fit are played too.
-        seeds: How many training seeds, 0 and up; ``seed`` alone when omitted.
+        seeds: How many training seeds, 1 or more: 0, 1, ...; ``seed`` alone when omitted.
         steps: User-steps that each of those that learn is trained for, the same for all.
         encoder: The language model.
         sessions: How many sessions each plays.
@@ -78,16 +78,20 @@ def compare(
         narrator: Is told what is happening.
 
     Raises:
-        ValueError: If a name, a setting or an aspect is unknown, the language model does not read what people speak, or
-            a run was trained on another catalogue.
+        ValueError: If a name, a setting or an aspect is unknown, ``seeds`` is no whole number from 1 on, the language
+            model does not read what people speak, or a run was trained on another catalogue.
         FileExistsError: If the folder holds a comparison made in another world.
     """
     for name in aspects:
         if name not in ASPECTS:
             raise ValueError(unknown_name("aspect", name, ASPECTS))
+    if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
+        raise ValueError(
+            f"seeds is how many agents of each kind are trained, 1 or more, got {seeds!r}; or leave it out"
+        )
     wanted = tuple(name for name in ASPECTS if name in {"held_out", *aspects})
     settings, out = dict(world_settings or {}), Path(out)
-    numbers = list(range(seeds)) if seeds else [seed]
+    numbers = [seed] if seeds is None else list(range(seeds))
     cells = cells_of(names, variants, seeds=numbers, encoder=encoder)
     world = world_of(world_id, settings, split_name(final))
     _check_free(out, world)
@@ -112,7 +116,7 @@ def compare(
         errors = [one.error for one in measured if one.error is not None]
         if errors and not any(one.parts.get("held_out") for one in measured):
             raise errors[0]
-        trained = [RunConfig.read(run).seed for run in runs_given.values()] if not seeds else []
+        trained = [RunConfig.read(run).seed for run in runs_given.values()] if seeds is None else []
         results = assemble(measured, seeds=trained or numbers)
         results |= {"split": split_name(final), "session_seed": seed + 100, "aspects": list(wanted), "steps": steps}
         _write(out, results, measured, shop)

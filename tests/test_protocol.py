@@ -259,3 +259,10 @@ def test_what_cannot_be_compared_is_said_before_anything_is_trained(
     assert cli.run(["compare", "tiny", *arguments, "--out", str(tmp_path / "c")]) == 2
     assert words in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 1.5])
+def test_a_number_of_seeds_that_trains_nobody_is_refused(seeds: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"1 or more, got {seeds}"):
+        _compare(tmp_path / "c", seeds=seeds)
+    assert not (tmp_path / "c").exists()
