@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from instructrec.agents.boosted_trees import LambdaMART, LambdaMARTConfig
 from instructrec.agents.click_models import ClickModel, Loss, NetworkConfig, SequenceConfig, Shape
 from instructrec.agents.click_rankers import LinearSteering, ParserFactors, ParserFactorsConfig, SteeringConfig
-from instructrec.agents.factor_models import ALS, BPR, ALSConfig, BPRConfig
+from instructrec.agents.factor_models import ALSConfig, BPRConfig, FactorModel
 from instructrec.agents.global_luck import own_luck
 from instructrec.agents.neighbours import EASE, EASEConfig, ItemKNN, ItemKNNConfig
 from instructrec.agents.reading import SessionReader
@@ -319,7 +319,7 @@ LEARNERS: dict[str, Learner] = {
     "als": from_log(
         "implicit ALS, history alone",
         ALSConfig,
-        lambda ground, settings: ALS(ground.world.catalogue, settings),
+        lambda ground, settings: FactorModel(ground.world.catalogue, settings),
         reads=False,
         space={
             "factors": (8, 128, "log"),
@@ -330,7 +330,7 @@ LEARNERS: dict[str, Learner] = {
     "bpr": from_log(
         "BPR, history alone",
         BPRConfig,
-        lambda ground, settings: BPR(ground.world.catalogue, settings),
+        lambda ground, settings: FactorModel(ground.world.catalogue, settings),
         reads=False,
         space={
             "factors": (8, 128, "log"),
