@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from instructrec.experiments.conversations import Conversation, sample
 from instructrec.experiments.document import Measured, assemble
 from instructrec.experiments.headline import FLAGSHIP
 from instructrec.experiments.outputs import write_outputs
-from instructrec.experiments.progress import Narrator
+from instructrec.experiments.progress import Narrator, clock
 from instructrec.experiments.results import Document
 from instructrec.experiments.tensorboard import Events
 from instructrec.experiments.trainers import trained_ranker
@@ -112,6 +113,8 @@ def compare(
             narrator.say(f"{number} of {len(cells) + len(unseen)}: {cell.named()}")
             todo = aspects_of(wanted, shop, people, elsewhere, unseen=cell.unseen)
             measured.append(_measure(cell, todo, shop, alone=len(numbers) == 1 and cell.label == FLAGSHIP, seed=seed))
+            if told := _taken(measured[-1]):
+                narrator.say(f"{cell.named()}: {told}")
         _tell_tally(world, narrator)
         errors = [one.error for one in measured if one.error is not None]
         if errors and not any(one.parts.get("held_out") for one in measured):
@@ -177,7 +180,18 @@ def _measure(cell: Cell, aspects: Sequence[Aspect], shop: Workshop, *, alone: bo
         found.failed.append(folder.fail("training", error))
         found.error = error
     found.trained = folder.trained()
+    found.seconds = {
+        aspect.name: taken
+        for aspect in aspects
+        if aspect.name in found.parts and (taken := folder.seconds(aspect.name, aspect.conditions)) is not None
+    }
     return found
+
+
+def _taken(measured: Measured) -> str:
+    """Returns how long a cell took, in words; nothing where that is not known."""
+    parts = {"trained": measured.training_seconds, "measured": measured.evaluation_seconds}
+    return ", ".join(f"{what} in {clock(seconds)}" for what, seconds in parts.items() if seconds is not None)
 
 
 def _finish(
@@ -188,7 +202,10 @@ def _finish(
         for number, aspect in enumerate(missing):
             advance(number / len(missing), aspect.name.replace("_", " "))
             try:
-                found.parts[aspect.name] = folder.keep(aspect.name, aspect.conditions, aspect.measure(contestant))
+                begun = time.monotonic()
+                parts = aspect.measure(contestant)
+                taken = time.monotonic() - begun
+                found.parts[aspect.name] = folder.keep(aspect.name, aspect.conditions, parts, taken)
             except AbsentError as why:
                 found.absent[aspect.name] = str(why)
             except RunError:

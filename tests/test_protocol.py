@@ -53,7 +53,7 @@ def _timeless(out: Path) -> Any:
     for agent in document["agents"].values():
         for metric in [name for name in agent if name.startswith("latency")]:
             del agent[metric]
-    return {name: part for name, part in document.items() if name not in ("timing", "notes")}
+    return {name: part for name, part in document.items() if name not in ("timing", "notes", "cells")}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +131,21 @@ def test_results_have_the_promised_keys(whole: Path) -> None:
     assert {"value", "low", "high"} <= set(results["generalisation"]["seen"]["oracle"]["return"])
     assert results["probability_of_improvement"]["oracle"]["random"]["value"] > 0.5
     assert {"slate_ppo", "slate_ppo_blank", "deaf"} <= set(results["agents"])
+
+
+def test_every_cell_tells_how_long_it_took(whole: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = {cell["cell"]: cell for cell in json.loads((whole / "results.json").read_text())["cells"]}
+    assert set(cells) == {"random", "supervised, seed 0", "supervised, seed 1", "oracle", "slate_ppo, seed 0",
+                          "slate_ppo, seed 1", "deaf, seed 0", "deaf, seed 1"}  # fmt: skip
+    assert cells["random"]["training_seconds"] is None
+    for cell in cells.values():
+        assert cell["evaluation_seconds"] == pytest.approx(sum(cell["aspects"].values()))
+        assert {"held_out", "generalisation", "ranking"} <= set(cell["aspects"])
+        assert cell["agent"] in ("random", "oracle") or cell["training_seconds"] > 0
+    _compare(small, narrator=Narrator())
+    told = capsys.readouterr().err
+    assert "supervised, seed 1: trained in " in told, "also where it was done before"
+    assert "\nrandom: measured in " in told
 
 
 def test_who_never_heard_anybody_gains_nothing_from_words(whole: Path) -> None:
