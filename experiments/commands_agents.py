@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from instructrec.experiments.commands import (
+    AmongPeople,
     Answer,
     Command,
+    InWorld,
     Settings,
     UserError,
     allow_imports,
@@ -22,7 +24,6 @@ from instructrec.experiments.commands import (
     settings,
     variants,
     world_name,
-    world_settings,
 )
 
 if TYPE_CHECKING:
@@ -55,11 +56,9 @@ class Demo(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Command):
+class Train(AmongPeople):
     """Train an agent in a world, with checkpoints that survive a kill."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agent: str = "slate_ppo"
     """The agent; `instructrec agents` lists them, and `compare` trains the baselines that learn."""
     out: Path
@@ -72,12 +71,6 @@ class Train(Command):
     """Go on where the run in the folder stopped; with none there, begin."""
     set: Settings = ()
     """Settings of the agent, such as learning_rate=3e-4 or scorer.width=64."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
     any_language: bool = False
     """Train even where the language model does not read what people speak."""
     keep_log: bool = False
@@ -89,7 +82,7 @@ class Train(Command):
 
         plan = TrainPlan(
             world=world_name(self.world),
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             agent=self.agent,
             agent_settings=settings(self.set),
             seed=at_least(0, "seed", self.seed),
@@ -144,14 +137,12 @@ class Evaluate(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Command):
+class Compare(AmongPeople):
     """Compare agents on the same people with the same luck; those that learn are trained first.
 
     What was finished in the folder before is not done again.
     """
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
     """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder. AGENT@rounds and
     AGENT@own say where those that are fitted have their log from: their own slates in five rounds, or SlatePPO's
@@ -180,12 +171,6 @@ class Compare(Command):
     """The seed of the people met."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
     any_language: bool = False
     """Compare even where the language model does not read what people speak."""
 
@@ -197,7 +182,7 @@ class Compare(Command):
             world_name(self.world),
             listed(self.agents),
             out=self.out,
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             variants=variants(self.variant),
             aspects=self.aspects or PROTOCOLS[self.protocol],
             other=world_name(self.other) if self.other else "",
@@ -235,17 +220,13 @@ class Recommend(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Play(Command):
+class Play(InWorld):
     """Be the user yourself: say what you want, click, and say what is wrong with what you are shown."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agent: str = "parser"
     """Who shows slates: random, popularity, bm25, cosine or parser, or the folder of a trained run."""
     seed: int = 0
     """The seed of the agent's luck."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Plays."""
@@ -257,11 +238,9 @@ class Play(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(Command):
+class Replay(AmongPeople):
     """Write a page that shows sessions turn by turn: words, hidden goals, slates, reactions, and why each item."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agents: str = "parser,popularity"
     """One to three agents by name, separated by commas, set side by side; NAME=RUN takes one from its run folder."""
     out: Path
@@ -274,12 +253,6 @@ class Replay(Command):
     """The seed of the people met."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Plays and writes."""
@@ -291,7 +264,7 @@ class Replay(Command):
             out=self.out,
             people=at_least(1, "people", self.people),
             lanes=[at_least(0, "person", lane) for lane in self.person],
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
             narrator=narrator,
@@ -300,11 +273,9 @@ class Replay(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tune(Command):
+class Tune(AmongPeople):
     """Choose an agent's settings on validation people: seeded, counted, and going on after a kill."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agent: str = "slate_ppo"
     """The agent: slate_ppo, or any other that learns."""
     out: Path
@@ -323,12 +294,6 @@ class Tune(Command):
     """The run folder of SlatePPO with the log to learn from (train --keep-log)."""
     encoder: str = "minilm"
     """The language model, as for compare."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Tunes."""
@@ -342,7 +307,7 @@ class Tune(Command):
             out=self.out,
             sessions=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             encoder=self.encoder,
             regime=self.regime,
             own_log=self.log,
