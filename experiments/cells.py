@@ -118,6 +118,19 @@ class CellFolder:
         """Returns how long it took to measure an aspect; None where that is not known."""
         return self._told("seconds").get(self.file(aspect, conditions).stem)
 
+    def leave_out(self, aspect: str, conditions: Mapping[str, Any], why: str) -> None:
+        """Writes why an aspect makes no sense with the cell."""
+        self._tell("absent", {**self._told("absent"), self.file(aspect, conditions).stem: why})
+
+    def left_out(self, aspect: str, conditions: Mapping[str, Any]) -> str | None:
+        """Returns why an aspect makes no sense with the cell; None where that was not found."""
+        return self._told("absent").get(self.file(aspect, conditions).stem)
+
+    def failed_since(self, moment: float) -> bool:
+        """Whether it could not be finished at a moment, in seconds since 1970, or later."""
+        path = self.path / FAILED
+        return path.exists() and path.stat().st_mtime >= moment
+
     def describe(self, trained: Mapping[str, Any]) -> None:
         """Writes what came of the cell's training."""
         self._tell("trained", trained)
@@ -132,7 +145,7 @@ class CellFolder:
 
     def _tell(self, part: str, what: Mapping[str, Any]) -> None:
         """Writes one part of what is told of the cell; the others stay."""
-        before = {name: self._told(name) for name in ("trained", "seconds")}
+        before = {name: self._told(name) for name in ("trained", "seconds", "absent")}
         runs.write_json(self.path / ABOUT_CELL, {"cell": self.identity, **before, part: what})
 
     def fail(self, aspect: str, error: Exception) -> dict[str, str]:

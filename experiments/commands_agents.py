@@ -173,6 +173,8 @@ class Compare(AmongPeople):
     """Read the test people and phrasings; without it, the validation ones."""
     any_language: bool = False
     """Compare even where the language model does not read what people speak."""
+    jobs: int = 1
+    """How many agents to train and measure at a time: each in a process of its own, on one thread, from 2 on."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Compares."""
@@ -193,6 +195,7 @@ class Compare(AmongPeople):
             seed=at_least(0, "seed", self.seed),
             final=self.final,
             any_language=self.any_language,
+            jobs=at_least(1, "jobs", self.jobs),
             narrator=narrator,
         )
         return comparison(results)

@@ -233,16 +233,18 @@ class Workshop:
         if cell.regime is Regime.OWN:
             decides["flagship"] = dict(self.flagship)
         folder = self.out / CELLS / f"log-{hash_of(decides)}"
-        if not (folder / ABOUT_LOG).exists():
-            if cell.regime is Regime.OWN:
-                plan = self._plan_of_own_log(cell)
-                log = own_log(plan, self.features(self.prompts), self.encoder, self.narrator)
-            else:
-                with self.narrator.task("Recording a log") as advance:
-                    log = fixed_log(world, self.reader, self.steps, seed, lambda done, total: advance(done / total, ""))
-            write_log(folder, log, world)
+        with runs.locked(folder, wait=True):
+            if not (folder / ABOUT_LOG).exists():
+                write_log(folder, self._recorded(cell), world)
         # Not kept in memory: the logs of all seeds would fill it.
         return read_log(folder, world)
+
+    def _recorded(self, cell: Cell) -> Log:
+        if cell.regime is Regime.OWN:
+            return own_log(self._plan_of_own_log(cell), self.features(self.prompts), self.encoder, self.narrator)
+        world, seed = self.training_world(cell), int(cell.seed or 0)
+        with self.narrator.task("Recording a log") as advance:
+            return fixed_log(world, self.reader, self.steps, seed, lambda done, total: advance(done / total, ""))
 
     def _plan_of_own_log(self, cell: Cell) -> TrainPlan:
         return TrainPlan(
@@ -267,8 +269,9 @@ class Workshop:
         folder = self.out / CELLS / f"features-{key}"
 
         def make() -> ItemFeatures:
-            if not (folder / FEATURES).exists():
-                write_features(folder, features_for(world, self.encoder, self.narrator, prompts=prompts))
+            with runs.locked(folder, wait=True):
+                if not (folder / FEATURES).exists():
+                    write_features(folder, features_for(world, self.encoder, self.narrator, prompts=prompts))
             return read_features(folder)
 
         return self.kept(("features", key), make)
