@@ -65,9 +65,9 @@ class Measured:
 
     def took(self) -> dict[str, Any]:
         """Returns what a results document says of the time it took."""
-        told = {"cell": self.cell.named(), "agent": self.cell.label, "seed": self.cell.seed}
-        told |= {"training_seconds": self.training_seconds, "evaluation_seconds": self.evaluation_seconds}
-        return {**told, "aspects": dict(self.seconds)}
+        named = {"cell": self.cell.named(), "agent": self.cell.label, "seed": self.cell.seed}
+        seconds = {"training_seconds": self.training_seconds, "evaluation_seconds": self.evaluation_seconds}
+        return {**named, **seconds, "aspects": dict(self.seconds)}
 
 
 def assemble(measured: Sequence[Measured], *, seeds: Sequence[int], draws: int = 2000) -> Document:
