@@ -26,7 +26,6 @@ from instructrec.agents.baselines import SkipConsumed
 from instructrec.agents.candidates import marks_of
 from instructrec.agents.extras import extra_module
 from instructrec.agents.features import ItemFeatures
-from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import Behaviour
 from instructrec.agents.scorer import ScorerInputs
@@ -146,7 +145,7 @@ def item_rows(reader: SessionReader, observation: Observation, items: Ints) -> n
         items: Item numbers, [batch, num_shown].
     """
     features = reader.features
-    inputs = reader.read(inputs_of(observation, reader.encoder, memory=reader.memory))
+    inputs = reader.see(observation)
     chosen = torch.from_numpy(items.astype(np.int64))
     own = torch.from_numpy(features.table)[chosen]  # [batch, num_shown, width]
     met = torch.einsum("bqw,bkw->bkq", matches(inputs, features), own)

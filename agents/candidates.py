@@ -16,6 +16,9 @@ from torch import Tensor
 
 from instructrec.agents.features import ItemFeatures
 from instructrec.agents.scorer import MARKS, Query, ScorerInputs, SlateScorer
+from instructrec.arrays import is_shared
+from instructrec.candidates import TheseItems
+from instructrec.sessions import World
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ def scores_among(scorer: SlateScorer, query: Query, inputs: ScorerInputs, among:
 
 def own_candidates(inputs: ScorerInputs, items: npt.NDArray[np.int32], num_items: int) -> Candidates:
     """Returns as candidates what each row's observation names, int32 [batch, num_candidates]."""
+    if is_shared(items):
+        return Candidates(torch.from_numpy(items[0].astype(np.int64)))
     own = torch.from_numpy(items.astype(np.int64))
     return Candidates(own, marks_of(inputs, own, num_items))
 
@@ -97,9 +102,21 @@ def marks_of(inputs: ScorerInputs, items: Tensor, num_items: int) -> Tensor:
 
 
 @torch.no_grad()
-def candidate_recall(scorer: SlateScorer, inputs: ScorerInputs, candidates: Candidates) -> float:
-    """Returns which share of the slates that would be best of all items stands among shared candidates, 0 to 1."""
-    best = scorer(inputs).topk(min(scorer.slate_size, len(scorer.table)), dim=1).indices
+def candidate_recall(
+    scorer: SlateScorer, inputs: ScorerInputs, candidates: Candidates, rankable: Tensor | None = None
+) -> float:
+    """Returns which share of the slates that would be best of all items stands among shared candidates, 0 to 1.
+
+    Args:
+        scorer: The network.
+        inputs: What it saw.
+        candidates: The shared candidates.
+        rankable: The items that may be shown; all when omitted.
+    """
+    scores = scorer(inputs)
+    if rankable is not None:
+        scores = torch.full_like(scores, -torch.inf).index_copy_(1, rankable, scores.index_select(1, rankable))
+    best = scores.topk(min(scorer.slate_size, len(scorer.table)), dim=1).indices
     return float(torch.isin(best, candidates.items).float().mean())
 
 
@@ -111,27 +128,39 @@ class CandidateDraw:
         popularity: How often each item was consumed, [num_items].
         num_candidates: How many: a quarter each by what the sessions ask for, by their past, by popularity and by
             chance, which also makes up for what the others lack; all items where there are no more than that.
+        rankable: The items that may be drawn; all when omitted.
     """
 
-    def __init__(self, features: ItemFeatures, popularity: npt.NDArray[np.float32], num_candidates: int) -> None:
-        num_candidates = min(num_candidates, features.num_items)
-        self._features, self._table = features, torch.from_numpy(features.table)
+    def __init__(
+        self,
+        features: ItemFeatures,
+        popularity: npt.NDArray[np.float32],
+        num_candidates: int,
+        rankable: npt.NDArray[np.int32] | None = None,
+    ) -> None:
+        self.rankable = None if rankable is None else torch.from_numpy(rankable.astype(np.int64))
+        table = features.table
+        if rankable is not None:
+            table, popularity = table[rankable], popularity[rankable]
+        num_candidates = min(num_candidates, len(table))
+        self._features, self._table = features, torch.from_numpy(table)
         self._projection = torch.from_numpy(features.projection)
         self._number, self._share = num_candidates, num_candidates // 4
         self._popular = np.argsort(-popularity, kind="stable")
 
     def draw(self, inputs: ScorerInputs, rng: np.random.Generator) -> Candidates:
-        """Returns candidates for sessions as they are now, ascending."""
+        """Returns candidates for sessions as they are now, in the order of those that may be drawn."""
         asked, liked = self._asked(inputs), self._liked(inputs)
-        chosen = np.zeros(self._features.num_items, np.bool_)
+        chosen = np.zeros(len(self._table), np.bool_)
         for ranked in (_in_turns(asked, 2 * self._share), _in_turns(liked, 2 * self._share), self._popular):
             chosen[ranked[~chosen[ranked]][: self._share]] = True
         rest = np.flatnonzero(~chosen)
         chosen[rng.choice(rest, self._number - (len(chosen) - len(rest)), replace=False)] = True
-        return Candidates(torch.from_numpy(np.flatnonzero(chosen)))
+        items = torch.from_numpy(np.flatnonzero(chosen))
+        return Candidates(items if self.rankable is None else self.rankable[items])
 
     def _asked(self, inputs: ScorerInputs) -> Tensor | None:
-        """Returns how well items fit the instructions, [batch, num_items]; None where nothing tells."""
+        """Returns how well items fit the instructions, [batch, num_rankable]; None where nothing tells."""
         features, known = self._features, self._features.wishes
         scores = None
         if "text" in features.blocks:
@@ -145,13 +174,32 @@ class CandidateDraw:
         return scores
 
     def _liked(self, inputs: ScorerInputs) -> Tensor | None:
-        """Returns stars foreseen from the visible past, [batch, num_items]; None where nothing tells."""
+        """Returns stars foreseen from the visible past, [batch, num_rankable]; None where nothing tells."""
         features = self._features
         if features.factors is None:
             return None
         taste = inputs.profile[:, features.width : features.width + features.factors.rank]
         stars = taste @ self._table[:, features.blocks["factors"]].T
         return stars + features.quality_scale * self._table[:, features.blocks["quality"]].T
+
+
+def draw_for(world: World, features: ItemFeatures, num_candidates: int | None) -> CandidateDraw | None:
+    """Returns what draws the candidates of all sessions of a training world.
+
+    Args:
+        world: Where; it may offer a part of its items, the same every turn.
+        features: The items.
+        num_candidates: How many; None for all that there are.
+
+    Returns:
+        None where there is nothing to draw: all items are ranked, or each session has candidates of its own.
+    """
+    size = features.num_items if num_candidates is None else num_candidates
+    if isinstance(world.candidates, TheseItems):
+        return CandidateDraw(features, world.catalogue.popularity, size, world.candidates.items)
+    if world.candidates is not None or size >= features.num_items:
+        return None
+    return CandidateDraw(features, world.catalogue.popularity, size)
 
 
 def _in_turns(scores: Tensor | None, number: int) -> npt.NDArray[np.int64]:

@@ -33,7 +33,6 @@ from instructrec.agents.click_networks import (
     SequenceTower,
     SessionTower,
 )
-from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerInputs
 from instructrec.logs import Log
@@ -190,7 +189,7 @@ class ClickModel:
 
     def _loss(self, network: ClickNetwork, log: Log) -> Tensor:
         reader = self.reader
-        inputs = reader.read(inputs_of(log.observations, reader.encoder, memory=reader.memory))
+        inputs = reader.see(log.observations)
         items = torch.from_numpy(log.slates.astype(np.int64))
         clicked = torch.from_numpy(log.clicked.astype(np.float32))
         if self.loss is Loss.CLONING:

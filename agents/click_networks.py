@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from instructrec.agents.candidates import marks_of
 from instructrec.agents.features import ItemFeatures
-from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs
 from instructrec.sessions import Observation
@@ -275,7 +274,7 @@ class NetworkRanker:
         parts = []
         for first in range(0, observation.batch, self.rows_at_once):
             some = observation.rows(slice(first, first + self.rows_at_once))
-            inputs = self.reader.read(inputs_of(some, self.reader.encoder, memory=self.reader.memory))
+            inputs = self.reader.see(some)
             scores = self.network(inputs, self._items).numpy()
             parts.append(scores if some.candidates is None else np.take_along_axis(scores, some.candidates, axis=1))
         return np.concatenate(parts)

@@ -26,22 +26,14 @@ from instructrec.logs import Log
 Progress = Callable[[int, int], None]
 
 
-def _fitted(model: Any, consumed: Any) -> Any:
-    # Its own threads are the library's; those of the linear algebra below them would only be in their way.
-    with extra_module("threadpoolctl", "baselines").threadpool_limits(1, "blas"):
-        model.fit(consumed, show_progress=False)
-    return model
-
-
 @dataclass(frozen=True, kw_only=True)
-class ALSConfig:
-    """How `ALS` is fitted (Hu, Koren and Volinsky 2008).
+class FactorConfig:
+    """How a `FactorModel` is fitted, whichever it is.
 
     Attributes:
-        factors: How many factors, 1 or more; the paper takes 10 to 200.
+        factors: How many factors, 1 or more; the papers take 10 to 200.
         regularisation: Of both sides' factors, 0 or more.
-        confidence: How much surer a consumed item is than one not consumed, 1 or more; the paper takes 40.
-        sweeps: How often both sides are solved.
+        sweeps: How often it goes through all that was consumed, 1 or more.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -49,41 +41,79 @@ class ALSConfig:
 
     factors: int = 32
     regularisation: float = 1.0
-    confidence: float = 10.0
     sweeps: int = 15
 
     def __post_init__(self) -> None:
-        _check(self.factors, self.sweeps, self.regularisation)
+        if self.factors < 1 or self.sweeps < 1 or self.regularisation < 0:
+            raise ValueError(
+                "factors and sweeps must be 1 or more and regularisation 0 or more, "
+                f"got {self.factors}, {self.sweeps} and {self.regularisation}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ALSConfig(FactorConfig):
+    """How ALS is fitted (Hu, Koren and Volinsky 2008): weighted least squares of consumed or not.
+
+    Attributes:
+        confidence: How much surer a consumed item is than one not consumed, 1 or more; the paper takes 40.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    confidence: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.confidence >= 1:
             raise ValueError(f"confidence must be 1 or more, got {self.confidence}")
 
 
-def _check(factors: int, sweeps: int, regularisation: float) -> None:
-    if factors < 1 or sweeps < 1 or regularisation < 0:
-        raise ValueError(
-            "factors and sweeps must be 1 or more and regularisation 0 or more, "
-            f"got {factors}, {sweeps} and {regularisation}"
-        )
+@dataclass(frozen=True, kw_only=True)
+class BPRConfig(FactorConfig):
+    """How BPR is fitted (Rendle et al. 2009): what was consumed above what was not, pair by pair.
+
+    Attributes:
+        regularisation: As in `FactorConfig`.
+        sweeps: As in `FactorConfig`.
+        learning_rate: Of its stochastic gradient, above 0.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    regularisation: float = 0.01
+    sweeps: int = 100
+    learning_rate: float = 0.03
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
 
 
 @dataclass(frozen=True)
-class ALS:
-    """Weighted least squares of consumed or not; people are folded in by the same least squares.
+class FactorModel:
+    """Ranks by the product of an item's factors with those of a person, foretold from what the person consumed.
+
+    ALS folds people in by its own least squares. BPR has no way to fold in strangers: their factors are foretold from
+    the mean factors of what they consumed, by a ridge regression fitted to the people of the log.
 
     Attributes:
         catalogue: The items.
-        config: How to fit.
+        config: Which of the two, and how to fit it.
     """
 
     catalogue: Catalogue
-    config: ALSConfig = field(default_factory=ALSConfig)
+    config: ALSConfig | BPRConfig = field(default_factory=ALSConfig)
 
     def fit(self, log: Log, *, seed: int = 0, progress: Progress | None = None) -> SkipConsumed:
         """Returns the fitted ranker.
 
         Args:
             log: What was shown and clicked.
-            seed: Where the factors start.
+            seed: Where the factors start, and what BPR compares with what.
             progress: Not called: it takes seconds.
 
         Raises:
@@ -93,17 +123,36 @@ class ALS:
 
     def _foretell(self, consumed: Any, seed: int) -> Foretell:
         settings = self.config
-        model = extra_module("implicit.als", "baselines").AlternatingLeastSquares(
-            factors=settings.factors,
-            regularization=settings.regularisation,
-            alpha=settings.confidence,
-            iterations=settings.sweeps,
+        if isinstance(settings, ALSConfig):
+            model = self._fitted("als", "AlternatingLeastSquares", consumed, seed, alpha=settings.confidence)
+            items = np.asarray(model.item_factors, np.float64)
+            return lambda rows: folded_in(rows, items, settings.regularisation, settings.confidence) @ items.T
+        rate = settings.learning_rate
+        model = self._fitted("bpr", "BayesianPersonalizedRanking", consumed, seed, learning_rate=rate)
+        # The last of the items' factors is their bias; people have a 1 there.
+        items, bias = (np.asarray(part, np.float64) for part in np.split(model.item_factors, [-1], axis=1))
+        people = np.asarray(model.user_factors, np.float64)[:, :-1]
+        told = _means(consumed, items)
+        ridge = max(float((told[:, :-1] ** 2).mean()), 1e-12)
+        gram = told.T @ told + ridge * np.eye(told.shape[1])
+        bridge = np.linalg.solve(gram, told.T @ people)
+        return lambda rows: np.asarray(_means(rows, items) @ bridge @ items.T + bias[:, 0])
+
+    def _fitted(self, module: str, kind: str, consumed: Any, seed: int, **own: float) -> Any:
+        """Returns a model of the library's, fitted; ``own`` is what it alone can be given."""
+        model = getattr(extra_module(f"implicit.{module}", "baselines"), kind)(
+            factors=self.config.factors,
+            regularization=self.config.regularisation,
+            iterations=self.config.sweeps,
             use_gpu=False,
             num_threads=1,
             random_state=seed,
+            **own,
         )
-        items = np.asarray(_fitted(model, consumed).item_factors, np.float64)
-        return lambda rows: folded_in(rows, items, settings.regularisation, settings.confidence) @ items.T
+        # Its own threads are the library's; those of the linear algebra below them would only be in their way.
+        with extra_module("threadpoolctl", "baselines").threadpool_limits(1, "blas"):
+            model.fit(consumed, show_progress=False)
+        return model
 
 
 def folded_in(rows: Any, items: Floats, regularisation: float, confidence: float) -> npt.NDArray[np.float64]:
@@ -123,81 +172,6 @@ def folded_in(rows: Any, items: Floats, regularisation: float, confidence: float
         systems[row] = shared + (confidence - 1) * own.T @ own
         wanted[row, :, 0] = confidence * own.sum(axis=0)
     return np.asarray(np.linalg.solve(systems, wanted)[:, :, 0])
-
-
-@dataclass(frozen=True, kw_only=True)
-class BPRConfig:
-    """How `BPR` is fitted (Rendle et al. 2009).
-
-    Attributes:
-        factors: How many factors, 1 or more.
-        regularisation: Of both sides' factors, 0 or more.
-        learning_rate: Of its stochastic gradient, above 0.
-        sweeps: How often it goes through all that was consumed.
-
-    Raises:
-        ValueError: If a setting is out of range.
-    """
-
-    factors: int = 32
-    regularisation: float = 0.01
-    learning_rate: float = 0.03
-    sweeps: int = 100
-
-    def __post_init__(self) -> None:
-        _check(self.factors, self.sweeps, self.regularisation)
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
-
-
-@dataclass(frozen=True)
-class BPR:
-    """Pairwise ranking: what was consumed above what was not.
-
-    The method has no way to fold in strangers. Here their factors are foretold from the mean factors of what they
-    consumed, by a ridge regression fitted to the people of the log.
-
-    Attributes:
-        catalogue: The items.
-        config: How to fit.
-    """
-
-    catalogue: Catalogue
-    config: BPRConfig = field(default_factory=BPRConfig)
-
-    def fit(self, log: Log, *, seed: int = 0, progress: Progress | None = None) -> SkipConsumed:
-        """Returns the fitted ranker.
-
-        Args:
-            log: What was shown and clicked.
-            seed: Where the factors start, and what is compared with what.
-            progress: Not called: it takes seconds.
-
-        Raises:
-            ImportError: If the library *implicit* is not installed.
-        """
-        return history_ranker(log, self.catalogue, lambda consumed: self._foretell(consumed, seed))
-
-    def _foretell(self, consumed: Any, seed: int) -> Foretell:
-        settings = self.config
-        model = extra_module("implicit.bpr", "baselines").BayesianPersonalizedRanking(
-            factors=settings.factors,
-            regularization=settings.regularisation,
-            learning_rate=settings.learning_rate,
-            iterations=settings.sweeps,
-            use_gpu=False,
-            num_threads=1,
-            random_state=seed,
-        )
-        _fitted(model, consumed)
-        # The last of the items' factors is their bias; people have a 1 there.
-        items, bias = (np.asarray(part, np.float64) for part in np.split(model.item_factors, [-1], axis=1))
-        people = np.asarray(model.user_factors, np.float64)[:, :-1]
-        told = _means(consumed, items)
-        ridge = max(float((told[:, :-1] ** 2).mean()), 1e-12)
-        gram = told.T @ told + ridge * np.eye(told.shape[1])
-        bridge = np.linalg.solve(gram, told.T @ people)
-        return lambda rows: np.asarray(_means(rows, items) @ bridge @ items.T + bias[:, 0])
 
 
 def _means(rows: Any, items: Floats) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from instructrec.agents.boosted_trees import LambdaMART, LambdaMARTConfig
 from instructrec.agents.click_models import ClickModel, Loss, NetworkConfig, SequenceConfig, Shape
 from instructrec.agents.click_rankers import LinearSteering, ParserFactors, ParserFactorsConfig, SteeringConfig
-from instructrec.agents.factor_models import ALS, BPR, ALSConfig, BPRConfig
+from instructrec.agents.factor_models import ALSConfig, BPRConfig, FactorModel
 from instructrec.agents.global_luck import own_luck
 from instructrec.agents.neighbours import EASE, EASEConfig, ItemKNN, ItemKNNConfig
 from instructrec.agents.reading import SessionReader
@@ -51,7 +51,7 @@ class Ground:
         reader: What networks see of a session: item features and language model.
         steps: The budget of user-steps.
         regime: Where logs come from, for those that are fitted to one.
-        own_log: Returns SlatePPO's training log, for `Regime.OWN`.
+        log: The log to be fitted to, where it is there already: SlatePPO's own, for `Regime.OWN`.
         recorded: The logs recorded so far, by seed: all that are fitted to one of the same seed are fitted to the same.
         watch: Looks at those that learn by acting, after each of their iterations.
     """
@@ -60,7 +60,7 @@ class Ground:
     reader: SessionReader
     steps: int
     regime: Regime | str = Regime.FIXED
-    own_log: Callable[[], Log] | None = None
+    log: Log | None = None
     recorded: dict[int, Log] = field(default_factory=dict, repr=False, compare=False)
     watch: Watch | None = None
 
@@ -74,12 +74,15 @@ class Learned:
         note: What it learned from, in a few words.
         steps: User-steps that it took.
         curve: Mean return of training sessions by step, as rows of ``step`` and ``return``; empty for fits to a log.
+        sessions: Sessions of the log that it was fitted to; None where it met people itself, and who counts is the
+            world (`instructrec.experiments.workshop.counting`).
     """
 
     agent: Policy | Ranker
     note: str
     steps: int
     curve: tuple[Mapping[str, float], ...] = ()
+    sessions: int | None = None
 
 
 class Fitter(Protocol):
@@ -128,13 +131,15 @@ def from_log(about: str, config: type[Any], make: Callable[[Ground, Any], Fitter
     def learn(ground: Ground, settings: Any, seed: int, advance: Advance) -> Learned:
         regime = Regime(ground.regime)
         if regime is Regime.ROUNDS:
-            agent = _in_rounds(ground, make(ground, settings), seed, advance)
-            return Learned(agent, f"{ground.steps:,} turns in {ROUNDS} rounds, fitted anew after each", ground.steps)
+            agent, sessions = _in_rounds(ground, make(ground, settings), seed, advance)
+            note = f"{ground.steps:,} turns in {ROUNDS} rounds, fitted anew after each"
+            return Learned(agent, note, ground.steps, sessions=sessions)
         fitter = make(ground, settings)
         log = log_for(ground, seed, lambda done, total: advance(done / total / 2, "recording a log"))
         agent = fitter.fit(log, seed=seed, progress=lambda done, total: advance(0.5 + done / max(total, 1) / 2, ""))
         shown = "SlatePPO while it learned" if regime is Regime.OWN else "similarity and popularity"
-        return Learned(agent, f"a log of {len(log):,} turns, shown by {shown}", len(log))
+        note = f"a log of {len(log):,} turns, shown by {shown}"
+        return Learned(agent, note, len(log), sessions=log.num_sessions)
 
     return Learner(about, config, learn, fits=True, **more)
 
@@ -145,18 +150,33 @@ def log_for(ground: Ground, seed: int, progress: Callable[[int, int], None] | No
     Raises:
         ValueError: If SlatePPO's own log is asked for and there is none.
     """
+    if ground.log is not None:
+        return ground.log
     if Regime(ground.regime) is Regime.OWN:
-        if ground.own_log is None:
-            raise ValueError("SlatePPO's own log is needed, and SlatePPO is not among the agents; add slate_ppo")
-        return ground.own_log()
+        raise ValueError("SlatePPO's own log is needed, and SlatePPO is not among the agents; add slate_ppo")
     if seed not in ground.recorded:
-        world, reader = ground.world, ground.reader
-        policy = behaviour_policy(reader.features, reader.encoder, world.slate_size)
-        ground.recorded[seed] = collect_log(world, policy, ground.steps, seed=seed, progress=progress)
+        ground.recorded[seed] = fixed_log(ground.world, ground.reader, ground.steps, seed, progress)
     return ground.recorded[seed]
 
 
-def _in_rounds(ground: Ground, fitter: Fitter, seed: int, advance: Advance) -> Ranker:
+def fixed_log(
+    world: World, reader: SessionReader, steps: int, seed: int, progress: Callable[[int, int], None] | None = None
+) -> Log:
+    """Records the log of `Regime.FIXED`: what similarity and popularity show, and what is clicked.
+
+    Args:
+        world: The training world.
+        reader: What behaviour knows of items and words.
+        steps: How many turns.
+        seed: Whom it meets.
+        progress: Called with (done, total).
+    """
+    policy = behaviour_policy(reader.features, reader.encoder, world.slate_size)
+    return collect_log(world, policy, steps, seed=seed, progress=progress)
+
+
+def _in_rounds(ground: Ground, fitter: Fitter, seed: int, advance: Advance) -> tuple[Ranker, int]:
+    """Returns the ranker of the last round, and how many sessions there were in all."""
     world, reader = ground.world, ground.reader
     policy = behaviour_policy(reader.features, reader.encoder, world.slate_size)
     logs: list[Log] = []
@@ -170,7 +190,7 @@ def _in_rounds(ground: Ground, fitter: Fitter, seed: int, advance: Advance) -> R
         policy = plackett_luce(ByRank(ranker), world.slate_size)
         advance((done + 1) / ROUNDS, f"round {done + 1} of {ROUNDS}")
     assert ranker is not None
-    return ranker
+    return ranker, sum(log.num_sessions for log in logs)
 
 
 def _stock(ground: Ground, settings: StockConfig, seed: int, advance: Advance) -> Learned:
@@ -299,7 +319,7 @@ LEARNERS: dict[str, Learner] = {
     "als": from_log(
         "implicit ALS, history alone",
         ALSConfig,
-        lambda ground, settings: ALS(ground.world.catalogue, settings),
+        lambda ground, settings: FactorModel(ground.world.catalogue, settings),
         reads=False,
         space={
             "factors": (8, 128, "log"),
@@ -310,7 +330,7 @@ LEARNERS: dict[str, Learner] = {
     "bpr": from_log(
         "BPR, history alone",
         BPRConfig,
-        lambda ground, settings: BPR(ground.world.catalogue, settings),
+        lambda ground, settings: FactorModel(ground.world.catalogue, settings),
         reads=False,
         space={
             "factors": (8, 128, "log"),

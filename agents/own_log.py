@@ -4,7 +4,8 @@ A folder holds ``log.json`` (the world and its fingerprint) and one file of arra
 user-steps before it. An iteration depends on the seed and its number alone, so a run that was killed and resumed writes
 the same files again: nothing is missing and nothing stands twice. A turn takes about a kilobyte.
 
-Texts are kept as ids; those outside the bank of the world's texts are kept as words beside them.
+Candidates that are the same for all are kept once. Texts are kept as ids; those outside the bank of the world's texts
+are kept as words beside them.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from instructrec import runs
 from instructrec.agents.sb3_worlds import WorldVecEnv
+from instructrec.arrays import is_shared
 from instructrec.logs import Log, joined
 from instructrec.runs import RunError
 from instructrec.sessions import Observation, Sessions, World
 
-FORMAT = 1
-_ABOUT = "log.json"
+ABOUT_LOG, FORMAT = "log.json", 1
+"""What a log's folder says of it, written last."""
 _SEEN = ("instruction", "said", "past", "past_ratings", "slates", "clicked", "turn", "candidates")
+_CANDIDATES = "observations.candidates"
 _DONE = ("slates", "log_probs", "clicked", "item_rewards", "session", "ended")
 
 
@@ -108,7 +111,7 @@ def write_log(folder: str | os.PathLike[str], log: Log, world: World, *, after: 
     """
     folder = Path(folder)
     about = {"format": FORMAT, "world": world.name, "fingerprint": world.fingerprint}
-    if (folder / _ABOUT).exists():
+    if (folder / ABOUT_LOG).exists():
         _check(folder, world)
     arrays = {f"observations.{name}": getattr(log.observations, name) for name in _SEEN}
     arrays |= {name: getattr(log, name) for name in _DONE}
@@ -116,9 +119,12 @@ def write_log(folder: str | os.PathLike[str], log: Log, world: World, *, after: 
     texts = log.observations.texts
     free = texts.strings(said[said >= len(texts.bank)])
     arrays["texts"] = np.frombuffer(json.dumps(free).encode(), np.uint8)
+    candidates = log.observations.candidates
+    if candidates is not None and is_shared(candidates):
+        arrays[_CANDIDATES] = candidates[:1]
     given = {name: array for name, array in arrays.items() if array is not None}
     runs.write_arrays(folder / f"{after:012d}.safetensors", given)
-    runs.write_json(folder / _ABOUT, about)
+    runs.write_json(folder / ABOUT_LOG, about)
 
 
 def read_log(folder: str | os.PathLike[str], world: World) -> Log:
@@ -140,12 +146,14 @@ def read_log(folder: str | os.PathLike[str], world: World) -> Log:
 
 
 def _check(folder: Path, world: World) -> None:
-    if not (folder / _ABOUT).exists():
-        raise RunError(f"{folder} holds no log: it has no {_ABOUT}; `instructrec train ... --keep-log` makes one")
-    about = runs.read_json(folder / _ABOUT)
+    if not (folder / ABOUT_LOG).exists():
+        raise RunError(f"{folder} holds no log: it has no {ABOUT_LOG}; `instructrec train ... --keep-log` makes one")
+    about = runs.read_json(folder / ABOUT_LOG)
     version = about.get("format") if isinstance(about, dict) else None
     if version != FORMAT:
-        raise RunError(f"{folder / _ABOUT} has format {version!r}; this version of InstructRec reads format {FORMAT}")
+        raise RunError(
+            f"{folder / ABOUT_LOG} has format {version!r}; this version of InstructRec reads format {FORMAT}"
+        )
     if about.get("fingerprint") != world.fingerprint:
         raise RunError(
             f"{folder} is a log of {about.get('world')} with other people or rules ({about.get('fingerprint')}); "
@@ -156,6 +164,9 @@ def _check(folder: Path, world: World) -> None:
 def _read(path: Path, world: World) -> Log:
     arrays = runs.read_arrays(path)
     try:
+        size = len(arrays["slates"])
+        if _CANDIDATES in arrays and len(arrays[_CANDIDATES]) == 1:
+            arrays[_CANDIDATES] = np.broadcast_to(arrays[_CANDIDATES][0], (size, arrays[_CANDIDATES].shape[1]))
         world.population.texts.ids(json.loads(bytes(arrays["texts"]).decode()))
         seen = {name: arrays.get(f"observations.{name}") for name in _SEEN}
         log = Log(Observation(**seen, texts=world.population.texts), **{name: arrays[name] for name in _DONE})  # type: ignore[arg-type]

@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures, Profiles
-from instructrec.agents.inputs import MEMORY
+from instructrec.agents.inputs import MEMORY, inputs_of
 from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs
 from instructrec.agents.wishes import wish_encoder
+from instructrec.sessions import Observation
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -53,6 +54,10 @@ class SessionReader:
     def text_width(self) -> int:
         """Length of a text's vector, wishes included."""
         return self.texts.width
+
+    def see(self, observation: Observation) -> ScorerInputs:
+        """Returns what the network sees of an observation."""
+        return self.read(inputs_of(observation, self.encoder, memory=self.memory))
 
     def read(self, arrays: Arrays) -> ScorerInputs:
         """Returns the inputs of a batch.

@@ -32,15 +32,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from instructrec.agents.candidates import CandidateDraw, Candidates, own_candidates, scores_among
-from instructrec.agents.inputs import inputs_of
+from instructrec.agents.candidates import Candidates, draw_for, own_candidates, scores_among
 from instructrec.agents.reading import SessionReader, joined
 from instructrec.agents.scorer import ScorerInputs
 from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_distribution import draw_slates
 from instructrec.agents.slate_policy import SlateRanker, parameter_groups, seeded_scorer
 from instructrec.arrays import take
-from instructrec.sessions import Observation, Sessions, World, observe, start, step
+from instructrec.sessions import Sessions, World, observe, start, step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +116,7 @@ class Reinforce:
         self.scorer = seeded_scorer(reader, world.slate_size, self.config.scorer, seed)
         rates = {"reading_rate": self.config.reading_rate, "item_rate": self.config.item_rate}
         self._optimiser = torch.optim.Adam(parameter_groups(self.scorer, **rates), eps=1e-5)
-        self._draw: CandidateDraw | None = None
-        if self.config.candidates is not None and self.config.candidates < reader.features.num_items:
-            self._draw = CandidateDraw(reader.features, world.catalogue.popularity, self.config.candidates)
+        self._draw = draw_for(world, reader.features, self.config.candidates)
         self._luck, self._draw_luck = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
         self._lane = 0
         self.steps = 0
@@ -163,11 +160,12 @@ class Reinforce:
         rows, turns, drawn = np.arange(size), [], None
         while len(rows):
             seen = observe(world, state)
-            inputs = self._read(seen)
+            inputs = self._reader.see(seen)
             if drawn is None and self._draw is not None:
                 drawn = self._draw.draw(inputs, self._draw_luck)
-            own = seen.candidates
-            among = drawn if own is None else own_candidates(inputs, own, len(self.scorer.table))
+            among = drawn
+            if drawn is None and seen.candidates is not None:
+                among = own_candidates(inputs, seen.candidates, len(self.scorer.table))
             with torch.no_grad():
                 scores = self._scores(inputs, among)
                 places = draw_slates(scores, world.slate_size, self._luck)
@@ -192,9 +190,6 @@ class Reinforce:
             torch.from_numpy(np.concatenate(returns[::-1]).astype(np.float32)),
             earned,
         )
-
-    def _read(self, seen: Observation) -> ScorerInputs:
-        return self._reader.read(inputs_of(seen, self._reader.encoder, memory=self._reader.memory))
 
     def _scores(self, inputs: ScorerInputs, among: Candidates | None) -> Tensor:
         return scores_among(self.scorer, self.scorer.query(self.scorer.state(inputs), inputs), inputs, among)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from instructrec.sessions import Observation
+from instructrec.texts import Texts
+
+_SEEN = [part.name for part in fields(Observation) if part.name != "texts"]
 
 
 class Turns:
@@ -36,3 +43,15 @@ class Turns:
         """Returns turns at random, some maybe twice."""
         rows = rng.integers(0, self._size, size)
         return {name: values[rows] for name, values in self._columns.items()}
+
+
+def columns_of(observation: Observation, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """Returns an observation as columns to add, each name with ``prefix`` before it."""
+    found = {prefix + name: getattr(observation, name) for name in _SEEN}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def observation_of(turns: Mapping[str, npt.NDArray[Any]], prefix: str, texts: Texts) -> Observation:
+    """Returns the observation that `columns_of` made columns of, in turns that were drawn."""
+    columns: dict[str, Any] = {name: turns.get(prefix + name) for name in _SEEN}
+    return Observation(**columns, texts=texts)

@@ -24,7 +24,7 @@ from instructrec.agents.inputs import MEMORY, Inputs, inputs_of, inputs_space
 from instructrec.arrays import Floats, Ints, arrays_of, take
 from instructrec.envs.spaces import SlateSpace, fill_repeats
 from instructrec.envs.worlds import as_world
-from instructrec.policies import items_at
+from instructrec.policies import best_first, items_at
 from instructrec.sessions import Observation, Outcome, Sessions, SessionState, World, observe, restart, start, step
 
 Record = TypeVar("Record")
@@ -81,7 +81,7 @@ def filled_slates(observation: Observation, places: Ints, popularity: Floats) ->
     enough = 2 * slates.shape[1]
     if rankable is None:
         return fill_repeats(slates, np.argsort(-popularity, kind="stable")[:enough])
-    order = np.argsort(-popularity[rankable], axis=1, kind="stable")[:, :enough]
+    order = best_first(popularity[rankable], min(enough, rankable.shape[1]))
     return fill_repeats(slates, np.take_along_axis(rankable, order, axis=1))
 
 

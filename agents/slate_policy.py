@@ -14,8 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
-from instructrec.agents.candidates import Candidates, candidate_scores, marks_of
-from instructrec.agents.inputs import inputs_of
+from instructrec.agents.candidates import candidate_scores, own_candidates
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerInputs, SlateScorer
 from instructrec.agents.scorer_config import ScorerConfig
@@ -64,13 +63,11 @@ class SlateRanker:
         parts = []
         for first in range(0, observation.batch, self.rows_at_once):
             some = observation.rows(slice(first, first + self.rows_at_once))
-            arrays = inputs_of(some, self.reader.encoder, memory=self.reader.memory)
-            inputs = self.reader.read(arrays)
+            inputs = self.reader.see(some)
             if some.candidates is None:
                 parts.append(self.scorer(inputs).numpy())
                 continue
-            items = torch.from_numpy(some.candidates.astype(np.int64))
-            among = Candidates(items, marks_of(inputs, items, len(self.scorer.table)))
+            among = own_candidates(inputs, some.candidates, len(self.scorer.table))
             query = self.scorer.query(self.scorer.state(inputs), inputs)
             parts.append(candidate_scores(self.scorer, query, inputs, among).numpy())
         return np.concatenate(parts)

@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from instructrec import runs
-from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_recall, own_candidates, scores_among
+from instructrec.agents.candidates import Candidates, candidate_recall, draw_for, own_candidates, scores_among
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
@@ -107,11 +107,9 @@ class SlatePPO(PPO):
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
             self._start.history = None  # At the start it finds nothing; so it need not look.
-        self._draw: CandidateDraw | None = None
+        self._draw = draw_for(env.world, reader.features, settings.candidates)
         self._drawn: Candidates | None = None
         self._recall: float | None = None
-        if settings.candidates is not None and settings.candidates < reader.features.num_items:
-            self._draw = CandidateDraw(reader.features, env.world.catalogue.popularity, settings.candidates)
         self._luck = torch.Generator()
         if not arguments.get("tensorboard_log") and not arguments.get("verbose"):
             # Stable-Baselines3's own logger would make a folder for what nobody asked to keep.
@@ -237,11 +235,12 @@ class SlatePPO(PPO):
 
     def _candidates(self, inputs: ScorerInputs, observations: dict[str, Any]) -> Candidates | None:
         """Returns what may be ranked: the world's candidates, drawn ones, or None for the whole catalogue."""
-        if "candidates" in observations:
+        if self._draw is None and "candidates" in observations:
             return own_candidates(inputs, observations["candidates"], len(self.policy.scorer.table))
         if self._draw is not None and self._drawn is None:
             self._drawn = self._draw.draw(inputs, self._draw_luck)
-            self._recall = candidate_recall(self.policy.scorer, inputs.rows(slice(_RECALLED)), self._drawn)
+            seen = inputs.rows(slice(_RECALLED))
+            self._recall = candidate_recall(self.policy.scorer, seen, self._drawn, self._draw.rankable)
         return self._drawn
 
     def _scores(self, scorer: SlateScorer, query: Query, inputs: ScorerInputs, among: Candidates | None) -> Tensor:

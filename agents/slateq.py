@@ -31,9 +31,8 @@ References:
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,16 +40,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from instructrec.agents.candidates import CandidateDraw, Candidates, own_candidates, scores_among
-from instructrec.agents.inputs import inputs_of
+from instructrec.agents.candidates import Candidates, draw_for, own_candidates, scores_among
 from instructrec.agents.reading import SessionReader
-from instructrec.agents.replay import Turns
+from instructrec.agents.replay import Turns, columns_of, observation_of
 from instructrec.agents.scorer import ClickOdds, ScorerInputs, SlateScorer
 from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_policy import parameter_groups, seeded_scorer
 from instructrec.arrays import Ints
 from instructrec.envs.spaces import fill_repeats
-from instructrec.sessions import Observation, Sessions, World, observe, restart, start, step
+from instructrec.sessions import Observation, Sessions, SessionState, World, observe, restart, start, step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +195,7 @@ class SlateQRanker:
         parts = []
         for first in range(0, observation.batch, self.rows_at_once):
             some = observation.rows(slice(first, first + self.rows_at_once))
-            inputs = self.reader.read(inputs_of(some, self.reader.encoder, memory=self.reader.memory))
+            inputs = self.reader.see(some)
             state = self.scorer.state(inputs)
             scores = self.scorer.scores(self.scorer.query(state, inputs), inputs)
             scores = attraction(self.scorer.click_odds, scores) * self.values(state[0]).of(self.scorer.table, None)
@@ -212,12 +210,6 @@ def attraction(odds: ClickOdds, scores: Tensor) -> Tensor:
 
 
 _DRAWN_EVERY = 8
-_SEEN = [part.name for part in dataclasses.fields(Observation) if part.name != "texts"]
-
-
-def _columns(observation: Observation, prefix: str) -> dict[str, npt.NDArray[Any]]:
-    found = {prefix + name: getattr(observation, name) for name in _SEEN}
-    return {name: values for name, values in found.items() if values is not None}
 
 
 class SlateQ:
@@ -235,15 +227,13 @@ class SlateQ:
     ) -> None:
         self.config = config if config is not None else SlateQConfig()
         settings = self.config
-        self._world, self._reader = world, reader
+        self._world, self._reader, self._texts = world, reader, world.population.texts
         self.scorer = seeded_scorer(reader, world.slate_size, settings.scorer, seed)
         self._rng = np.random.default_rng(seed)
         self._state = start(world, Sessions.first(seed, settings.num_envs))
-        self._draw: CandidateDraw | None = None
+        self._draw = draw_for(world, reader.features, settings.candidates)
         self._drawn: Candidates | None = None
-        if settings.candidates is not None and settings.candidates < reader.features.num_items:
-            self._draw = CandidateDraw(reader.features, world.catalogue.popularity, settings.candidates)
-        example = self._read(observe(world, self._state).rows(slice(1)))
+        example = self._reader.see(observe(world, self._state).rows(slice(1)))
         width = self.scorer.state(example)[0].shape[1]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -304,8 +294,10 @@ class SlateQ:
         free = [{"params": odds, "share": settings.odds_rate}, {"params": list(self.values.parameters()), "share": 1.0}]
         return [*groups, *({**group, "settles": False} for group in free)]
 
-    def _read(self, seen: Observation) -> ScorerInputs:
-        return self._reader.read(inputs_of(seen, self._reader.encoder, memory=self._reader.memory))
+    def _observe(self, state: SessionState) -> Observation:
+        """Returns what is seen; without candidates where all have the same, since those are drawn."""
+        seen = observe(self._world, state)
+        return seen if self._draw is None else replace(seen, candidates=None)
 
     def _among(self, inputs: ScorerInputs, seen: Observation) -> Candidates | None:
         if seen.candidates is not None:
@@ -330,8 +322,8 @@ class SlateQ:
     @torch.no_grad()
     def _act(self, explore: float) -> None:
         world, state = self._world, self._state
-        seen = observe(world, state)
-        inputs = self._read(seen)
+        seen = self._observe(state)
+        inputs = self._reader.see(seen)
         if self._draw is not None and (self.steps // len(state.turn)) % _DRAWN_EVERY == 0:
             self._drawn = self._draw.draw(inputs, self._rng)
         among = self._among(inputs, seen)
@@ -340,8 +332,8 @@ class SlateQ:
         slates = self._explored(choices.numpy(), among, explore)
         after, outcome = step(world, state, slates)
         self._turns.add(
-            **_columns(seen, "seen."),
-            **_columns(observe(world, after), "next."),
+            **columns_of(seen, "seen."),
+            **columns_of(self._observe(after), "next."),
             shown=slates,
             clicked=outcome.reactions.clicked,
             rewards=outcome.item_rewards,
@@ -382,7 +374,7 @@ class SlateQ:
         later = self.config.gamma * self._foreseen(turns)
         clicked = torch.from_numpy(turns["clicked"].astype(np.float32))
         items, rewards = torch.from_numpy(turns["shown"].astype(np.int64)), torch.from_numpy(turns["rewards"])
-        inputs = self._read(self._observation(turns, "seen."))
+        inputs = self._reader.see(observation_of(turns, "seen.", self._texts))
         state = scorer.state(inputs)
         shown = own_candidates(inputs, turns["shown"], len(scorer.table))
         scores = scores_among(scorer, scorer.query(state, inputs), inputs, shown)
@@ -399,10 +391,6 @@ class SlateQ:
     @torch.no_grad()
     def _foreseen(self, turns: dict[str, npt.NDArray[Any]]) -> Tensor:
         """Returns the best Q of where turns led, 0 where the person left, [batch]."""
-        after = self._observation(turns, "next.")
-        inputs = self._read(after)
+        after = observation_of(turns, "next.", self._texts)
+        inputs = self._reader.see(after)
         return self._best(inputs, self._among(inputs, after), self._target)[1] * torch.from_numpy(~turns["left"])
-
-    def _observation(self, turns: dict[str, npt.NDArray[Any]], prefix: str) -> Observation:
-        columns: dict[str, Any] = {name: turns.get(prefix + name) for name in _SEEN}
-        return Observation(**columns, texts=self._world.population.texts)

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from instructrec.agents.candidates import Candidates, candidate_scores, marks_of
-from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import SlateScorer
 from instructrec.agents.scorer_config import ScorerConfig
@@ -60,7 +59,7 @@ class SupervisedConfig:
 
 def _click_loss(scorer: SlateScorer, reader: SessionReader, log: Log) -> Tensor:
     """Returns the mean log-loss of the clicks in some turns."""
-    inputs = reader.read(inputs_of(log.observations, reader.encoder, memory=reader.memory))
+    inputs = reader.see(log.observations)
     items = torch.from_numpy(log.slates.astype(np.int64))
     clicked = torch.from_numpy(log.clicked.astype(np.float32))
     among = Candidates(items, marks_of(inputs, items, len(scorer.table)))

@@ -36,7 +36,7 @@ _HESITATION = 2.0
 """How much has to speak for something before it counts in full."""
 _RAREST = 1e-3
 _LONGEST = 5.0
-_TIMES = 12
+_TIMES, _FEWEST_STEPS = 12, 200
 _TOGETHER = 8
 """Steps whose prompts are drawn together and shared out by length, so that few are padded."""
 _TEXTS = 4096
@@ -182,7 +182,8 @@ def fit_wishes(
         encoder: The language model.
         attributes: What the items have.
         prompts: What to learn from.
-        steps: Gradient steps; if omitted, so many that each prompt is looked at `_TIMES` times.
+        steps: Gradient steps; if omitted, so many that each prompt is looked at `_TIMES` times, `_FEWEST_STEPS` at
+            least.
         batch: Prompts per step.
         learning_rate: Of AdamW; falls in a straight line.
         seed: Of the start and the order.
@@ -194,7 +195,7 @@ def fit_wishes(
     if not prompts:
         return None
     if steps is None:
-        steps = max(1, _TIMES * len(prompts) // batch)
+        steps = max(_FEWEST_STEPS, _TIMES * len(prompts) // batch)
     tokens, starts, lengths, mean, basis = _tokens(encoder, [prompt.text for prompt in prompts])
     luck = torch.Generator().manual_seed(seed)
     answers = _answers(attributes, prompts)

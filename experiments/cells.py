@@ -107,20 +107,46 @@ class CellFolder:
         path = self.file(aspect, conditions)
         return read_parts(path) if path.exists() else None
 
-    def keep(self, aspect: str, conditions: Mapping[str, Any], parts: Parts) -> dict[str, Totals]:
-        """Writes what was measured, and returns it as it will be read."""
+    def keep(self, aspect: str, conditions: Mapping[str, Any], parts: Parts, seconds: float) -> dict[str, Totals]:
+        """Writes what was measured, and in how many seconds, and returns it as it will be read."""
         path = self.file(aspect, conditions)
+        self._tell("seconds", {**self._told("seconds"), path.stem: seconds})
         write_parts(path, parts)
         return read_parts(path)
 
+    def seconds(self, aspect: str, conditions: Mapping[str, Any]) -> float | None:
+        """Returns how long it took to measure an aspect; None where that is not known."""
+        return self._told("seconds").get(self.file(aspect, conditions).stem)
+
+    def leave_out(self, aspect: str, conditions: Mapping[str, Any], why: str) -> None:
+        """Writes why an aspect makes no sense with the cell."""
+        self._tell("absent", {**self._told("absent"), self.file(aspect, conditions).stem: why})
+
+    def left_out(self, aspect: str, conditions: Mapping[str, Any]) -> str | None:
+        """Returns why an aspect makes no sense with the cell; None where that was not found."""
+        return self._told("absent").get(self.file(aspect, conditions).stem)
+
+    def failed_since(self, moment: float) -> bool:
+        """Whether it could not be finished at a moment, in seconds since 1970, or later."""
+        path = self.path / FAILED
+        return path.exists() and path.stat().st_mtime >= moment
+
     def describe(self, trained: Mapping[str, Any]) -> None:
-        """Writes what the cell is, and what came of its training."""
-        runs.write_json(self.path / ABOUT_CELL, {"cell": self.identity, "trained": trained})
+        """Writes what came of the cell's training."""
+        self._tell("trained", trained)
 
     def trained(self) -> dict[str, Any]:
         """Returns what came of its training; nothing where that is not known."""
+        return self._told("trained")
+
+    def _told(self, part: str) -> dict[str, Any]:
         path = self.path / ABOUT_CELL
-        return dict(runs.read_json(path)["trained"]) if path.exists() else {}
+        return dict(runs.read_json(path).get(part, {})) if path.exists() else {}
+
+    def _tell(self, part: str, what: Mapping[str, Any]) -> None:
+        """Writes one part of what is told of the cell; the others stay."""
+        before = {name: self._told(name) for name in ("trained", "seconds", "absent")}
+        runs.write_json(self.path / ABOUT_CELL, {"cell": self.identity, **before, part: what})
 
     def fail(self, aspect: str, error: Exception) -> dict[str, str]:
         """Writes why it could not be finished, and returns that; the next call tries again."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from instructrec.names import unknown_name
 
@@ -44,6 +44,30 @@ class Command:
     def run(self, narrator: Narrator) -> Answer:
         """Does the work and returns what to print."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class InWorld(Command):
+    """What commands share that happen in a world."""
+
+    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    """The world; `instructrec worlds` lists them."""
+    world_set: Settings = ()
+    """Settings of the world, such as slate_size=5."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmongPeople(InWorld):
+    """What commands share that happen in a world to which others may come."""
+
+    population: str = ""
+    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
+    population_set: Settings = ()
+    """Settings of the population."""
+
+    def world_settings(self) -> dict[str, Any]:
+        """Returns the world's settings, and who comes there; raises a `UserError` as `world_settings` does."""
+        return world_settings(self.world_set, self.population, self.population_set)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +115,11 @@ def world_name(name: str) -> str:
         own = "; a domain file of your own is given by its path, ending in .yaml"
         raise UserError(unknown_name("world", name, WORLDS) + own)
     return found
+
+
+def listed(given: str) -> list[str]:
+    """Returns names that were typed with commas between them."""
+    return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def settings(given: Sequence[str]) -> dict[str, Any]:

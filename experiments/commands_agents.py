@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from instructrec.experiments.commands import (
+    AmongPeople,
     Answer,
     Command,
+    InWorld,
     Settings,
     UserError,
     allow_imports,
     at_least,
     comparison,
+    listed,
     nested,
     settings,
     variants,
     world_name,
-    world_settings,
 )
 
 if TYPE_CHECKING:
@@ -54,11 +56,9 @@ class Demo(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Command):
+class Train(AmongPeople):
     """Train an agent in a world, with checkpoints that survive a kill."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agent: str = "slate_ppo"
     """The agent; `instructrec agents` lists them, and `compare` trains the baselines that learn."""
     out: Path
@@ -71,12 +71,6 @@ class Train(Command):
     """Go on where the run in the folder stopped; with none there, begin."""
     set: Settings = ()
     """Settings of the agent, such as learning_rate=3e-4 or scorer.width=64."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
     any_language: bool = False
     """Train even where the language model does not read what people speak."""
     keep_log: bool = False
@@ -88,7 +82,7 @@ class Train(Command):
 
         plan = TrainPlan(
             world=world_name(self.world),
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             agent=self.agent,
             agent_settings=settings(self.set),
             seed=at_least(0, "seed", self.seed),
@@ -143,14 +137,12 @@ class Evaluate(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Command):
+class Compare(AmongPeople):
     """Compare agents on the same people with the same luck; those that learn are trained first.
 
     What was finished in the folder before is not done again.
     """
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,cosine,parser,informed,goal_oracle,oracle"
     """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder. AGENT@rounds and
     AGENT@own say where those that are fitted have their log from: their own slates in five rounds, or SlatePPO's
@@ -167,8 +159,8 @@ class Compare(Command):
     held_out_ratings."""
     other: str = ""
     """Another world of the same items, where agents are played too, such as MoviesTalk."""
-    seeds: int = 0
-    """How many agents to train of each kind, with the seeds 0, 1, ...; one, with --seed, when omitted."""
+    seeds: Annotated[int | None, arg(metavar="INT")] = None
+    """How many agents to train of each kind, 1 or more, with the seeds 0, 1, ...; one, with --seed, when omitted."""
     steps: int = 50_000
     """User-steps of training, the same for each agent that learns."""
     encoder: str = "minilm"
@@ -179,14 +171,10 @@ class Compare(Command):
     """The seed of the people met."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
     any_language: bool = False
     """Compare even where the language model does not read what people speak."""
+    jobs: int = 1
+    """How many agents to train and measure at a time: each in a process of its own, on one thread, from 2 on."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Compares."""
@@ -194,19 +182,20 @@ class Compare(Command):
 
         results = compare(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             out=self.out,
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             variants=variants(self.variant),
             aspects=self.aspects or PROTOCOLS[self.protocol],
             other=world_name(self.other) if self.other else "",
-            seeds=at_least(0, "seeds", self.seeds) or None,
+            seeds=None if self.seeds is None else at_least(1, "seeds", self.seeds),
             steps=at_least(1, "steps", self.steps),
             encoder=self.encoder,
             sessions=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
             any_language=self.any_language,
+            jobs=at_least(1, "jobs", self.jobs),
             narrator=narrator,
         )
         return comparison(results)
@@ -234,17 +223,13 @@ class Recommend(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Play(Command):
+class Play(InWorld):
     """Be the user yourself: say what you want, click, and say what is wrong with what you are shown."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agent: str = "parser"
     """Who shows slates: random, popularity, bm25, cosine or parser, or the folder of a trained run."""
     seed: int = 0
     """The seed of the agent's luck."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Plays."""
@@ -256,11 +241,9 @@ class Play(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(Command):
+class Replay(AmongPeople):
     """Write a page that shows sessions turn by turn: words, hidden goals, slates, reactions, and why each item."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agents: str = "parser,popularity"
     """One to three agents by name, separated by commas, set side by side; NAME=RUN takes one from its run folder."""
     out: Path
@@ -273,12 +256,6 @@ class Replay(Command):
     """The seed of the people met."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Plays and writes."""
@@ -286,11 +263,11 @@ class Replay(Command):
 
         document = replay(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             out=self.out,
             people=at_least(1, "people", self.people),
             lanes=[at_least(0, "person", lane) for lane in self.person],
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
             narrator=narrator,
@@ -299,11 +276,9 @@ class Replay(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tune(Command):
+class Tune(AmongPeople):
     """Choose an agent's settings on validation people: seeded, counted, and going on after a kill."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agent: str = "slate_ppo"
     """The agent: slate_ppo, or any other that learns."""
     out: Path
@@ -322,12 +297,6 @@ class Tune(Command):
     """The run folder of SlatePPO with the log to learn from (train --keep-log)."""
     encoder: str = "minilm"
     """The language model, as for compare."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Tunes."""
@@ -341,7 +310,7 @@ class Tune(Command):
             out=self.out,
             sessions=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             encoder=self.encoder,
             regime=self.regime,
             own_log=self.log,

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from instructrec.experiments.commands import (
+    AmongPeople,
     Answer,
     Command,
+    InWorld,
     Settings,
     UserError,
     at_least,
+    listed,
     nested,
     reading,
     settings,
@@ -28,11 +31,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Robustness(Command):
+class Robustness(InWorld):
     """Ask whether the order of agents survives other users: draws of the assumed constants."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     agents: str = "random,popularity,bm25,parser,goal_oracle,oracle"
     """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder."""
     out: Path
@@ -45,8 +46,6 @@ class Robustness(Command):
     """The seed of constants and people."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Checks."""
@@ -54,7 +53,7 @@ class Robustness(Command):
 
         document = robustness(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             out=self.out,
             draws=at_least(2, "draws", self.draws),
             sessions=at_least(1, "people", self.people),
@@ -67,14 +66,12 @@ class Robustness(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablate(Command):
+class Ablate(AmongPeople):
     """Ask what each part of SlatePPO gives: train it without, and other algorithms, on the same budget."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     out: Path
     """Folder for ablation.json, ablation.md and curves.png; a killed ablation goes on where it stood."""
-    variants: str = ""
+    variants: Annotated[str | None, arg(metavar="STR")] = None
     """Which, separated by commas: myopic, whole_slate, plain_ppo, reward_to_go, no_attribution, shared_future,
     no_anchor, no_entropy, no_item_scores, full_softmax, no_prompts, ppo, a2c, reinforce, slateq; all when omitted."""
     set: Settings = ()
@@ -89,23 +86,20 @@ class Ablate(Command):
     """The first one's seed; the others follow."""
     final: bool = False
     """Measure on the test people and phrasings; without it, on the validation ones."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Trains and measures."""
         from instructrec.experiments.ablation_tables import to_text
         from instructrec.experiments.ablations import ablate
 
+        chosen = listed(self.variants or "")
+        if self.variants is not None and not chosen:
+            raise UserError("--variants names none; leave it out to train them all")
         document = ablate(
             world_name(self.world),
             out=self.out,
-            variants=[name.strip() for name in self.variants.split(",") if name.strip()],
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            variants=chosen,
+            world_settings=self.world_settings(),
             agent_settings=settings(self.set),
             steps=at_least(1, "steps", self.steps),
             sessions=at_least(1, "people", self.people),
@@ -168,11 +162,9 @@ def _in_world(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Twins(Command):
+class Twins(AmongPeople):
     """Replay the same people with the same luck under edited instructions, or with another agent."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     edit: str = ""
     """What the agent hears instead: removed (nothing), paraphrased, contradicted or swapped; removed if nothing else
     is changed."""
@@ -186,12 +178,6 @@ class Twins(Command):
     """The seed of the people met."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Plays twice."""
@@ -202,7 +188,7 @@ class Twins(Command):
             agent=self.agent,
             edit=self.edit,
             against=self.against,
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             people=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
             final=self.final,
@@ -212,11 +198,9 @@ class Twins(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fidelity(Command):
+class Fidelity(AmongPeople):
     """Compare what a world produces with logs of real people, and list where its constants come from."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
-    """The world; `instructrec worlds` lists them."""
     log: Annotated[tuple[Path, ...], UseAppendAction, arg(metavar="LOG")] = ()
     """A log, as often as you like: ratings or clicks in any format of `instructrec world new`, the MIT movie corpus,
     IARD's JSON, or a table of shown items (session, turn, position, item, clicked)."""
@@ -232,12 +216,6 @@ class Fidelity(Command):
     """How many sessions to simulate."""
     seed: int = 1
     """Their seed."""
-    world_set: Settings = ()
-    """Settings of the world, such as slate_size=5."""
-    population: str = ""
-    """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
-    population_set: Settings = ()
-    """Settings of the population."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Compares."""
@@ -249,7 +227,7 @@ class Fidelity(Command):
             out=self.out,
             reading=reading(self.set, self.columns),
             agent=self.agent,
-            world_settings=world_settings(self.world_set, self.population, self.population_set),
+            world_settings=self.world_settings(),
             people=at_least(1, "people", self.people),
             seed=at_least(0, "seed", self.seed),
             narrator=narrator,
@@ -286,7 +264,7 @@ class Requests(Command):
         check_place(self.out / "requests.json")
         document = answering(
             world_name(self.world),
-            [name.strip() for name in self.agents.split(",") if name.strip()],
+            listed(self.agents),
             corpus=self.corpus,
             out=self.out,
             encoder=self.encoder,

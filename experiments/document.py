@@ -39,6 +39,7 @@ class Measured:
         cell: Which.
         parts: Totals by aspect and part.
         trained: What came of its training.
+        seconds: How long it took to measure each aspect, of those of which that is known.
         failed: Why aspects could not be finished: aspect, kind and error.
         absent: Why aspects make no sense with it, by aspect.
         error: The latest failure itself.
@@ -47,9 +48,26 @@ class Measured:
     cell: Cell
     parts: dict[str, Mapping[str, Totals]] = field(default_factory=dict)
     trained: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     failed: list[dict[str, str]] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     error: Exception | None = None
+
+    @property
+    def training_seconds(self) -> float | None:
+        """How long its training took; None where there was none."""
+        return self.trained.get("seconds") or None
+
+    @property
+    def evaluation_seconds(self) -> float | None:
+        """How long it took to measure it; None where that is not known."""
+        return sum(self.seconds.values()) if self.seconds else None
+
+    def took(self) -> dict[str, Any]:
+        """Returns what a results document says of the time it took."""
+        named = {"cell": self.cell.named(), "agent": self.cell.label, "seed": self.cell.seed}
+        seconds = {"training_seconds": self.training_seconds, "evaluation_seconds": self.evaluation_seconds}
+        return {**named, **seconds, "aspects": dict(self.seconds)}
 
 
 def assemble(measured: Sequence[Measured], *, seeds: Sequence[int], draws: int = 2000) -> Document:
@@ -86,6 +104,7 @@ def assemble(measured: Sequence[Measured], *, seeds: Sequence[int], draws: int =
                 "training_steps": known[0]["steps"],
                 "training_seconds": float(np.mean([one["seconds"] for one in known])),
             }
+    document["cells"] = [one.took() for one in measured]
     document["curves"] = curves_of(seen)
     document["probability_of_improvement"] = improvements(played, draws=draws)
     document["selectivity"] = _selectivity(played, draws)

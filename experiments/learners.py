@@ -30,6 +30,7 @@ class Trained:
         steps: User-steps that it took.
         seconds: How long that took.
         curve: Mean return of training sessions by step, where it learned by acting.
+        sessions: As in `instructrec.agents.learners.Learned`.
     """
 
     competitor: Competitor
@@ -37,6 +38,7 @@ class Trained:
     steps: int
     seconds: float
     curve: tuple[Mapping[str, float], ...] = ()
+    sessions: int | None = None
 
     @property
     def timing(self) -> dict[str, Any]:
@@ -97,4 +99,4 @@ def learn(
         agent = TimedRanker(agent.scorer, agent.reader)
     elif without_words(agent) is None:
         agent = WithControls(cast("Policy", agent))
-    return Trained(agent, f"{found.note}, in {clock(seconds)}", found.steps, seconds, found.curve)
+    return Trained(agent, f"{found.note}, in {clock(seconds)}", found.steps, seconds, found.curve, found.sessions)

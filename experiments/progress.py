@@ -35,15 +35,17 @@ class Narrator:
     Attributes:
         stream: Where to write.
         quiet: Say nothing at all.
+        bars: Whether a bar may be drawn: not where several processes write on one screen.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     quiet: bool = False
+    bars: bool = True
 
     @property
     def is_terminal(self) -> bool:
         """Whether a person watches a screen that can redraw a line."""
-        return self.stream.isatty()
+        return self.bars and self.stream.isatty()
 
     def say(self, words: str) -> None:
         """Writes a line."""

@@ -125,7 +125,7 @@ def tune(
                 reader_for(training, model, narrator),
                 steps,
                 regime,
-                functools.cache(lambda: read_log(Path(own_log) / LOG, training)) if own_log else None,
+                read_log(Path(own_log) / LOG, training) if own_log else None,
             )
             people = Sessions.first(seed + SESSION_SEED, sessions)
 

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from instructrec import runs
+from instructrec import __version__, runs
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import ItemFeatures
-from instructrec.agents.learners import Ground
+from instructrec.agents.learners import LEARNERS, Ground, fixed_log
+from instructrec.agents.own_log import ABOUT_LOG, read_log, write_log
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import Regime
 from instructrec.agents.slate_ppo import SlatePPOConfig
@@ -216,17 +217,34 @@ class Workshop:
 
     def _learner(self, cell: Cell) -> Contestant:
         world = counting(self.training_world(cell))
-        ground = Ground(world, self.reader, self.steps, cell.regime, lambda: self._own_log(cell))
+        log = self.log(cell) if LEARNERS[cell.agent].fits and cell.regime is not Regime.ROUNDS else None
+        ground = Ground(world, self.reader, self.steps, cell.regime, log)
         found = learn(cell.agent, ground, settings=cell.settings, seed=int(cell.seed or 0), narrator=self.narrator)
+        sessions = met(world) if found.sessions is None else found.sessions
         return Contestant(
-            lambda _: found.competitor, found.note, found.steps, met(world), found.seconds, tuple(found.curve), True
+            lambda _: found.competitor, found.note, found.steps, sessions, found.seconds, tuple(found.curve), True
         )
 
-    def _own_log(self, cell: Cell) -> Log:
-        """Returns SlatePPO's own log of a cell's seed: made once for all that are fitted to it."""
-        plan = self._plan_of_own_log(cell)
-        key = ("own log", plan.seed, cell.unseen)
-        return self.kept(key, lambda: own_log(plan, self.features(self.prompts), self.encoder, self.narrator))
+    def log(self, cell: Cell) -> Log:
+        """Returns the log that a cell is fitted to: recorded once for all of its seed, and kept on the disk."""
+        world, seed = self.training_world(cell), int(cell.seed or 0)
+        decides = {"regime": str(cell.regime), "seed": seed, "steps": self.steps, "encoder": self.encoder_name}
+        decides |= {"fingerprint": world.fingerprint, "prompts": self.prompts, "version": __version__}
+        if cell.regime is Regime.OWN:
+            decides["flagship"] = dict(self.flagship)
+        folder = self.out / CELLS / f"log-{hash_of(decides)}"
+        with runs.locked(folder, wait=True):
+            if not (folder / ABOUT_LOG).exists():
+                write_log(folder, self._recorded(cell), world)
+        # Not kept in memory: the logs of all seeds would fill it.
+        return read_log(folder, world)
+
+    def _recorded(self, cell: Cell) -> Log:
+        if cell.regime is Regime.OWN:
+            return own_log(self._plan_of_own_log(cell), self.features(self.prompts), self.encoder, self.narrator)
+        world, seed = self.training_world(cell), int(cell.seed or 0)
+        with self.narrator.task("Recording a log") as advance:
+            return fixed_log(world, self.reader, self.steps, seed, lambda done, total: advance(done / total, ""))
 
     def _plan_of_own_log(self, cell: Cell) -> TrainPlan:
         return TrainPlan(
@@ -251,8 +269,9 @@ class Workshop:
         folder = self.out / CELLS / f"features-{key}"
 
         def make() -> ItemFeatures:
-            if not (folder / FEATURES).exists():
-                write_features(folder, features_for(world, self.encoder, self.narrator, prompts=prompts))
+            with runs.locked(folder, wait=True):
+                if not (folder / FEATURES).exists():
+                    write_features(folder, features_for(world, self.encoder, self.narrator, prompts=prompts))
             return read_features(folder)
 
         return self.kept(("features", key), make)

@@ -7,7 +7,7 @@ Session states are records, so keeping, restoring and mixing them is row selecti
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 Record = TypeVar("Record")
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def _fields(record: object) -> tuple[dataclasses.Field[Any], ...]:
@@ -27,6 +28,26 @@ def _fields(record: object) -> tuple[dataclasses.Field[Any], ...]:
             "give a state as a dataclass whose fields are NumPy arrays with one row per user"
         )
     return dataclasses.fields(record)
+
+
+def is_shared(array: npt.NDArray[Any]) -> bool:
+    """Returns whether all rows are one and the same in memory, as `numpy.broadcast_to` makes them."""
+    return array.ndim > 1 and len(array) > 0 and array.strides[0] == 0
+
+
+def some_rows(array: npt.NDArray[Scalar], rows: Ints | Bools | slice) -> npt.NDArray[Scalar]:
+    """Returns some of an array's rows; rows that are shared stay so."""
+    if not is_shared(array):
+        return array[rows]
+    return np.broadcast_to(array[0], (len(np.empty(len(array))[rows]), *array.shape[1:]))
+
+
+def stacked(arrays: Sequence[npt.NDArray[Scalar]]) -> npt.NDArray[Scalar]:
+    """Returns all rows of several arrays; where all share the same one, so do they."""
+    first = next((array[0] for array in arrays if len(array)), None)
+    if first is None or not all(is_shared(array) and np.array_equal(array[0], first) for array in arrays if len(array)):
+        return np.concatenate(arrays)
+    return np.broadcast_to(first, (sum(len(array) for array in arrays), *first.shape))
 
 
 def take(record: Record, rows: Ints | Bools | slice) -> Record:

@@ -107,8 +107,8 @@ class TheseItems:
         return f"TheseItems({len(self.items)} items, {digest})"
 
     def draw(self, observation: Observation, noise: Noise) -> npt.NDArray[np.int32]:
-        """Returns the items for every session, int32 [batch, num_candidates]; ``noise`` is not used."""
-        return np.tile(self.items, (observation.batch, 1))
+        """Returns the items for every session, one row in memory, int32 [batch, num_candidates]; no luck is used."""
+        return np.broadcast_to(self.items, (observation.batch, len(self.items)))
 
 
 def distinct(noise: Noise, count: int, size: int) -> npt.NDArray[np.int32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.arrays import Bools, Floats, Ints
+from instructrec.arrays import Bools, Floats, Ints, stacked
 from instructrec.sessions import Observation
 
 
@@ -36,6 +36,11 @@ class Log:
 
     def __len__(self) -> int:
         return len(self.slates)
+
+    @property
+    def num_sessions(self) -> int:
+        """How many sessions its turns are of."""
+        return len(np.unique(self.session))
 
     def rows(self, rows: Ints | Bools | slice) -> Log:
         """Returns some of the turns."""
@@ -87,6 +92,6 @@ def _seen(parts: Sequence[Observation]) -> Observation:
         np.concatenate([part.turn for part in parts]),
         None
         if first.candidates is None
-        else np.concatenate([part.candidates for part in parts if part.candidates is not None]),
+        else stacked([part.candidates for part in parts if part.candidates is not None]),
         first.texts,
     )

@@ -347,11 +347,15 @@ def _lives(process: str) -> bool:
 
 
 @contextlib.contextmanager
-def locked(run: str | os.PathLike[str]) -> Iterator[None]:
+def locked(run: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
     """Holds a run folder for this process; the lock of a process that died is free at once.
 
+    Args:
+        run: The folder, made when missing.
+        wait: Whether to wait while another living process holds it.
+
     Raises:
-        RunError: If another living process holds it.
+        RunError: If another living process holds it, and there is no waiting.
     """
     path = Path(run) / LOCK
     with explained("written", path):
@@ -359,7 +363,7 @@ def locked(run: str | os.PathLike[str]) -> Iterator[None]:
         file = path.open("a+")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"

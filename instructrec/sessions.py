@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.arrays import Bools, Floats, Ints, put, take
+from instructrec.arrays import Bools, Floats, Ints, put, some_rows, take
 from instructrec.catalogue import Catalogue
 from instructrec.goals import Goals
 from instructrec.names import in_a_line
@@ -142,7 +142,7 @@ class Observation:
             self.slates[rows],
             self.clicked[rows],
             self.turn[rows],
-            None if self.candidates is None else self.candidates[rows],
+            None if self.candidates is None else some_rows(self.candidates, rows),
             self.texts,
         )
 

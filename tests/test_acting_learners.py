@@ -18,7 +18,7 @@ from instructrec.agents.encoder import load_encoder
 from instructrec.agents.features import item_features
 from instructrec.agents.learners import LEARNERS, Ground
 from instructrec.agents.reading import SessionReader
-from instructrec.candidates import RandomCandidates
+from instructrec.candidates import RandomCandidates, TheseItems
 from instructrec.envs.tiny import optimal_value, tiny_world
 from instructrec.experiments.competitors import WithControls
 from instructrec.experiments.evaluation import evaluate, without_words
@@ -157,10 +157,11 @@ def test_whoever_watches_sees_every_iteration_and_changes_nothing(ground, name):
     assert mean_return(alone.agent) == mean_return(watched.agent)
 
 
+@pytest.mark.parametrize("source", [RandomCandidates(tiny_world().catalogue, 8), TheseItems(np.arange(1, 20, 2))])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_where_only_some_items_may_be_ranked_it_learns_among_those(ground, name):
+def test_where_only_some_items_may_be_ranked_it_learns_among_those(ground, name, source):
     shared = ground(512)
-    some = dataclasses.replace(shared.world, candidates=RandomCandidates(shared.world.catalogue, 8))
+    some = dataclasses.replace(shared.world, candidates=source)
     config = configured(LEARNERS[name].config, SETTINGS[name])
     found = LEARNERS[name].learn(dataclasses.replace(shared, world=some), config, 0, lambda done, words: None)
     played = evaluate(some, found.agent, Sessions.first(5, 20))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from instructrec.arrays import arrays_of, put, rows_of, take
+from instructrec.arrays import arrays_of, is_shared, put, rows_of, some_rows, stacked, take
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,18 @@ def test_the_number_of_rows_is_common_to_all_arrays():
     assert rows_of(record(7)) == 7
     with pytest.raises(ValueError, match=r"one row per user.*'item': 5.*'inner\.score': 3"):
         rows_of(Outer(record().item, Inner(np.zeros(3))))
+
+
+@pytest.mark.parametrize("rows", [np.array([3, 0, 0]), np.array([True, False, True, False, False]), slice(1, 4)])
+def test_rows_that_share_their_memory_go_on_sharing_it(rows):
+    shared = np.broadcast_to(np.arange(7), (5, 7))
+    for own in (shared, shared.copy()):
+        np.testing.assert_array_equal(some_rows(own, rows), own[rows])
+        np.testing.assert_array_equal(stacked([own, own[:2]]), np.concatenate([own, own[:2]]))
+    assert is_shared(some_rows(shared, rows))
+    assert is_shared(stacked([shared, shared[:2]]))
+    assert not is_shared(stacked([shared, np.broadcast_to(np.arange(1, 8), (2, 7))]))
+    assert not is_shared(stacked([shared, shared.copy()]))
 
 
 @pytest.mark.parametrize("thing", [3, {"item": np.zeros(2)}, Outer])

@@ -70,7 +70,7 @@ def learned(name, ground, seed=0):
 
 def fitted(name, ground, log):
     """Returns a ranker fitted to a log of one's own."""
-    own = replace(ground, regime="own", own_log=lambda: log)
+    own = replace(ground, regime="own", log=log)
     return learned(name, own)
 
 

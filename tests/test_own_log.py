@@ -1,5 +1,6 @@
 """SlatePPO's own log says exactly what was shown, and recording it changes nothing."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -15,6 +16,8 @@ from instructrec.agents.recording import behaviour_policy, collect_log
 from instructrec.agents.sb3_worlds import sb3_vec_env
 from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
+from instructrec.arrays import is_shared
+from instructrec.candidates import RandomCandidates, TheseItems
 from instructrec.envs import world_of
 from instructrec.envs.tiny import tiny_world
 from instructrec.logs import joined
@@ -128,6 +131,21 @@ def test_free_words_are_kept_as_words(tmp_path):
     log = recorded(talking())
     write_log(tmp_path, log, talking())
     same(read_log(tmp_path, talking()), log)
+
+
+def test_candidates_that_are_the_same_for_all_take_the_room_of_one_row(tmp_path):
+    some = np.arange(0, 20, 2, dtype=np.int32)
+    for name, source, rows in (("same", TheseItems(some), 1), ("own", RandomCandidates(tiny_world().catalogue, 8), 60)):
+        world = dataclasses.replace(tiny_world(), candidates=source)
+        log = recorded(world)
+        write_log(tmp_path / name, log, world)
+        (path,) = (tmp_path / name).glob("*.safetensors")
+        assert len(runs.read_arrays(path)["observations.candidates"]) == rows
+        found = read_log(tmp_path / name, world)
+        same(found, log)
+        np.testing.assert_array_equal(found.observations.candidates, log.observations.candidates)
+        for seen in (log.observations, found.rows(np.arange(0, 60, 3)).observations, found.observations):
+            assert is_shared(seen.candidates) == (name == "same")
 
 
 def test_a_log_of_another_world_is_refused(tmp_path):

@@ -53,7 +53,7 @@ def _timeless(out: Path) -> Any:
     for agent in document["agents"].values():
         for metric in [name for name in agent if name.startswith("latency")]:
             del agent[metric]
-    return {name: part for name, part in document.items() if name not in ("timing", "notes")}
+    return {name: part for name, part in document.items() if name not in ("timing", "notes", "cells")}
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +71,49 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_all_that_learn_from_slate_ppos_own_log_share_one_recording(tmp_path: Path, monkeypatch: Any) -> None:
-    recorded: list[int] = []
-    record = workshop.own_log
+def _recordings(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """Counts what is recorded by a function of the workshop's."""
+    recorded: list[Any] = []
+    record = getattr(workshop, name)
 
-    def counted(plan: Any, *more: Any) -> Any:
-        recorded.append(plan.seed)
-        return record(plan, *more)
+    def counted(*given: Any) -> Any:
+        recorded.append(given)
+        return record(*given)
 
-    monkeypatch.setattr(workshop, "own_log", counted)
-    results = _compare(
-        tmp_path, names=["random", "item_knn@own", "ease@own"], variants={"slate_ppo": LEAST}, aspects=()
-    )
+    monkeypatch.setattr(workshop, name, counted)
+    return recorded
+
+
+def test_all_that_are_fitted_to_a_fixed_log_share_one_recording_per_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = _recordings(monkeypatch, "fixed_log")
+    results = _compare(tmp_path, names=["random", "item_knn", "ease"], aspects=())
+    assert [seed for *_, seed, _ in recorded] == [0, 1]
+    assert results["training_sessions"]["item_knn"] == results["training_sessions"]["ease"] >= 128 / 3
+    again = _compare(tmp_path, names=["item_knn", "supervised"], aspects=())
+    assert len(recorded) == 2, "a comparison begun anew reads what was recorded"
+    assert again["training_sessions"]["supervised"] == results["training_sessions"]["ease"]
+
+
+def test_a_shared_log_teaches_what_a_log_of_ones_own_does(tmp_path: Path) -> None:
+    alone = _compare(tmp_path / "alone", names=["supervised"], aspects=())
+    beside = _compare(tmp_path / "beside", names=["item_knn", "supervised"], aspects=())
+    assert beside["agents"]["supervised"]["return"] == alone["agents"]["supervised"]["return"]
+
+
+def test_all_that_learn_from_slate_ppos_own_log_share_one_recording_and_count_its_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = _recordings(monkeypatch, "own_log")
+    names = ["random", "item_knn@own", "ease@own", "item_knn@rounds"]
+    results = _compare(tmp_path, names=names, variants={"slate_ppo": LEAST}, aspects=())
     assert not results["failed"]
-    assert recorded == [0, 1]
+    assert [plan.seed for plan, *_ in recorded] == [0, 1]
     assert "shown by SlatePPO while it learned" in results["notes"]["ease@own"]
+    sessions = results["training_sessions"]
+    assert sessions["item_knn@own"] == sessions["ease@own"] >= 128 / 3
+    assert sessions["item_knn@rounds"] >= 128 / 3
 
 
 def test_results_have_the_promised_keys(whole: Path) -> None:
@@ -103,6 +131,21 @@ def test_results_have_the_promised_keys(whole: Path) -> None:
     assert {"value", "low", "high"} <= set(results["generalisation"]["seen"]["oracle"]["return"])
     assert results["probability_of_improvement"]["oracle"]["random"]["value"] > 0.5
     assert {"slate_ppo", "slate_ppo_blank", "deaf"} <= set(results["agents"])
+
+
+def test_every_cell_tells_how_long_it_took(whole: Path, small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = {cell["cell"]: cell for cell in json.loads((whole / "results.json").read_text())["cells"]}
+    assert set(cells) == {"random", "supervised, seed 0", "supervised, seed 1", "oracle", "slate_ppo, seed 0",
+                          "slate_ppo, seed 1", "deaf, seed 0", "deaf, seed 1"}  # fmt: skip
+    assert cells["random"]["training_seconds"] is None
+    for cell in cells.values():
+        assert cell["evaluation_seconds"] == pytest.approx(sum(cell["aspects"].values()))
+        assert {"held_out", "generalisation", "ranking"} <= set(cell["aspects"])
+        assert cell["agent"] in ("random", "oracle") or cell["training_seconds"] > 0
+    _compare(small, narrator=Narrator())
+    told = capsys.readouterr().err
+    assert "supervised, seed 1: trained in " in told, "also where it was done before"
+    assert "\nrandom: measured in " in told
 
 
 def test_who_never_heard_anybody_gains_nothing_from_words(whole: Path) -> None:
@@ -231,4 +274,11 @@ def test_what_cannot_be_compared_is_said_before_anything_is_trained(
 ) -> None:
     assert cli.run(["compare", "tiny", *arguments, "--out", str(tmp_path / "c")]) == 2
     assert words in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 1.5])
+def test_a_number_of_seeds_that_trains_nobody_is_refused(seeds: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"1 or more, got {seeds}"):
+        _compare(tmp_path / "c", seeds=seeds)
     assert not (tmp_path / "c").exists()

@@ -16,7 +16,7 @@ from instructrec.agents.sb3_worlds import sb3_vec_env
 from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_critic import Values
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
-from instructrec.candidates import RandomCandidates
+from instructrec.candidates import RandomCandidates, TheseItems
 from instructrec.envs.tiny import myopic_value, optimal_value, tiny_world
 from instructrec.envs.worlds import make_world
 from instructrec.experiments.trainers import configured
@@ -241,6 +241,22 @@ def test_the_worlds_own_candidates_are_kept_to():
     assert torch.equal(buffer.column("shown"), buffer.column("candidates").gather(2, buffer.column("slates").long()))
     observation = observe(world, start(world, Sessions.first(0, 4)))
     assert model.ranker().scores(observation).shape == (4, 8)
+
+
+def test_a_part_of_the_catalogue_that_is_the_same_for_all_is_drawn_from_like_the_whole():
+    world = dataclasses.replace(tiny_world(), candidates=TheseItems(np.arange(1, 20, 2, dtype=np.int32)))
+    model = learner(dataclasses.replace(SMALL, candidates=None), world=world).learn(512)
+    assert set(model.rollout_buffer.column("shown").unique().tolist()) <= set(range(1, 20, 2))
+    assert model.rollout_buffer.column("candidates").shape[2] == 0, "no row has candidates of its own to score"
+    assert model.logger.name_to_value["train/candidate_recall"] == 1, "nothing that may be shown is missing"
+
+
+def test_candidates_that_all_share_are_scored_like_a_row_of_ones_own():
+    world = dataclasses.replace(tiny_world(), candidates=TheseItems(np.arange(1, 20, 2, dtype=np.int32)))
+    observation = observe(world, start(world, Sessions.first(0, 6)))
+    ranker = learner(world=world).learn(256).ranker()
+    own = ranker.scores(dataclasses.replace(observation, candidates=observation.candidates.copy()))
+    np.testing.assert_allclose(ranker.scores(observation), own, atol=1e-4)
 
 
 def test_an_anchor_keeps_the_policy_near_its_start():
