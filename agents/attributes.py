@@ -56,7 +56,8 @@ class Attributes:
         """Returns how to tell items by one column of the catalogue.
 
         Their weights are 1 for a value that they all have, -1 for one that they lack; of a number, 1 at the step where
-        they begin and -1 at the step where they end. What cannot be told so is told as well as weights can.
+        they begin and -1 at the step where they end. What cannot be told so is told as well as weights can; all items, and
+        none, need no telling.
 
         Args:
             items: Which items are meant, [num_items].
@@ -67,6 +68,8 @@ class Attributes:
         """
         weights: Floats = np.zeros(self.table.shape[1])
         either: Floats = np.zeros(self.num_values)
+        if items.all() or not items.any():
+            return weights, either
         for column in self.values:
             has = self.table[:, column] > 0
             # Which values only such items have as are meant, or as are not; and which all have that are meant.

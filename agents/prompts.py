@@ -25,7 +25,7 @@ from instructrec.catalogue import Catalogue, Column
 
 _FEWEST = 4
 _WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
-_UNWANTED = (say.WITHOUT, say.WITHOUT, say.WITHOUT_TOO, say.REFUSING)
+_UNWANTED = (say.WITHOUT, say.WITHOUT_TOO, say.WITHOUT_TOO, say.REFUSING)
 _OTHER_WORD, _COMMON_WORD, _IN_UNITS = 0.5, 0.45, 0.65
 _SHARES = {True: (0.15, 0.05), False: (0.3, 0.05)}
 """Of the items that much and little of something mean, and the most and the least of it."""

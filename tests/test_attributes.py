@@ -77,6 +77,12 @@ def test_two_values_together_either_of_them_and_neither_are_three_things(genre, 
         assert not weights[4:].any()
 
 
+def test_all_items_and_none_are_told_by_nothing(genre, year):
+    attributes = attributes_of(catalogue_of(genre, year))
+    for items in (np.ones(300, np.bool_), np.zeros(300, np.bool_)):
+        assert not np.concatenate(attributes.described(items)).any()
+
+
 def test_what_no_column_tells_exactly_is_told_as_well_as_can_be(genre, year):
     attributes = attributes_of(catalogue_of(genre, year))
     one, other = genre.indicators()[:, 0] > 0, genre.indicators()[:, 1] > 0
