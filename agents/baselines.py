@@ -8,7 +8,7 @@ back on popularity.
 
 References:
     Robertson and Zaragoza (2009), The probabilistic relevance framework: BM25 and beyond; Lù (2024), BM25S, arXiv
-    2407.03618; Harman (1991), How effective is suffixing? (the S stemmer).
+    2407.03618.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.agents.stemming import singular
 from instructrec.arrays import Bools, Floats, Ints
 from instructrec.catalogue import Catalogue
 from instructrec.envs.parser import parse
@@ -236,18 +237,8 @@ def words(text: str) -> list[str]:
         if _HAN.match(word):
             found += [word[at : at + 2] for at in range(max(1, len(word) - 1))]
         elif word not in _SKIPPED:
-            found.append(_singular(word))
+            found.append(singular(word))
     return found
-
-
-def _singular(word: str) -> str:
-    if word.endswith("ies") and not word.endswith(("eies", "aies")) and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith("es") and not word.endswith(("aes", "ees", "oes")) and len(word) > 3:
-        return word[:-1]
-    if word.endswith("s") and not word.endswith(("us", "ss")) and len(word) > 3:
-        return word[:-1]
-    return word
 
 
 _FUNCTION_WORDS = (

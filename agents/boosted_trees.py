@@ -85,6 +85,7 @@ def matches(inputs: ScorerInputs, features: ItemFeatures) -> Tensor:
     if features.wishes is not None:
         wishes = features.wishes.num_wishes
         found[:, 1, :wishes] = inputs.text[:, -1 - wishes : -1]
+        found[:, 1, : features.num_values] += inputs.text[:, encoder_width : encoder_width + features.num_values]
         found[:, 2, :wishes] = inputs.earlier[:, :, -1 - wishes : -1].sum(dim=1)
     if features.factors is not None:
         found[:, 3, blocks["factors"]] = inputs.profile[:, table_width : table_width + features.factors.rank]

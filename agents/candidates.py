@@ -168,6 +168,8 @@ class CandidateDraw:
             scores = query @ self._table[:, features.blocks["text"]].T
         if known is not None:
             wishes = inputs.text[:, -1 - known.num_wishes : -1] @ self._table[:, : known.num_wishes].T
+            either = inputs.text[:, -1 - known.num_wishes - known.num_values : -1 - known.num_wishes]
+            wishes = wishes + either @ (self._table[:, : known.num_values] > 0).float().T
             scores = wishes if scores is None else scores + wishes
         return scores
 

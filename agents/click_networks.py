@@ -60,7 +60,7 @@ class SessionTower(nn.Module):
         self, features: ItemFeatures, *, encoder_width: int, hidden: int, width: int, words_alone: bool = False
     ) -> None:
         super().__init__()
-        wishes = 0 if features.wishes is None else features.wishes.num_wishes
+        wishes = 0 if features.wishes is None else features.wishes.num_values + features.wishes.num_wishes
         self._scale, self._encoder_width, self._words_alone = math.sqrt(encoder_width), encoder_width, words_alone
         words = 2 * (encoder_width + wishes)
         rest = 0 if words_alone else features.profile_width + 2 * features.width + FACTS

@@ -2,7 +2,8 @@
 
 ``load_encoder()`` gives the default language model, which reads English, ``load_encoder("multilingual")`` one that
 reads Chinese too, ``load_encoder("hashing")`` one without a language model, and ``load_encoder("owner/name")`` or a
-local folder any other. Nothing heavy is imported before a text that no cache knows.
+local folder any other. With "stemmed:" before its name, people are heard in stems and without stop words, see
+`instructrec.agents.stemming`. Nothing heavy is imported before a text that no cache knows.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from instructrec.agents.hashed_words import HashedWords
 from instructrec.agents.language_model import LanguageModel, hub_folder, minilm_folder
 from instructrec.agents.multilingual import INSTALL, Multilingual, multilingual_folder
 from instructrec.agents.row_cache import RowTable, ShardFolder, row_keys
+from instructrec.agents.stemming import stemmed
 from instructrec.arrays import Floats, Ints
 from instructrec.names import unknown_name
 
 Progress = Callable[[int, int], None]
+STEMMED = "stemmed:"
+"""Stands before the name of an encoder that hears stems."""
 _HAN = re.compile("[\u3400-\u9fff]")
 
 
@@ -71,19 +75,28 @@ class TokenModel(Protocol):
 class TextEncoder:
     """A frozen encoder with a cache: an `instructrec.protocols.InstructionEncoder` that also takes token rows.
 
-    A row of padding alone means that nothing was said, and has the zero vector.
+    A row of padding alone means that nothing was said, and has the zero vector. Texts come to it in two ways: `encode`
+    takes any as it stands, `tokenize` and `hear` what people say, which may be prepared first.
 
     Args:
         model: The tokenizer and the function it keeps the results of.
         folder: Where results are kept between processes; None keeps them in memory alone.
         capacity: How many vectors to keep.
         head: What to make of the token vectors besides; see `with_head`.
+        stems: Whether what people say is stemmed and rid of stop words, as English has them.
     """
 
     def __init__(
-        self, model: TokenModel, folder: Path | None = None, capacity: int = 200_000, *, head: Head | None = None
+        self,
+        model: TokenModel,
+        folder: Path | None = None,
+        capacity: int = 200_000,
+        *,
+        head: Head | None = None,
+        stems: bool = False,
     ) -> None:
         self._model, self._folder, self._capacity, self._head = model, folder, capacity, head
+        self.stems = stems
         self._width = model.width + (head.width if head is not None else 0)
         self._table = RowTable(self._width)
         self._shards = ShardFolder(folder, self._width)
@@ -96,11 +109,12 @@ class TextEncoder:
     @property
     def fingerprint(self) -> str:
         """A hash of the model, its tokenizer and how they are used."""
-        return self._model.fingerprint
+        return ("stemmed-" if self.stems else "") + self._model.fingerprint
 
     def reads(self, language: str) -> bool:
         """Returns whether it reads a language, given by ISO 639-1 code, as far as is known."""
-        return self._model.languages is None or language in self._model.languages
+        known = self._model.languages is None or language in self._model.languages
+        return known and (language == "en" or not self.stems)
 
     @property
     def width(self) -> int:
@@ -128,14 +142,22 @@ class TextEncoder:
         return self._model.vocabulary_size
 
     def tokenize(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
-        """Returns token ids, int32 [num_texts, token_length], padded with `pad_id`; longer texts are cut off."""
-        if not len(texts):
-            return np.empty((0, self.token_length), np.int32)
-        return self._model.tokenize(texts)
+        """Returns token ids of what people say, int32 [num_texts, token_length]; longer texts are cut off.
+
+        Padded with `pad_id`.
+        """
+        return self._tokens([stemmed(text) for text in texts] if self.stems else texts)
+
+    def hear(self, texts: Sequence[str], progress: Progress | None = None) -> npt.NDArray[np.float32]:
+        """Returns one vector for each thing people say, as `encode` does: that of its `tokenize`d row."""
+        return self.encode_tokens(self.tokenize(texts), progress)
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> npt.NDArray[np.float32]:
         """Returns one vector per text, float32 [num_texts, width]; ``progress(done, total)`` is told of new texts."""
-        return self.encode_tokens(self.tokenize(texts), progress)
+        return self.encode_tokens(self._tokens(texts), progress)
+
+    def _tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+        return self._model.tokenize(texts) if len(texts) else np.empty((0, self.token_length), np.int32)
 
     def encode_tokens(self, tokens: Ints | Floats, progress: Progress | None = None) -> npt.NDArray[np.float32]:
         """Returns one vector per row, float32 [num_rows, width].
@@ -211,7 +233,11 @@ class TextEncoder:
             name: Differs where heads differ, by which their results are kept apart on disk.
         """
         folder = None if self._folder is None else self._folder.with_name(f"{self._folder.name}-{name}")
-        return TextEncoder(self._model, folder, self._capacity, head=head)
+        return TextEncoder(self._model, folder, self._capacity, head=head, stems=self.stems)
+
+    def stemming(self) -> TextEncoder:
+        """Returns an encoder of the same model that hears what people say in stems, without stop words."""
+        return TextEncoder(self._model, self._folder, self._capacity, head=self._head, stems=True)
 
     def flush(self) -> None:
         """Writes new vectors to disk now rather than soon; the end of the process does it too."""
@@ -238,7 +264,7 @@ def load_encoder(
     Args:
         name: "minilm" (all-MiniLM-L6-v2, the default: English), "multilingual" (an extra: Chinese too), "hashing" (no
             language model), a local folder in Hugging Face's layout, or a Hugging Face name as owner/name, which is
-            downloaded once.
+            downloaded once; each may have "stemmed:" before it, where people speak English.
         cache_dir: Where encoded texts are kept between processes; see `cache_folder`.
         device: Where the language model runs, as PyTorch names it.
         token_length: Tokens per text; the rest is cut off.
@@ -253,6 +279,8 @@ def load_encoder(
 
 @lru_cache(maxsize=8)
 def _loaded(name: str, cache: Path | None, device: str, token_length: int) -> TextEncoder:
+    if name.startswith(STEMMED):
+        return _loaded(name.removeprefix(STEMMED), cache, device, token_length).stemming()
     if name == "hashing":
         return TextEncoder(HashedWords(token_length))
     model: LanguageModel | Multilingual
@@ -264,11 +292,11 @@ def _loaded(name: str, cache: Path | None, device: str, token_length: int) -> Te
         folder, languages = minilm_folder(), ("en",)
     elif Path(name).is_dir():
         folder = Path(name)
-    elif name.count("/") == 1 and not name.startswith((".", "/", "~")):
+    elif name.count("/") == 1 and ":" not in name and not name.startswith((".", "/", "~")):
         folder = hub_folder(name)
     else:
         raise ValueError(
-            unknown_name("encoder", name, ("hashing", "minilm", "multilingual"))
+            unknown_name("encoder", name, ("hashing", "minilm", "multilingual", f"{STEMMED}minilm"))
             + "; or give a local folder that exists, or a Hugging Face name as owner/name"
         )
     model = LanguageModel(folder, token_length=token_length, device=device, languages=languages)
@@ -300,6 +328,11 @@ def check_reads(encoder: TextEncoder, name: str, language: str) -> None:
     Raises:
         ValueError: If it is known not to; the message says which one does, and how to install it.
     """
+    if encoder.stems and language != "en":
+        raise ValueError(
+            f"the stop words and endings that {name!r} takes away are English, and people speak {language} here; "
+            f"choose encoder={name.removeprefix(STEMMED)}"
+        )
     if not encoder.reads(language):
         raise ValueError(
             f"the language model {name!r} does not read what people speak here ({language}): everything they say would "

@@ -1,20 +1,24 @@
-"""Why an item has its score: what each word, the past, the session, popularity and attributes add. The parts sum to it.
+"""Why an item has its score: what each word, the past, the session, popularity and attributes add to an average item's.
 
-A score is ``query · features``, marks and the item's own learned score; only the query and the marks depend on the
-person, and not linearly: "no" means nothing without "horror". So what a person brings is shared out as in a cooperative
-game. Its players are the words of the instruction, all that was said before, the visible past, and this session; the
-worth of some of them is the item's score where only they are there: the other words are deleted and the text is read
-anew, what was said before was not, the past is empty, nothing was shown. Shares are Owen values: Shapley values among
-the four, and of the words within theirs. What nobody brings (an empty text, no past, the first turn) is linear, and is
-told by blocks of features: popularity, ratings, attributes and texts, and the item's own score.
+A score is ``query · features``, what the item lacks of what is asked for, marks, and the item's own learned score; only
+the last does not depend on the person. Items that meet every wish lack nothing and score 0 for it, others less: what
+such a score says shows beside the other items. So everything is set against the average item: the mean score of all
+that there is to choose from. To add 0 is to be an average item; a wish that is met adds, one that is not takes away.
+
+What a person brings does not simply add up: "no" means nothing without "horror". So it is shared out as in a
+cooperative game. Its players are the words of the instruction, all that was said before, the visible past, and this
+session; the worth of some of them is by how much the item's score exceeds the mean score of all items where only they
+are there: the other words are deleted and the text is read anew, what was said before was not, the past is empty,
+nothing was shown. Words that mean the opposite apart, as in "no horror", are one player (`instructrec.agents.phrases`).
+Shares are Owen values: Shapley values among the four, and of the words within theirs. What nobody brings (an empty
+text, no past, the first turn) is linear, and is told by blocks of features: popularity, ratings, attributes and texts,
+and the item's own score. All these parts and the average item's score sum to the item's score.
 
 Shapley values are the one division that is complete (nothing is left over), treats equals alike and gives nothing to
 what changes nothing. Where there are too many words for all their subsets, orders of the words are drawn, each with its
 reverse; in every order the words' shares telescope to the whole, so that the sum stays exact and only the division is
 estimated. Gradients along a path would be cheaper, but a text is no point between others: half a word cannot be read.
-
-Features are centred: to add 0 is to be an average item. Orders come from a fixed seed, so the same question has the
-same answer.
+Orders come from a fixed seed, so the same question has the same answer.
 
 References:
     Shapley (1953), A value for n-person games; Owen (1977), Values of games with a priori unions (the words as one
@@ -26,25 +30,26 @@ References:
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from instructrec.agents.candidates import Candidates, candidate_scores
+from instructrec.agents.candidates import Candidates, scores_among
 from instructrec.agents.inputs import Inputs, inputs_of
+from instructrec.agents.phrases import phrases_of, plain, words_of
 from instructrec.agents.scorer import ScorerInputs
 from instructrec.agents.slate_policy import SlateRanker
 from instructrec.arrays import Bools, Floats, Ints
 from instructrec.sessions import Observation
 
-TEXTS = 128
-"""How many texts one explanation gives to the language model at most: every subset of up to seven words."""
+TEXTS = 256
+"""How many texts one explanation gives to the language model at most: half to find phrases, half to divide among words
+and phrases, which is every subset of up to seven of them."""
 ABOUT = {
     "said before": "what was said earlier in this session",
     "past": "what is known from before this session",
@@ -59,14 +64,14 @@ ABOUT = {
 _PERSON = ("said before", "past", "session")
 _ORDERS = 4
 """How many orders are drawn at least: texts of more words are taken in runs of neighbouring words."""
-# Chinese and Japanese have no spaces: each sign is a word.
-_PIECE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
-_LETTERS = re.compile(r"\w(?:.*\w)?", re.DOTALL)
+_LEAST = 8 * _ORDERS
+_ITEMS = 2048
+"""How many items, evenly spaced, phrases are found by at most."""
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one part adds to a score: the word, or a name of `ABOUT`, and how much."""
+    """What one part adds to a score: the word or phrase, or a name of `ABOUT`, and how much."""
 
     name: str
     value: float
@@ -78,37 +83,20 @@ class Explanation:
 
     Attributes:
         score: The ranker's score.
-        words: What each word of the instruction adds, in the order of the text.
+        average: What an average item scores, the same for all that can be chosen.
+        words: What each word or phrase of the instruction adds to that, in the order of the text.
         rest: What the other parts add, in the order of `ABOUT`.
     """
 
     score: float
+    average: float
     words: tuple[Contribution, ...]
     rest: tuple[Contribution, ...]
 
     @property
     def total(self) -> float:
-        """The sum of all contributions: the score, but for rounding."""
-        return math.fsum(part.value for part in (*self.words, *self.rest))
-
-
-def words_of(text: str, most: int = TEXTS // _ORDERS) -> list[str]:
-    """Returns a text cut into words, each with what stands between it and the next: joined, they are the text.
-
-    Args:
-        text: Any text.
-        most: How many words at most; neighbours of a longer text are taken together.
-    """
-    starts: list[int] = []
-    for piece in _PIECE.finditer(text):
-        if not starts or _LETTERS.search(piece[0]):  # A comma on its own belongs to the word before.
-            starts.append(piece.start())
-    if not starts:
-        return []
-    if len(starts) > most:
-        starts = [int(run[0]) for run in np.array_split(starts, most)]
-    cuts = [0, *starts[1:], len(text)]
-    return [text[start:end] for start, end in itertools.pairwise(cuts)]
+        """What an average item scores and the sum of all contributions: the score, but for rounding."""
+        return math.fsum((self.average, *(part.value for part in (*self.words, *self.rest))))
 
 
 @torch.no_grad()
@@ -120,36 +108,57 @@ def explain(
     Args:
         ranker: What scores them.
         observation: The sessions.
-        items: Which items, distinct in each row, [batch, num_chosen].
-        texts: How many texts the language model reads per session at most, 16 or more.
+        items: Which items, distinct in each row, [batch, num_chosen]; where the observation names candidates, of these.
+        texts: How many texts the language model reads per session at most, 32 or more.
         seed: Of the orders in which words are added, where there are too many words for all their subsets.
 
     Returns:
         Per session, one explanation per item.
 
     Raises:
-        ValueError: If ``texts`` is below 16, or ``items`` does not fit the observation or repeats one.
+        ValueError: If ``texts`` is below 32, or ``items`` does not fit the observation or repeats one.
     """
     items = np.asarray(items)
-    if texts < 4 * _ORDERS:
-        raise ValueError(f"texts must be {4 * _ORDERS} or more, got {texts}; fewer tell nothing of single words")
     if items.ndim != 2 or len(items) != observation.batch:
         raise ValueError(f"items must be [batch, num_chosen] with {observation.batch} rows, got shape {items.shape}")
     return [
-        _explained(_Situation(ranker, observation.rows(slice(row, row + 1)), chosen), texts, seed)
+        _explained(_Situation(ranker, observation.rows(slice(row, row + 1))), chosen, texts, seed)
         for row, chosen in enumerate(items)
     ]
 
 
-def _explained(situation: _Situation, texts: int, seed: int) -> list[Explanation]:
-    words = words_of(situation.text, texts // _ORDERS)
-    others = situation.person
-    among_words, word_shares = _division(len(words), texts, seed)
+@torch.no_grad()
+def parts_of(ranker: SlateRanker, observation: Observation, *, texts: int = TEXTS) -> list[list[str]]:
+    """Returns each session's text cut into the words and phrases that `explain` tells of: joined, they are the text.
+
+    Args:
+        ranker: Who reads them: what belongs together depends on it.
+        observation: The sessions.
+        texts: How many texts the language model reads per session at most, 32 or more.
+
+    Raises:
+        ValueError: If ``texts`` is below 32.
+    """
+    rows = (observation.rows(slice(row, row + 1)) for row in range(observation.batch))
+    return [_parts(_Situation(ranker, row), texts) for row in rows]
+
+
+def _parts(situation: _Situation, texts: int) -> list[str]:
+    if texts < _LEAST:
+        raise ValueError(f"texts must be {_LEAST} or more, got {texts}; fewer tell nothing of single words")
+    return phrases_of(words_of(situation.text, texts // (2 * _ORDERS)), situation.among_all, texts // 2)
+
+
+def _explained(situation: _Situation, items: Ints, texts: int, seed: int) -> list[Explanation]:
+    places = situation.places(items)
+    words, others = _parts(situation, texts), situation.person
+    among_words, word_shares = _division(len(words), texts // 2, seed)
     among_parts, part_shares = _division(1 + len(others), 1 << (1 + len(others)), seed)
     # The parts of the person that are there beside the words: the worth of every subset of words with each.
     beside = among_parts[~among_parts[:, 0], 1:]  # [num_beside, num_others]
     said = ["".join(word for word, kept in zip(words, row, strict=True) if kept) for row in among_words]
-    worth = situation.worth(said, beside)  # [num_subsets, num_beside, num_items]
+    scores, average = situation.scores(said, beside, places)
+    worth = scores - average  # [num_subsets, num_beside, num_items]
     # How likely each coalition stands there when the words come, in an order of the parts drawn by chance.
     size, num_parts = beside.sum(axis=1), 1 + len(others)
     chance = np.array([1 / (num_parts * math.comb(num_parts - 1, int(k))) for k in size])
@@ -159,13 +168,13 @@ def _explained(situation: _Situation, texts: int, seed: int) -> list[Explanation
     place = {row.tobytes(): number for number, row in enumerate(beside)}
     which = [place[row.tobytes()] for row in among_parts[:, 1:]]
     of_others = (part_shares @ worth[whole, which])[1:]
-    blocks = situation.blocks()
-    scores = worth[-1, place[np.ones(len(others), np.bool_).tobytes()]]
-    names = [match[0] if (match := _LETTERS.search(word)) else word.strip() for word in words]
+    blocks = situation.blocks(places)
+    everybody = place[np.ones(len(others), np.bool_).tobytes()]
     return [
         Explanation(
-            float(scores[item]),
-            tuple(Contribution(*pair) for pair in zip(names, of_words[:, item].tolist(), strict=True)),
+            float(scores[-1, everybody, item]),
+            float(average[-1, everybody, 0]),
+            tuple(Contribution(*pair) for pair in zip(map(plain, words), of_words[:, item].tolist(), strict=True)),
             tuple(Contribution(*pair) for pair in zip(others, of_others[:, item].tolist(), strict=True))
             + tuple(Contribution(name, float(values[item])) for name, values in blocks.items()),
         )
@@ -212,14 +221,13 @@ class _Situation:
     Args:
         ranker: What scores.
         observation: One session.
-        items: The items that are asked about, [num_items].
     """
 
-    def __init__(self, ranker: SlateRanker, observation: Observation, items: Ints) -> None:
-        if len(np.unique(items)) < len(items):
-            raise ValueError(f"items repeats one in {items.tolist()}; each is explained once")
+    def __init__(self, ranker: SlateRanker, observation: Observation) -> None:
         self._scorer, self._reader, self._rows = ranker.scorer, ranker.reader, ranker.rows_at_once
-        self._items = Candidates(torch.from_numpy(np.asarray(items, np.int64)))
+        every = np.arange(len(ranker.scorer.table)) if observation.candidates is None else observation.candidates[0]
+        self._choice = torch.from_numpy(every.astype(np.int64))
+        self._among = None if observation.candidates is None else Candidates(self._choice)
         self.text = observation.texts.strings(observation.instruction)[0]
         self._inputs = inputs_of(observation, self._reader.encoder, memory=self._reader.memory)
         there = {
@@ -229,23 +237,49 @@ class _Situation:
         }
         self.person = [name for name in _PERSON if there[name]]
 
-    def worth(self, texts: Sequence[str], beside: Bools) -> npt.NDArray[np.float64]:
-        """Returns the items' scores for each text and each coalition, [num_texts, num_coalitions, num_items].
+    def places(self, items: Ints) -> Ints:
+        """Returns where items stand among all that can be chosen, after checking that they do, and once."""
+        if len(np.unique(items)) < len(items):
+            raise ValueError(f"items repeats one in {items.tolist()}; each is explained once")
+        choice = self._choice.numpy()
+        if outside := np.setdiff1d(items, choice).tolist():
+            raise ValueError(f"items names {outside[0]}, which is none of the {len(choice)} that can be chosen here")
+        return np.array([np.flatnonzero(choice == item)[0] for item in items], np.int64)
+
+    def scores(
+        self, texts: Sequence[str], beside: Bools, places: Ints
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Returns items' scores for each text and each coalition, [num_texts, num_coalitions, num_items].
 
         Args:
             texts: What is said.
             beside: Which parts of the person are there, [num_coalitions, len(person)].
+            places: Of the items, among all that can be chosen, [num_items].
+
+        Returns:
+            Them, and the mean score of all that can be chosen, [num_texts, num_coalitions, 1].
         """
+        found = [(some[:, places], some.mean(axis=1, dtype=np.float64)) for some in self._scored(texts, beside)]
+        scores = np.concatenate([chosen for chosen, _ in found]).astype(np.float64)
+        shape = (len(texts), len(beside), -1)
+        return scores.reshape(shape), np.concatenate([mean for _, mean in found]).reshape(shape)
+
+    def among_all(self, texts: Sequence[str]) -> Floats:
+        """Returns what texts make of all items or an even sample, less the mean, [num_texts, num_sampled]."""
+        everybody, step = np.ones((1, len(self.person)), np.bool_), -(-len(self._choice) // _ITEMS)
+        scores = np.concatenate([some[:, ::step] for some in self._scored(texts, everybody)])
+        centred: Floats = scores - scores.mean(axis=1, keepdims=True)
+        return centred
+
+    def _scored(self, texts: Sequence[str], beside: Bools) -> Iterator[npt.NDArray[np.float32]]:
+        """Yields the scores of all that can be chosen, [some rows, num_choice]: of each text, each coalition."""
         tokens = self._reader.encoder.tokenize(texts)
         text, coalition = np.divmod(np.arange(len(texts) * len(beside)), len(beside))
-        found = []
         for first in range(0, len(text), self._rows):
             some = slice(first, first + self._rows)
             inputs = self._read(tokens[text[some]], beside[coalition[some]])
             query = self._scorer.query(self._scorer.state(inputs), inputs)
-            scores = candidate_scores(self._scorer, query, inputs, self._items, among_all=True)
-            found.append(scores.numpy().astype(np.float64))
-        return np.concatenate(found).reshape(len(texts), len(beside), -1)
+            yield scores_among(self._scorer, query, inputs, self._among).numpy()
 
     def _read(self, tokens: Ints, there: Bools) -> ScorerInputs:
         """Returns what the scorer sees of rows in which only some parts of the person are there."""
@@ -260,18 +294,25 @@ class _Situation:
                 arrays[name] = np.where(rows, arrays[name].dtype.type(empty.get(name, 0)), arrays[name])
         return self._reader.read(arrays)
 
-    def blocks(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Returns what the items' features add where nobody says or did anything, by name, each [num_items]."""
+    def blocks(self, places: Ints) -> dict[str, npt.NDArray[np.float64]]:
+        """Returns what items' features add to an average item where nobody says or did anything, each [num_items]."""
         nobody = self._read(self._reader.encoder.tokenize([""]), np.zeros((1, len(self.person)), np.bool_))
-        wanted = self._scorer.query(self._scorer.state(nobody), nobody)
-        query = wanted.features[0].double()
-        added = query * self._scorer.table[self._items.items].double()  # [num_items, width]
+        query = self._scorer.query(self._scorer.state(nobody), nobody)
+        added = query.features[0].double() * self._against_average(self._scorer.table, places)  # [num_items, width]
         of = {"popularity": "popularity", "quality": "ratings"}
         found = {name: np.zeros(len(added)) for name in ABOUT if name in {*of.values(), "attributes"}}
         for name, block in self._scorer.blocks.items():
             found[of.get(name, "attributes")] += added[:, block].sum(dim=1).numpy()
+        # A language model's vector of an empty text is not zero, and something may be read from it.
+        fits = self._scorer.fits(query, self._scorer.table)[:, self._choice]
+        met = self._scorer.met(fits, self._scorer.best(fits))[0].double()
+        found["attributes"] += (met[places] - met.mean()).numpy()
         if "quality" not in self._scorer.blocks:
             del found["ratings"]
         if self._scorer.item_bias is not None:
-            found["item"] = self._scorer.item_bias[self._items.items].double().numpy()
+            found["item"] = self._against_average(self._scorer.item_bias, places).numpy()
         return found
+
+    def _against_average(self, values: Tensor, places: Ints) -> Tensor:
+        """Returns items' ``values`` [num_items, ...] less the mean of all that can be chosen."""
+        return values[self._choice[places]].double() - values[self._choice].mean(dim=0, dtype=torch.float64)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.agents.attributes import attributes_of
 from instructrec.agents.encoder import Progress, TextEncoder
-from instructrec.agents.prompt_maker import is_years
 from instructrec.agents.prompts import enough_prompts, prompts_of
 from instructrec.agents.row_cache import RowTable, row_keys
 from instructrec.agents.similar_words import similar_words
@@ -24,10 +24,6 @@ from instructrec.factors import Factors, fit_factors, fold_in
 from instructrec.noise import mix
 from instructrec.sessions import Sessions, World, pasts_of
 
-# A rare genre's indicator has a tiny spread; dividing by it would let few items drown the rest.
-_LEAST_SPREAD = 0.25
-_ROUND, _YEARS = 24, 120
-
 
 @dataclass(frozen=True)
 class ItemFeatures:
@@ -35,11 +31,12 @@ class ItemFeatures:
 
     Attributes:
         table: float32 [num_items, width], centred and of comparable scale.
-        blocks: Columns of each block: "sets" (indicators), "numbers" (see `steps`),
+        blocks: Columns of each block: "sets" (indicators), "numbers" (see `instructrec.agents.attributes`),
             "popularity" (1), "quality" (1), "factors" (rank) and "text" (the widest directions of the item texts).
         projection: Turns a text vector into the coordinates of the text block, float32 [encoder width, text width].
         factors: What quality and taste come from; None where no ratings are known.
         wishes: Finds what a text asks for among the first attributes; None where nothing was fitted.
+        values: Columns of the values of each of the catalogue's set columns.
     """
 
     table: npt.NDArray[np.float32] = field(repr=False)
@@ -47,6 +44,7 @@ class ItemFeatures:
     projection: npt.NDArray[np.float32] = field(repr=False)
     factors: Factors | None = field(default=None, repr=False)
     wishes: Wishes | None = field(default=None, repr=False)
+    values: Mapping[str, slice] = field(default_factory=dict)
 
     @property
     def num_items(self) -> int:
@@ -57,6 +55,11 @@ class ItemFeatures:
     def width(self) -> int:
         """How many features an item has."""
         return int(self.table.shape[1])
+
+    @property
+    def num_values(self) -> int:
+        """How many values items can have; their columns are the first."""
+        return max((column.stop for column in self.values.values()), default=0)
 
     @property
     def quality_scale(self) -> float:
@@ -104,19 +107,14 @@ def item_features(
             raise ValueError(
                 f"{name} has {size} rows, the catalogue {catalogue.num_items} items; give one row per item"
             )
-    sets = [column.indicators() for column in catalogue.columns.values() if column.is_set]
-    # People name single years, of other numbers round ones.
-    numbers = [
-        steps(column.numbers, num_steps, _YEARS if is_years(column) else _ROUND)
-        for column in catalogue.columns.values()
-        if not column.is_set
-    ]
+    attributes = attributes_of(catalogue, num_steps)
+    asked, named = attributes.scaled, [column.name for column in catalogue.columns.values() if column.is_set]
     popularity = np.log1p(catalogue.popularity.astype(np.float64))[:, None]
     parts: dict[str, Floats] = {
-        "sets": _scaled(np.concatenate(sets, axis=1)) if sets else np.empty((catalogue.num_items, 0)),
+        "sets": asked[:, : attributes.num_values],
         # Never without a column: critiques point into this block.
-        "numbers": _scaled(np.concatenate(numbers, axis=1)) if numbers else np.zeros((catalogue.num_items, 1)),
-        "popularity": _scaled(popularity),
+        "numbers": asked[:, attributes.num_values :],
+        "popularity": _unit(popularity),
     }
     if factors is not None:
         parts["quality"] = _unit(factors.item_bias[:, None])
@@ -129,50 +127,7 @@ def item_features(
         blocks[name] = slice(start, start + part.shape[1])
         start += part.shape[1]
     table = np.ascontiguousarray(np.concatenate(list(parts.values()), axis=1), np.float32)
-    return ItemFeatures(table, blocks, projection, factors)
-
-
-def steps(numbers: Floats, num_steps: int, num_round: int = _ROUND) -> Floats:
-    """Returns step functions of an attribute, its rank, and whether it is missing, [num_items, width].
-
-    "At least" and "at most" are single steps, "between" is two of them, and any preference is a sum of many. Steps
-    stand at quantiles, so that each has its share of items, and at round numbers, where people put their bounds.
-
-    Args:
-        numbers: The attribute, NaN where missing, [num_items].
-        num_steps: How many steps stand at quantiles at most; one less than there are distinct numbers, if those are
-            fewer, and then no others.
-        num_round: How many stand at round numbers at most.
-    """
-    missing = np.isnan(numbers)
-    present = np.sort(numbers[~missing].astype(np.float64))
-    if not len(present):
-        return np.ones((len(numbers), 1))
-    values = np.unique(present)
-    if len(values) - 1 > num_steps:
-        shares = np.linspace(0, 1, num_steps + 2)[1:-1]
-        cuts = np.concatenate([np.quantile(present, shares, method="higher"), _round_numbers(present, num_round)])
-        values = np.unique(np.concatenate([values[:1], cuts[cuts > values[0]]]))
-    filled = np.where(missing, np.median(present), numbers)
-    ranks = np.searchsorted(present, filled, side="left") / len(present)
-    return np.concatenate([filled[:, None] >= values[1:], ranks[:, None], missing[:, None]], axis=1).astype(np.float64)
-
-
-def _round_numbers(present: Floats, most: int) -> Floats:
-    """Returns multiples of 1, 2 or 5 times a power of ten: the finest of which at most so many span nearly all."""
-    low, high = np.quantile(present, [0.005, 0.995])
-    if high <= low:
-        return np.empty(0)
-    finest = 10.0 ** np.floor(np.log10((high - low) / most))
-    size = next(unit * finest for unit in (1, 2, 5, 10) if (high - low) / (unit * finest) <= most)
-    multiples: Floats = np.arange(np.ceil(low / size), np.floor(high / size) + 1) * size
-    return multiples
-
-
-def _scaled(columns: Floats) -> Floats:
-    """Centres columns and divides each by its spread."""
-    scaled: Floats = (columns - columns.mean(axis=0)) / np.maximum(columns.std(axis=0), _LEAST_SPREAD)
-    return scaled
+    return ItemFeatures(table, blocks, projection, factors, values=dict(zip(named, attributes.values, strict=True)))
 
 
 def _spread(block: Floats) -> float:
@@ -228,7 +183,7 @@ def world_features(
     *,
     text_width: int = 48,
     sessions: int = 8192,
-    prompts: int = 24_000,
+    prompts: int = 48_000,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ItemFeatures:
@@ -251,7 +206,6 @@ def world_features(
     features = item_features(catalogue, encoder.encode(list(catalogue.texts)), factors=factors, text_width=text_width)
     if not prompts:
         return features
-    asked = features.table[:, : features.blocks["numbers"].stop]
     own = prompts_of(
         catalogue,
         min(prompts, enough_prompts(catalogue)),
@@ -259,7 +213,7 @@ def world_features(
         language=world.language,
         seed=seed,
     )
-    return replace(features, wishes=fit_wishes(encoder, asked, own, seed=seed, progress=progress))
+    return replace(features, wishes=fit_wishes(encoder, attributes_of(catalogue), own, seed=seed, progress=progress))
 
 
 class Profiles:

@@ -50,13 +50,13 @@ _NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 def prompts_of(
     catalogue: Catalogue,
-    number: int = 24_000,
+    number: int = 48_000,
     *,
     names: Names | None = None,
     language: str = "en",
     seed: int = 0,
 ) -> list[Prompt]:
-    """Returns prompts about the catalogue's attributes, three in ten of them going on from what was said before.
+    """Returns prompts about the catalogue's attributes, a third of them going on from what was said before.
 
     Args:
         catalogue: The items.
@@ -82,7 +82,7 @@ def prompts_of(
 
 def enough_prompts(catalogue: Catalogue) -> int:
     """Returns from how many prompts on more of them say little that is new: some hundreds for each thing to name."""
-    return 800 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
+    return 1600 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
 class EnglishPrompts(TimePrompts):
@@ -110,10 +110,8 @@ class EnglishPrompts(TimePrompts):
             return self._nothing()
         if kind < 0.13 and self._numbers:
             return self._critique()
-        if kind < 0.3:
-            part = self._part()
-            noun = f" {self._pick(self._nouns)}" if part.before and self._chance(0.5) else ""
-            return self._said(self._pick(say.ADDING).format(part.words + noun), [part.items], True)
+        if kind < 0.36:
+            return self._addition()
         parts = [self._part() for _ in range(int(self._rng.choice([1, 2, 3], p=[0.45, 0.37, 0.18])))]
         text = self._request(parts)
         way = self._asides.question() if self._tells and self._chance(_QUESTION) else self._pick(self._pick(_CARRIERS))
@@ -122,6 +120,13 @@ class EnglishPrompts(TimePrompts):
             mark = self._pick((", ", ". ", ", ", " - "))
             text = self._pick((f"{text}{mark}{self._asides.remark()}", f"{self._asides.remark()}{mark}{text}"))
         return self._said(text, [part.items for part in parts], False)
+
+    def _addition(self) -> Prompt:
+        """Returns one more condition, announced as such or bare: "no horror" alone seldom begins anew."""
+        part = self._part()
+        noun = f" {self._pick(self._nouns)}" if part.before and self._chance(0.5) else ""
+        way = self._pick(say.ADDING) if self._chance(0.5) else self._pick(say.OF_IT) if part.before else "{}"
+        return self._said(way.format(part.words + noun), [part.items], True)
 
     def _nothing(self) -> Prompt:
         """Returns a prompt that asks for nothing: more of the same, or anything at all."""

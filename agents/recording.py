@@ -62,7 +62,7 @@ class Behaviour:
         table, blocks = self.features.table, self.features.blocks
         # The scorer reads the same texts, wishes and all: each goes through the language model once.
         encoder = wish_encoder(self.encoder, self.features.wishes)
-        texts = encoder.encode(observation.texts.strings(observation.instruction))[:, : self.encoder.width]
+        texts = encoder.hear(observation.texts.strings(observation.instruction))[:, : self.encoder.width]
         scores = (self.similarity * (texts @ self.features.projection) @ table[:, blocks["text"]].T).astype(np.float32)
         scores += self.popularity * table[:, blocks["popularity"]].T
         return scores if observation.candidates is None else np.take_along_axis(scores, observation.candidates, axis=1)

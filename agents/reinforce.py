@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from instructrec.agents.candidates import Candidates, draw_for, own_candidates, scores_among
 from instructrec.agents.reading import SessionReader, joined
-from instructrec.agents.scorer import ScorerConfig, ScorerInputs
+from instructrec.agents.scorer import ScorerInputs
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_distribution import draw_slates
 from instructrec.agents.slate_policy import SlateRanker, parameter_groups, seeded_scorer
 from instructrec.arrays import take
@@ -114,7 +115,7 @@ class Reinforce:
         self._world, self._reader, self._seed = world, reader, seed
         self.scorer = seeded_scorer(reader, world.slate_size, self.config.scorer, seed)
         rates = {"reading_rate": self.config.reading_rate, "item_rate": self.config.item_rate}
-        self._optimiser = torch.optim.Adam(parameter_groups(self.scorer, reader, **rates), eps=1e-5)
+        self._optimiser = torch.optim.Adam(parameter_groups(self.scorer, **rates), eps=1e-5)
         self._draw = draw_for(world, reader.features, self.config.candidates)
         self._luck, self._draw_luck = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
         self._lane = 0

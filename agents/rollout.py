@@ -31,7 +31,8 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from torch import Tensor
 
-from instructrec.agents.scorer import ScorerInputs, Values
+from instructrec.agents.scorer import ScorerInputs
+from instructrec.agents.slate_critic import Values
 
 
 class CreditBy(StrEnum):

@@ -12,13 +12,16 @@ wishes are read from words with small errors, and among a thousand comedies thes
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from instructrec.agents.features import ItemFeatures
+from instructrec.agents.history import EarlierTurns, HistoryAttention
+from instructrec.agents.scorer_config import ScorerConfig, known_features
+from instructrec.agents.slate_critic import SlateCritic, Values
 
 MARKS = 3
 """Kinds of marks an item can bear: in the visible past, clicked this session, shown this session."""
@@ -28,38 +31,6 @@ _LEAK = 0.1
 
 _FAST = 4.0
 """How many times faster than other parameters `growth` and `marks_growth` move."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScorerConfig:
-    """The network's sizes and where it starts.
-
-    Attributes:
-        text_width: Width of what is kept of a text.
-        hidden: Width of the query's hidden layers.
-        critic_hidden: Width of the critic's hidden layer.
-        start_similarity: Weight of a text's similarity to the item texts at the start, per unit of cosine.
-        start_wishes: Score at the start of an item that meets a wish over one that does not, as
-            `instructrec.agents.wishes` reads it.
-        start_slack: How much less than the best items an item may fit and still lack nothing, in the unit in which one
-            thing asked for is 1.
-        start_popularity: Weight of log popularity at the start, per standard deviation.
-        start_stars: Weight of a predicted star at the start, where ratings are known.
-        start_marks: Scores added at the start to items in the visible past, clicked, and shown this session. Training
-            makes them larger or smaller but not another sign: set them to 0 where items are wanted again and again.
-        item_bias: Whether each item has a learned score of its own.
-    """
-
-    text_width: int = 64
-    hidden: int = 256
-    critic_hidden: int = 128
-    start_similarity: float = 10.0
-    start_wishes: float = 20.0
-    start_slack: float = 0.3
-    start_popularity: float = 2.5
-    start_stars: float = 3.0
-    start_marks: tuple[float, float, float] = (-12.0, -12.0, -0.5)
-    item_bias: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,7 +46,8 @@ class ScorerInputs:
         shown: Fading mean of the features of shown items, [batch, width].
         last: Features of the numbers of the last slate's items, [batch, slate size, numbers width]; zeros at first.
         facts: Turn and click counts, [batch, FACTS].
-        marked: Item numbers that bear marks, int64 [batch, num_marked]; 0 where `mark_kinds` is 0.
+        marked: Item numbers that bear marks, int64 [batch, num_marked]; 0 where `mark_kinds` is 0. The last ones are
+            those of the session's slates, turn by turn.
         mark_kinds: How often each mark kind applies, [batch, num_marked, MARKS].
     """
 
@@ -98,6 +70,14 @@ class ScorerInputs:
         """How many sessions."""
         return len(self.text)
 
+    def turns(self, slate_size: int) -> EarlierTurns:
+        """Returns what happened at the earlier turns; some turns before the first may be added, which are empty."""
+        number = self.marked.shape[1] // slate_size
+        last = slice(self.marked.shape[1] - number * slate_size, None)
+        shape = (self.batch, number, slate_size)
+        _, clicked, shown = (self.mark_kinds[:, last, kind].reshape(shape) > 0 for kind in range(MARKS))
+        return EarlierTurns(self.marked[:, last].reshape(shape), shown, clicked)
+
 
 FACTS = 6
 """Width of `ScorerInputs.facts`."""
@@ -108,74 +88,14 @@ class Query(NamedTuple):
 
     Attributes:
         features: Weights of the item features, [batch, width].
-        wishes: What is asked for: weights of the first of these features, by which items fit, [batch, num_wishes].
+        wishes: What is asked for, [batch, num_values + num_attributes]: values of which any will do, and weights of the
+            first of these features.
         marks: Scores added per mark kind, [batch, MARKS].
     """
 
     features: Tensor
     wishes: Tensor
     marks: Tensor
-
-
-class Values(NamedTuple):
-    """What the critic expects.
-
-    The discounted reward of later turns is put down to the items of this turn's slate as far as it depends on them:
-    it is ``future`` and the sum of the items' ``effects``, which depend on what was shown and clicked.
-
-    Attributes:
-        items: What each position brings before the slate is known, its effect included, [batch, slate_size].
-        future: Discounted reward of later turns, effects aside, [batch].
-        effects: What each shown item does to it, [batch, slate_size].
-    """
-
-    items: Tensor
-    future: Tensor
-    effects: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """Expected return from here, [batch]."""
-        return self.items.sum(dim=1) + self.future
-
-
-class SlateCritic(nn.Module):
-    """Expects what positions and later turns bring; see `Values`. Expects nothing at the start.
-
-    Args:
-        state_width: Width of the session's features.
-        hidden: Width of the hidden layer.
-        slate_size: Items per slate.
-        item_width: Width of an item's features.
-    """
-
-    def __init__(self, state_width: int, hidden: int, slate_size: int, item_width: int) -> None:
-        super().__init__()
-        self.slate_size, self.item_width = slate_size, item_width
-        self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU())
-        self.expectation = nn.Linear(hidden, slate_size + 1)
-        self.effect = nn.Linear(hidden, 2 * item_width + 2)
-        for layer in (self.expectation, self.effect):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, state: Tensor, features: Tensor | None, clicked: Tensor | None) -> Values:
-        """Returns the values of sessions.
-
-        Args:
-            state: Features of the sessions, [batch, state_width].
-            features: Of the shown items, [batch, slate_size, item_width]; effects are 0 without them.
-            clicked: Which were clicked, [batch, slate_size].
-        """
-        hidden = self.trunk(state)
-        out = self.expectation(hidden)
-        items, future = out[:, : self.slate_size], out[:, self.slate_size]
-        if features is None or clicked is None:
-            return Values(items, future, torch.zeros_like(items))
-        weights, width = self.effect(hidden), self.item_width
-        showing = torch.einsum("bkd,bd->bk", features, weights[:, :width]) / width**0.5 + weights[:, -2:-1]
-        clicking = torch.einsum("bkd,bd->bk", features, weights[:, width:-2]) / width**0.5 + weights[:, -1:]
-        return Values(items, future, showing + clicked.to(showing.dtype) * clicking)
 
 
 class ClickOdds(nn.Module):
@@ -206,7 +126,10 @@ class SlateScorer(nn.Module):
         encoder_width: Length of a text vector.
         memory: How many earlier instructions are read.
         slate_size: Items per slate.
-        config: Sizes and start.
+        config: Sizes, what is read, and start.
+
+    Raises:
+        ValueError: If it is to know wishes and no sentence vectors, and wishes are read from nothing else.
     """
 
     table: Tensor
@@ -225,16 +148,24 @@ class SlateScorer(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config if config is not None else ScorerConfig()
+        reads_text, reads_attributes = self.config.reads_text, self.config.reads_attributes
+        if reads_attributes and not reads_text and features.wishes is None:
+            raise ValueError(
+                "reads_text=false leaves nothing to read wishes from, since no prompts were read; set prompts above 0, "
+                "or reads_attributes=false"
+            )
         self.blocks, self.slate_size = dict(features.blocks), slate_size
         width, kept = features.width, self.config.text_width
         numbers = features.blocks["numbers"]
         self._numbers_width = numbers.stop - numbers.start
         # Not saved with the weights: they are rebuilt from the catalogue, and checked by the features' fingerprint.
-        self.register_buffer("table", torch.from_numpy(features.table), persistent=False)
+        self.register_buffer("table", known_features(features, self.config), persistent=False)
         self.register_buffer("projection", torch.from_numpy(features.projection), persistent=False)
         self._encoder_scale, self._rank = math.sqrt(encoder_width), features.profile_width - width - 2
-        self._encoder_width, self._num_wishes = encoder_width, numbers.stop
-        self._reads_wishes = features.wishes is not None
+        self._values, self._num_values = tuple(features.values.values()), features.num_values
+        self._encoder_width, self._num_attributes = encoder_width, numbers.stop
+        self._num_wishes = self._num_values + self._num_attributes
+        self.reads_wishes = features.wishes is not None and reads_attributes
         self.text_tower = nn.Sequential(nn.Linear(encoder_width, kept), nn.GELU())
         # How much of each wish as it was read counts, and the shortest way from words to wishes that were not.
         self.wish_gain = nn.Parameter(torch.ones(self._num_wishes))
@@ -249,7 +180,7 @@ class SlateScorer(nn.Module):
         nn.init.constant_(self.keep.bias, 1.5)
         self.pointer = nn.Linear(kept, slate_size + 1)
         self.direction = nn.Linear(kept, self._numbers_width)
-        state_width = 2 * numbers.stop + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
+        state_width = 2 * self._num_wishes + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
         hidden = self.config.hidden
         self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
         self.head = nn.Linear(hidden, width + MARKS)
@@ -267,17 +198,42 @@ class SlateScorer(nn.Module):
         self.item_bias = nn.Parameter(torch.zeros(features.num_items)) if self.config.item_bias else None
         self.click_odds = ClickOdds(slate_size)
         self.critic = SlateCritic(state_width, self.config.critic_hidden, slate_size, width)
+        # What only some settings have comes last: the others start from the same numbers with it and without.
+        self.history: HistoryAttention | None = None
+        if self.config.history == "attention":
+            self.history = HistoryAttention(
+                state_width=state_width, num_wishes=self._num_wishes, item_width=width, memory=memory
+            )
+        # Without wishes, the shortest way from words to the items' texts.
+        self.text_shortcut: nn.Linear | None = None
+        if "text" in self.blocks and reads_text and not reads_attributes:
+            self.text_shortcut = nn.Linear(encoder_width, features.projection.shape[1])
+            nn.init.zeros_(self.text_shortcut.weight)
+            nn.init.zeros_(self.text_shortcut.bias)
 
     def reading_parameters(self) -> list[nn.Parameter]:
         """Returns the parameters that turn texts into wishes and features."""
-        modules = (self.text_tower, self.shortcut, self.keep, self.pointer, self.direction)
-        parameters = [parameter for module in modules for parameter in module.parameters()]
+        modules = (self.text_tower, self.shortcut, self.keep, self.pointer, self.direction, self.text_shortcut)
+        parameters = [parameter for module in modules if module is not None for parameter in module.parameters()]
         return [*parameters, self.wish_gain, self.keep_scale, self.keep_age]
 
     def actor_parameters(self) -> list[nn.Parameter]:
         """Returns every parameter but the critic's."""
         critic = set(self.critic.parameters())
         return [parameter for parameter in self.parameters() if parameter not in critic]
+
+    def _read(self, inputs: ScorerInputs) -> ScorerInputs:
+        """Returns the inputs with zeros for what is not to be read."""
+        settings, words = self.config, {}
+        if not settings.reads_text or not settings.reads_attributes:
+            read = torch.zeros(inputs.text.shape[1])
+            read[: self._encoder_width] = float(settings.reads_text)
+            read[self._encoder_width :] = float(settings.reads_attributes)
+            words = {"text": inputs.text * read, "earlier": inputs.earlier * read}
+        if not settings.reads_history:
+            before = ("earlier", "profile", "clicked", "shown", "last", "facts")
+            words |= {name: torch.zeros_like(getattr(inputs, name)) for name in before}
+        return replace(inputs, **words) if words else inputs
 
     def _heard(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns what is made of texts: kept features, wishes [num_texts, num_wishes], and log-odds of going on.
@@ -288,10 +244,10 @@ class SlateScorer(nn.Module):
         sentence = vectors[:, : self._encoder_width]
         said = self.text_tower(sentence * self._encoder_scale)
         wishes, goes_on = self.shortcut(sentence), self.keep(said)[:, 0]
-        if self._reads_wishes:
+        if self.reads_wishes:
             wishes = wishes + self.wish_gain * vectors[:, self._encoder_width : -1]
             goes_on = goes_on + self.keep_scale * vectors[:, -1]
-        return said, wishes, goes_on
+        return said, wishes if self.config.reads_attributes else torch.zeros_like(wishes), goes_on
 
     def state(self, inputs: ScorerInputs) -> tuple[Tensor, Tensor]:
         """Returns what actor and critic read.
@@ -299,21 +255,30 @@ class SlateScorer(nn.Module):
         Returns:
             Features of the session, [batch, state width], and what is asked for by now, [batch, num_wishes].
         """
+        inputs = self._read(inputs)
         said, wishes, goes_on = self._heard(inputs.text)
-        heard = (inputs.text[:, : self._encoder_width] != 0).any(dim=1, keepdim=True)
-        now = wishes * heard
-        asked = now + self._asked_before(inputs, goes_on)
+        now = wishes * (inputs.text != 0).any(dim=1, keepdim=True)
+        before, each = self._asked_before(inputs, goes_on)
+        asked = now + before
         # "newer than the second one": the instruction points at a position, whose numbers then count.
         pointed = torch.softmax(self.pointer(said), dim=1)[:, : self.slate_size]
         anchor = torch.einsum("bk,bkn->bn", pointed, inputs.last)
         directed = anchor * self.direction(said)
         # Of the words only the wishes go on to the deep layers, which would learn the training texts by heart.
         parts = [4 * now, 4 * asked, inputs.profile, inputs.clicked, inputs.shown, anchor, directed, inputs.facts]
-        return torch.cat(parts, dim=1), asked
+        features = torch.cat(parts, dim=1)
+        if self.history is not None:
+            features = features + self.history(features, each, inputs.turns(self.slate_size), self.table)
+        return features, asked
 
-    def _asked_before(self, inputs: ScorerInputs, goes_on: Tensor) -> Tensor:
-        """Returns what earlier texts asked for, as far as no later one began anew, [batch, num_wishes]."""
-        spoken = (inputs.earlier[:, :, : self._encoder_width] != 0).any(dim=2)  # [batch, memory]
+    def _asked_before(self, inputs: ScorerInputs, goes_on: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what earlier texts asked for.
+
+        Returns:
+            What of it still holds, since no later text began anew, [batch, num_wishes]; and what each asked for, newest
+            first, [batch, memory, num_wishes].
+        """
+        spoken = (inputs.earlier != 0).any(dim=2)  # [batch, memory]
         # Sessions are mostly young: only what was said is worked out, one row per earlier instruction.
         row, ago = torch.nonzero(spoken, as_tuple=True)
         _, wishes, before = self._heard(inputs.earlier[row, ago])
@@ -323,11 +288,13 @@ class SlateScorer(nn.Module):
         later = torch.cat([goes_on[:, None], earlier[:, : memory - 1]], dim=1) + self.keep_age
         kept = torch.cumsum(nn.functional.logsigmoid(later), dim=1).exp()
         weighted = kept.flatten().index_select(0, row * memory + ago)[:, None] * wishes
-        return torch.zeros(len(spoken), self._num_wishes).index_add(0, row, weighted)
+        each = torch.zeros(spoken.numel(), self._num_wishes).index_copy(0, row * memory + ago, wishes)
+        return torch.zeros(len(spoken), self._num_wishes).index_add(0, row, weighted), each.view(*spoken.shape, -1)
 
     def query(self, state: tuple[Tensor, Tensor], inputs: ScorerInputs) -> Query:
         """Returns what the actor wants."""
         features, asked = state
+        inputs = self._read(inputs)
         head = self.head(self.trunk(features))
         similarity, popularity, stars, gain, _ = self._gains()
         width = self.table.shape[1]
@@ -343,7 +310,10 @@ class SlateScorer(nn.Module):
             elif name == "factors":
                 part = part + stars * inputs.profile[:, width : width + self._rank]
             elif name == "text":
-                part = part + similarity * (inputs.text[:, : self._encoder_width] @ self.projection)
+                sentence = inputs.text[:, : self._encoder_width]
+                part = part + similarity * (sentence @ self.projection)
+                if self.text_shortcut is not None:
+                    part = part + self.text_shortcut(self._encoder_scale * sentence)
             parts.append(part)
         marks = self.start_marks * torch.exp(_FAST * self.marks_growth)
         return Query(torch.cat(parts, dim=1), gain * asked, head[:, width:] + marks)
@@ -358,8 +328,14 @@ class SlateScorer(nn.Module):
             query: What the actor wants.
             table: The items' features: [num_items, width], or of each row's own, [batch, num_items, width].
         """
-        asked = table[..., : self._num_wishes]
-        return query.wishes @ asked.T if table.dim() == 2 else torch.einsum("bd,bmd->bm", query.wishes, asked)
+        weights, attributes = query.wishes[:, self._num_values :], table[..., : self._num_attributes]
+        fits = _inner(weights, attributes)
+        for column in self._values:
+            # Items that have several of the values of which any will do fit no better than those that have one.
+            either = query.wishes[:, column].relu()
+            has = (attributes[..., column] > 0).to(either.dtype)
+            fits = fits + torch.minimum(_inner(either, has), either.amax(dim=1, keepdim=True))
+        return fits
 
     def best(self, fits: Tensor) -> Tensor:
         """Returns how well the worst item of the slate that fits best does, [batch, 1]."""
@@ -370,7 +346,7 @@ class SlateScorer(nn.Module):
 
         Where nothing was read beforehand there are no errors of reading to allow for: then it is how well they fit.
         """
-        if not self._reads_wishes:
+        if not self.reads_wishes:
             return fits
         gains, short = self._gains(), best - fits
         return -torch.relu(short - gains[3] * gains[4]) - _LEAK * short
@@ -403,3 +379,8 @@ class SlateScorer(nn.Module):
     def forward(self, inputs: ScorerInputs) -> Tensor:
         """Returns every item's score, [batch, num_items]."""
         return self.scores(self.query(self.state(inputs), inputs), inputs)
+
+
+def _inner(weights: Tensor, items: Tensor) -> Tensor:
+    """Returns ``weights`` [batch, width] times items, [num_items, width] or of each row's own, [batch, num_items]."""
+    return weights @ items.T if items.dim() == 2 else torch.einsum("bd,bmd->bm", weights, items)

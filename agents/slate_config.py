@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from instructrec.agents.inputs import MEMORY
-from instructrec.agents.scorer import ScorerConfig
+from instructrec.agents.scorer_config import ScorerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class SlatePPOConfig:
     temperature: float = 1.0
     memory: int = MEMORY
     candidates: int | None = 1000
-    prompts: int = 24_000
+    prompts: int = 48_000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from instructrec.agents.candidates import candidate_scores, own_candidates
 from instructrec.agents.reading import SessionReader
-from instructrec.agents.scorer import ScorerConfig, ScorerInputs, SlateScorer
+from instructrec.agents.scorer import ScorerInputs, SlateScorer
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_distribution import PlackettLuceDistribution
 from instructrec.sessions import Observation
 
@@ -85,14 +86,11 @@ def seeded_scorer(reader: SessionReader, slate_size: int, config: ScorerConfig, 
         )
 
 
-def parameter_groups(
-    scorer: SlateScorer, reader: SessionReader, *, reading_rate: float, item_rate: float
-) -> list[dict[str, Any]]:
+def parameter_groups(scorer: SlateScorer, *, reading_rate: float, item_rate: float) -> list[dict[str, Any]]:
     """Returns a network's parameters in groups for an optimiser, each with its ``share`` of the learning rate.
 
     Args:
         scorer: The network.
-        reader: What it sees.
         reading_rate: Share for the parameters that read texts, where texts were read from prompts.
         item_rate: Share for items' own scores.
     """
@@ -101,7 +99,7 @@ def parameter_groups(
     others = {id(parameter) for parameter in [*read, *items]}
     rest = [parameter for parameter in scorer.parameters() if id(parameter) not in others]
     # Where nothing was read from prompts, there is nothing to hold on to.
-    share = 1.0 if reader.features.wishes is None else reading_rate
+    share = reading_rate if scorer.reads_wishes else 1.0
     groups = [{"params": rest, "share": 1.0}, {"params": read, "share": share}]
     return groups + ([{"params": items, "share": item_rate}] if items else [])
 
@@ -159,7 +157,7 @@ class SlatePolicy(ActorCriticPolicy):
             slate_size=slate_size,
             config=self._scorer_config,
         )
-        groups = parameter_groups(self.scorer, reader, reading_rate=self._reading_rate, item_rate=self._item_rate)
+        groups = parameter_groups(self.scorer, reading_rate=self._reading_rate, item_rate=self._item_rate)
         self.optimizer = torch.optim.Adam(groups, lr=lr_schedule(1), eps=1e-5)
 
     def read(self, observations: PyTorchObs) -> ScorerInputs:

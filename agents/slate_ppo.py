@@ -31,8 +31,9 @@ from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
 from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
-from instructrec.agents.scorer import Query, ScorerInputs, SlateScorer, Values
+from instructrec.agents.scorer import Query, ScorerInputs, SlateScorer
 from instructrec.agents.slate_config import SlatePPOConfig
+from instructrec.agents.slate_critic import Values
 from instructrec.agents.slate_distribution import divergences, draw_slates, slate_terms
 from instructrec.agents.slate_policy import SlatePolicy, SlateRanker
 from instructrec.sessions import World
@@ -105,6 +106,7 @@ class SlatePPO(PPO):
         self._start: SlateScorer | None = None
         if settings.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
+            self._start.history = None  # At the start it finds nothing; so it need not look.
         self._draw = draw_for(env.world, reader.features, settings.candidates)
         self._drawn: Candidates | None = None
         self._recall: float | None = None

@@ -43,7 +43,8 @@ from torch import Tensor, nn
 from instructrec.agents.candidates import Candidates, draw_for, own_candidates, scores_among
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.replay import Turns, columns_of, observation_of
-from instructrec.agents.scorer import ClickOdds, ScorerConfig, ScorerInputs, SlateScorer
+from instructrec.agents.scorer import ClickOdds, ScorerInputs, SlateScorer
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_policy import parameter_groups, seeded_scorer
 from instructrec.arrays import Ints
 from instructrec.envs.spaces import fill_repeats
@@ -285,7 +286,7 @@ class SlateQ:
         """
         settings, odds = self.config, list(self.scorer.click_odds.parameters())
         rates = {"reading_rate": settings.reading_rate, "item_rate": settings.item_rate}
-        groups = parameter_groups(self.scorer, self._reader, **rates)
+        groups = parameter_groups(self.scorer, **rates)
         apart = {id(parameter) for parameter in odds}
         for group in groups:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in apart]

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from instructrec.agents.candidates import Candidates, candidate_scores, marks_of
 from instructrec.agents.reading import SessionReader
-from instructrec.agents.scorer import ScorerConfig, SlateScorer
+from instructrec.agents.scorer import SlateScorer
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_policy import SlateRanker, parameter_groups
 from instructrec.logs import Log
 
@@ -104,7 +105,7 @@ class Supervised:
         odds = list(scorer.click_odds.parameters())
         known = {id(parameter) for parameter in (*odds, *scorer.critic.parameters())}
         groups: list[dict[str, Any]] = [{"params": odds, "share": 1.0, "weight_decay": 0.0}]
-        for group in parameter_groups(scorer, reader, reading_rate=settings.reading_rate, item_rate=settings.item_rate):
+        for group in parameter_groups(scorer, reading_rate=settings.reading_rate, item_rate=settings.item_rate):
             rest = [parameter for parameter in group["params"] if id(parameter) not in known]
             groups.append({"params": rest, "share": group["share"]})
         optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)

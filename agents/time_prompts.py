@@ -28,6 +28,7 @@ _SPANS = (
     ("couple of decades", 20),
 )
 _MARKS = ("s", "s", "'s", " s")
+_ROUND = 0.4
 _NEW, _NEWEST, _OLD, _OLDEST = 0.1, 0.05, 0.12, 0.04
 """Shares of the items that are so."""
 
@@ -80,7 +81,7 @@ class TimePrompts(PromptMaker):
         return Part(self._pick(ways).format(said), False, items)
 
     def _range(self, years: Floats) -> Part:
-        low, high = sorted((self._year(years), self._year(years)))
+        low, high = sorted((self._end(years), self._end(years)))
         said = [str(low), str(high)]
         if self._chance(0.3):
             low, high = low // 10 * 10, high // 10 * 10 + 9
@@ -127,8 +128,13 @@ class TimePrompts(PromptMaker):
         years = self._pick([number for number in _NUMBERS if number > 1])
         return f"{self._pick((str(years), _NUMBERS[years]))} years", years
 
+    def _end(self, years: Floats) -> int:
+        """Returns a year at which something begins or ends: often a round one."""
+        year = self._year(years)
+        return 5 * round(year / 5) if self._chance(_ROUND) else year
+
     def _bound(self, years: Floats) -> Part:
-        year, side = self._year(years), int(self._rng.integers(4))
+        year, side = self._end(years), int(self._rng.integers(4))
         items = (years >= year, years > year, years <= year, years < year)[side]
         said = str(year)
         if self._chance(0.2):

@@ -2,7 +2,7 @@
 
 "comedy, no horror" and "horror, no comedy" have nearly one sentence vector; a frozen bi-encoder does not hear the
 "no". The vectors of single tokens do tell: the language model has mixed into each what stands around it. So a few
-convolutions over them say of every token what it names and whether that is wanted, and the sum over tokens is the wish.
+convolutions over them say of every token what it names and whether that is wanted, and what all tokens say is the wish.
 It is fitted to the agent's own prompts (`instructrec.agents.prompts`): no instruction that people say, no goal and no
 reaction has a part in it. What it makes of words that no prompt has rests on the language model.
 """
@@ -13,7 +13,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
+from itertools import pairwise
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,80 +23,101 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from instructrec.agents.attributes import Attributes
 from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompt_maker import Prompt
-from instructrec.arrays import Bools, Floats, Ints
+from instructrec.arrays import Floats
 
 _KEPT = 384
 """Directions kept of the token vectors at most: single years differ along narrow ones."""
-_WIDTH, _HEADS, _REACH = 96, 4, 5
-_DROPOUT = 0.1
-_TIMES = 24
+_WIDTH, _HEADS, _REACH = 96, 2, 5
+_DROPOUT = 0.2
+_HESITATION = 2.0
+"""How much has to speak for something before it counts in full."""
+_RAREST = 1e-3
+_LONGEST = 5.0
+_TIMES = 12
 _TOGETHER = 8
 """Steps whose prompts are drawn together and shared out by length, so that few are padded."""
 _TEXTS = 4096
 """Prompts whose token vectors are in memory at a time; of the first so many, directions are found."""
-_ITEMS = 1024
-"""Items looked at in a gradient step."""
-_FAINT = 0.03
-_MOST_SURE = 0.02
-"""Attributes that fewer items have than this weigh no more than if so many had them."""
 
 
 class WishReader(nn.Module):
     """Reads wishes from token vectors.
 
+    It tells of every value whether items are to have it, whether they are to lack it, and whether it is one of several
+    that will do; and of every number at which step what is wanted begins and at which it ends, if at any. What speaks
+    for each adds up over tokens and nothing speaks against it, so that a long text is read as well as a short one.
+    Chances saturate: what is not spoken of counts next to nothing, what is spoken of next to 1.
+
     Args:
         state_width: Length of a token's vector.
-        num_wishes: How many attributes there are.
         kept: Directions kept of the token vectors.
+        num_wishes: How many attributes there are.
+        num_values: How many of them, the first, are values that items have or lack.
+        num_numbers: How many numbers there are steps of.
+        num_answers: How many things the network tells apart; see `_answers`.
     """
 
     mean: Tensor
     basis: Tensor
+    spread: Tensor
+    steps: Tensor
 
-    def __init__(self, state_width: int, num_wishes: int, kept: int = _KEPT) -> None:
+    def __init__(
+        self, state_width: int, kept: int, *, num_wishes: int, num_values: int, num_numbers: int, num_answers: int
+    ) -> None:
         super().__init__()
-        self.num_wishes = num_wishes
+        self.num_values = num_values
         self.register_buffer("mean", torch.zeros(state_width))
         self.register_buffer("basis", torch.zeros(state_width, kept))
+        self.register_buffer("spread", torch.ones(num_wishes))
+        self.register_buffer("steps", torch.zeros(num_numbers, 2, dtype=torch.int64))
         self.enter = nn.Linear(kept, _WIDTH)
         self.around = nn.ModuleList(nn.Conv1d(_WIDTH, _WIDTH, _REACH, padding=_REACH // 2) for _ in range(2))
-        self.names = nn.Linear(kept, _HEADS * num_wishes)
+        self.names = nn.Linear(kept, _HEADS * num_answers)
         nn.init.normal_(self.names.weight, std=0.02)
         self.wanted = nn.Linear(_WIDTH, _HEADS)
-        self.rest = nn.Linear(_WIDTH, num_wishes + 1)
+        self.rest = nn.Linear(_WIDTH, num_answers)
         nn.init.zeros_(self.rest.weight)
         nn.init.zeros_(self.rest.bias)
+        self.silence = nn.Parameter(torch.zeros(num_answers))
         self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, states: Tensor, used: Tensor) -> Tensor:
-        """Returns wishes, and last the log-odds that the text goes on from what was said, [batch, num_wishes + 1].
+        """Returns what `wish_encoder` appends to a text's vector, [batch, num_values + num_wishes + 1].
 
         Args:
             states: Token vectors, [batch, length, state_width].
             used: Which are of tokens rather than padding, [batch, length].
         """
-        return self.read(self.directions(states, used), used)
+        answers = self.read(self.directions(states, used), used)
+        values, ends = answers[:, : 3 * self.num_values].sigmoid(), answers[:, 3 * self.num_values : -1]
+        wanted, unwanted, either = values.view(-1, 3, self.num_values).unbind(1)
+        wishes = torch.zeros(len(answers), len(self.spread))
+        wishes[:, : self.num_values] = wanted - unwanted
+        for start, stop in self.steps.tolist():
+            size = stop - start + 1
+            wishes[:, start:stop] = ends[:, :size].softmax(1)[:, 1:] - ends[:, size : 2 * size].softmax(1)[:, 1:]
+            ends = ends[:, 2 * size :]
+        return torch.cat([either, wishes * self.spread, answers[:, -1:]], dim=1)
 
     def directions(self, states: Tensor, used: Tensor) -> Tensor:
         """Returns the main directions of token vectors, 0 at padding, [batch, length, kept]."""
         return (states - self.mean) @ self.basis * used[:, :, None]
 
     def read(self, tokens: Tensor, used: Tensor) -> Tensor:
-        """Returns what `forward` does, from what `directions` gives."""
+        """Returns the log-odds of answers, [batch, num_answers], from what `directions` gives; see `_answers`."""
         there, tokens = used[:, :, None].to(tokens.dtype), self.dropout(tokens)
         hidden = functional.gelu(self.enter(tokens)) * there
         for layer in self.around:
             hidden = hidden + functional.gelu(layer(hidden.transpose(1, 2)).transpose(1, 2)) * there
-        # What tokens name by how much each is wanted, summed over tokens; first the sum, as names are linear.
-        wanted = self.wanted(hidden) * there
-        names = self.names.weight.view(_HEADS, self.num_wishes, -1)
-        wishes = torch.einsum("bhk,hnk->bn", wanted.transpose(1, 2) @ tokens, names)
-        wishes = wishes + wanted.sum(dim=1) @ self.names.bias.view(_HEADS, self.num_wishes)
-        rest = (self.rest(hidden) * there).sum(dim=1)
-        length = there.sum(dim=1).clamp_min(1)
-        return torch.cat([wishes + rest[:, :-1] / 4, rest[:, -1:] / length], dim=1)
+        # What tokens name, by how much each is wanted.
+        speaks = self.rest(hidden)
+        for names, wanted in zip(self.names(tokens).chunk(_HEADS, dim=2), self.wanted(hidden).unbind(2), strict=True):
+            speaks = speaks + names * wanted[:, :, None]
+        return self.silence + (functional.softplus(speaks - _HESITATION) * there).sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -106,12 +128,12 @@ class Wishes:
         weights: Its parameters and buffers by name.
     """
 
-    weights: Mapping[str, npt.NDArray[np.float32]] = field(repr=False)
+    weights: Mapping[str, npt.NDArray[Any]] = field(repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the weights and of how they are used, hex."""
-        digest = hashlib.sha256(b"wishes-2")
+        digest = hashlib.sha256(b"wishes-3")
         for name, array in sorted(self.weights.items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -119,19 +141,30 @@ class Wishes:
     @property
     def num_wishes(self) -> int:
         """How many attributes are read."""
-        return len(self.weights["rest.bias"]) - 1
+        return len(self.weights["spread"])
+
+    @property
+    def num_values(self) -> int:
+        """How many of them, the first, are values that items have or lack."""
+        ends = 2 * int((np.diff(self.weights["steps"]) + 1).sum())
+        return (len(self.weights["silence"]) - 1 - ends) // 3
 
     def reader(self) -> WishReader:
         """Returns the network."""
-        basis = self.weights["basis"]
-        reader = WishReader(basis.shape[0], self.num_wishes, basis.shape[1])
+        reader = WishReader(
+            *self.weights["basis"].shape,
+            num_wishes=self.num_wishes,
+            num_values=self.num_values,
+            num_numbers=len(self.weights["steps"]),
+            num_answers=len(self.weights["silence"]),
+        )
         reader.load_state_dict({name: torch.from_numpy(array) for name, array in self.weights.items()})
         return reader.eval().requires_grad_(False)
 
 
 def fit_wishes(
     encoder: TextEncoder,
-    table: Floats,
+    attributes: Attributes,
     prompts: Sequence[Prompt],
     *,
     steps: int | None = None,
@@ -140,14 +173,14 @@ def fit_wishes(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Wishes | None:
-    """Fits a reader to prompts, so that ``wishes @ table.T`` is 1 more for items that a part of a prompt is about.
+    """Fits a reader to prompts, so that ``wishes @ attributes.scaled.T`` is 1 more for what a part of one is about.
 
-    Every part is a wish of its own: "comedy, no horror" lifts comedies by 1 and lowers horror films by 1. Items that a
-    part is about, and items that it is not about, weigh the same.
+    Every part is a wish of its own: "comedy, no horror" lifts comedies by 1 and lowers horror films by 1. "A comedy or
+    a western" is apart: as one of several values that will do.
 
     Args:
         encoder: The language model.
-        table: The items' attributes, [num_items, num_wishes].
+        attributes: What the items have.
         prompts: What to learn from.
         steps: Gradient steps; if omitted, so many that each prompt is looked at `_TIMES` times.
         batch: Prompts per step.
@@ -164,18 +197,25 @@ def fit_wishes(
         steps = max(1, _TIMES * len(prompts) // batch)
     tokens, starts, lengths, mean, basis = _tokens(encoder, [prompt.text for prompt in prompts])
     luck = torch.Generator().manual_seed(seed)
-    # In an order of their own, so that any items that lie together are a fair sample.
-    order = torch.randperm(len(table), generator=luck).numpy()
-    sets, parts, terms = _targets(prompts, order)
-    follows = torch.tensor([float(prompt.follows) for prompt in prompts])
-    # Steps of a number go together; along directions that do not, learning is many times faster.
-    turn = _apart(table)
-    attributes = torch.from_numpy(np.ascontiguousarray(table[order] @ turn.T, np.float32))
-    blocks = -(-len(table) // _ITEMS)
+    answers = _answers(attributes, prompts)
+    ends = [3 * attributes.num_values]
+    for column in attributes.steps:
+        ends += [ends[-1] + column.stop - column.start + 1, ends[-1] + 2 * (column.stop - column.start + 1)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        reader = WishReader(len(mean), table.shape[1], basis.shape[1])
+        reader = WishReader(
+            *basis.shape,
+            num_wishes=attributes.table.shape[1],
+            num_values=attributes.num_values,
+            num_numbers=len(attributes.steps),
+            num_answers=answers.shape[1],
+        )
         reader.mean, reader.basis = mean, basis
+        reader.spread = torch.from_numpy(attributes.spread.astype(np.float32))
+        reader.steps = torch.tensor([(part.start, part.stop) for part in attributes.steps]).reshape(-1, 2)
+        often = answers.mean(dim=0).clamp(_RAREST, 1 - _RAREST)
+        with torch.no_grad():
+            reader.silence.copy_(often.logit() - 1)
         optimiser = torch.optim.AdamW(reader.parameters(), lr=learning_rate, weight_decay=0.01)
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = learning_rate * min(1, (step + 1) / 50) * (1 - step / steps)
@@ -184,36 +224,59 @@ def fit_wishes(
                 turns = drawn[lengths[drawn].argsort(stable=True)].view(_TOGETHER, batch)
                 turns = turns[torch.randperm(_TOGETHER, generator=luck)]
             rows = turns[step % _TOGETHER]
-            block = int(torch.randint(blocks, (1,), generator=luck))
-            items = slice(block * len(table) // blocks, (block + 1) * len(table) // blocks)
             used = torch.arange(int(lengths[rows].max())) < lengths[rows][:, None]
             places = (starts[rows][:, None] + torch.arange(used.shape[1])) * used
             found = reader.read(tokens[places].float() * used[:, :, None], used)
-            scores = found[:, :-1] @ attributes[items].T
-            loss = _loss(scores, sets[:, items][parts[rows]], terms[rows])
-            loss = loss + 0.1 * functional.binary_cross_entropy_with_logits(found[:, -1], 0.05 + 0.9 * follows[rows])
+            loss = _loss(found, answers[rows], ends)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(reader.parameters(), 0.2)
+            nn.utils.clip_grad_norm_(reader.parameters(), _LONGEST)
             optimiser.step()
             if progress is not None and (step + 1) % 20 == 0:
                 progress(step + 1, steps)
-    weights = {name: value.detach().numpy().copy() for name, value in reader.state_dict().items()}
-    for name in ("names.weight", "names.bias"):
-        heads = weights[name].reshape(_HEADS, len(turn), -1)
-        weights[name] = np.einsum("wv,hwk->hvk", turn, heads).reshape(weights[name].shape).astype(np.float32)
-    for name in ("rest.weight", "rest.bias"):
-        weights[name][:-1] = (turn.T @ weights[name][:-1]).astype(np.float32)
-    return Wishes(weights)
+    return Wishes({name: value.detach().numpy().copy() for name, value in reader.state_dict().items()})
 
 
-def _apart(table: Floats) -> Floats:
-    """Returns how to turn attributes so that they are uncorrelated and, but for faint ones, of one spread."""
-    centred = table - table.mean(axis=0, dtype=np.float64)
-    spread, directions = np.linalg.eigh(centred.T @ centred / len(table))
-    spread = np.sqrt(np.maximum(spread, 0))
-    turn: Floats = (directions / np.maximum(spread, max(_FAINT * spread.max(), 1e-9))).T
-    return turn
+def _answers(attributes: Attributes, prompts: Sequence[Prompt]) -> Tensor:
+    """Returns what is to be read from prompts, 0 to 1, [num_prompts, num_answers].
+
+    They are: of every value, whether items are to have it; whether they are to lack it; whether it is one of several
+    that will do; of every number, whether what is wanted begins nowhere or at one of its steps, and whether it ends
+    nowhere or at one of them; whether the prompt goes on from what was said before.
+    """
+    known: dict[bytes, tuple[Floats, Floats]] = {}
+    steps = sum(2 * (1 + column.stop - column.start) for column in attributes.steps)
+    answers = np.zeros((len(prompts), 3 * attributes.num_values + steps + 1), np.float32)
+    for row, prompt in enumerate(prompts):
+        asked, either = np.zeros((2, attributes.table.shape[1])), np.zeros(attributes.num_values)
+        for items in prompt.parts:
+            key = np.packbits(items).tobytes()
+            if key not in known:
+                known[key] = attributes.described(items)
+            weights, several = known[key]
+            asked, either = asked + np.clip([weights, -weights], 0, 1), np.maximum(either, several)
+        parts = [asked[:, : attributes.num_values].clip(0, 1).ravel(), either]
+        for column in attributes.steps:
+            ends = asked[:, column] / np.maximum(asked[:, column].sum(axis=1, keepdims=True), 1)
+            parts.append(np.concatenate([1 - ends.sum(axis=1, keepdims=True), ends], axis=1).ravel())
+        # Never quite sure, so that what a text says of the texts before it stays a matter of degree.
+        answers[row] = np.concatenate([*parts, [0.95 if prompt.follows else 0.05]])
+    return torch.from_numpy(answers)
+
+
+def _loss(found: Tensor, answers: Tensor, ends: Sequence[int]) -> Tensor:
+    """Returns the cross-entropy of log-odds with answers, added up over all that there is to tell.
+
+    Args:
+        found: Log-odds, [batch, num_answers].
+        answers: What is so, [batch, num_answers].
+        ends: Where the answers of which one or none is true begin, and where each choice of one ends.
+    """
+    apart = torch.cat([torch.arange(ends[0]), torch.tensor([found.shape[1] - 1])])
+    told = functional.binary_cross_entropy_with_logits(found[:, apart], answers[:, apart], reduction="sum")
+    for start, stop in pairwise(ends):
+        told = told - (found[:, start:stop].log_softmax(dim=1) * answers[:, start:stop]).sum()
+    return told / len(found)
 
 
 def _tokens(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -239,37 +302,6 @@ def _tokens(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor,
     return torch.cat(found), torch.from_numpy(starts), torch.from_numpy(lengths), mean, basis
 
 
-def _targets(prompts: Sequence[Prompt], order: Ints) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns which items parts are about, and how targets and weights are made of that.
-
-    Args:
-        prompts: What is asked.
-        order: Of the items, [num_items].
-
-    Returns:
-        Distinct sets of items, [num_sets, num_items]; which of them the parts are about, [num_prompts, most parts]; and
-        [num_prompts, 2, 1 + most parts]: a constant and what each part that is about an item adds, for targets and for
-        weights. Items meant and not meant weigh the same.
-    """
-    most = max(1, *(len(prompt.parts) for prompt in prompts))
-    places: dict[bytes, int] = {}
-    sets: list[Bools] = [np.zeros(len(order), np.bool_)]
-    parts = np.zeros((len(prompts), most), np.int64)
-    terms = np.zeros((len(prompts), 2, 1 + most), np.float32)
-    for row, prompt in enumerate(prompts):
-        terms[row, 1, 0] = not prompt.parts
-        for place, items in enumerate(prompt.parts):
-            parts[row, place] = places.setdefault(np.packbits(items).tobytes(), len(sets))
-            if parts[row, place] == len(sets):
-                sets.append(items[order])
-            share = float(items.mean())
-            some = float(np.clip(share, _MOST_SURE, 1 - _MOST_SURE))
-            yes, no = 0.5 / some / len(prompt.parts), 0.5 / (1 - some) / len(prompt.parts)
-            terms[row, :, 0] += (-share, no)
-            terms[row, :, 1 + place] = (1, yes - no)
-    return torch.from_numpy(np.stack(sets)), torch.from_numpy(parts), torch.from_numpy(terms)
-
-
 def _main_directions(tokens: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     """Returns the mean of token vectors and their widest directions, the widest shortened to the spread of others."""
     tokens = tokens.double()
@@ -282,19 +314,12 @@ def _main_directions(tokens: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     return mean.float(), basis.float()
 
 
-def _loss(scores: Tensor, about: Tensor, terms: Tensor) -> Tensor:
-    """Returns the weighted squared distance of centred scores from the sum over parts; see `_targets`."""
-    target, weight = torch.baddbmm(terms[:, :, :1], terms[:, :, 1:], about.to(terms.dtype)).unbind(1)
-    centred = scores - scores.mean(dim=1, keepdim=True)
-    return (weight * (centred - target) ** 2).mean()
-
-
 class _Reading:
     """A reader as a `Head`."""
 
     def __init__(self, reader: WishReader) -> None:
         self._reader = reader
-        self.width = reader.num_wishes + 1
+        self.width = reader.num_values + len(reader.spread) + 1
 
     def __call__(self, states: Tensor, used: Tensor) -> Tensor:
         return cast("Tensor", self._reader(states, used))
@@ -304,7 +329,10 @@ _ENCODERS: WeakKeyDictionary[TextEncoder, dict[str, TextEncoder]] = WeakKeyDicti
 
 
 def wish_encoder(encoder: TextEncoder, wishes: Wishes | None) -> TextEncoder:
-    """Returns an encoder of sentences and, after them, wishes over the same tokens; ``encoder`` itself without any.
+    """Returns an encoder that appends to sentences what is asked for; ``encoder`` itself without ``wishes``.
+
+    A text's vector goes on with how sure it is of each value that it is one of several that will do, [num_values]; with
+    weights of attributes, [num_wishes]; and with the log-odds that it goes on from what was said before.
 
     Args:
         encoder: The language model and its cache.

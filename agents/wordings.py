@@ -277,6 +277,28 @@ ADDING = (
         "then {}",
         "except {}",
     ),
+    *(
+        "wait, {}",
+        "actually, {}",
+        "sorry, {}",
+        "hold on, {}",
+        "I meant {}",
+        "let me add {}",
+        "in addition {}",
+        "no, {}",
+    ),
+)
+OF_IT = (
+    *("make it {}", "let it be {}", "it should be {}", "it must be {}", "it has to be {}", "I want it {}", "{}", "{}"),
+    *(
+        "make them {}",
+        "let them be {}",
+        "they should be {}",
+        "they have to be {}",
+        "I'd like it to be {}",
+        "{}, please",
+    ),
+    *("it needs to be {}", "can it be {}", "I want it to be {}", "as long as it is {}", "give me {}", "I want {}"),
 )
 NEUTRAL = (
     *("more", "more please", "go on", "next", "another one", "anything", "show me more", "more like these", "again"),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from instructrec import runs
-from instructrec.agents.encoder import check_reads, load_encoder
+from instructrec.agents.encoder import STEMMED, check_reads, load_encoder
 from instructrec.agents.learners import LEARNERS, Ground, learner
 from instructrec.agents.reading import SessionReader
 from instructrec.experiments.ablation_tables import to_markdown
@@ -51,12 +51,14 @@ class Variant:
         agent: Which agent; see `instructrec.agents.learners`.
         settings: What is changed of its settings.
         prompts: Whether it has learned to read from prompts of its own.
+        stemmed: Whether it hears what people say, and reads its prompts, in stems and without stop words.
     """
 
     about: str
     agent: str = FLAGSHIP
     settings: Mapping[str, Any] = field(default_factory=dict)
     prompts: bool = True
+    stemmed: bool = False
 
 
 VARIANTS: dict[str, Variant] = {
@@ -75,6 +77,20 @@ VARIANTS: dict[str, Variant] = {
     "no_item_scores": Variant("items have no scores of their own", settings={"scorer.item_bias": False}),
     "full_softmax": Variant("ranks all items while training", settings={"candidates": None}),
     "no_prompts": Variant("learns to read from experience alone", prompts=False),
+    "stemmed": Variant("stop words taken out, words stemmed", stemmed=True),
+    "attention": Variant("attends over earlier turns, beside the sums", settings={"scorer.history": "attention"}),
+    "text_only": Variant(
+        "the last words' vector and the items' texts alone",
+        settings={"scorer.reads_attributes": False, "scorer.reads_history": False},
+    ),
+    "attributes_only": Variant(
+        "the last words' wishes and the items' attributes alone",
+        settings={"scorer.reads_text": False, "scorer.reads_history": False},
+    ),
+    "history_only": Variant(
+        "hears nothing: the past, slates and clicks alone",
+        settings={"scorer.reads_text": False, "scorer.reads_attributes": False},
+    ),
     "ppo": Variant("stock PPO: a choice per position", agent="ppo"),
     "a2c": Variant("stock A2C: a choice per position", agent="a2c"),
     "reinforce": Variant("top-K REINFORCE, the same network", agent="reinforce"),
@@ -244,7 +260,7 @@ class _Bench:
     steps: int
     people: Sessions
     narrator: Narrator
-    _readers: dict[bool, SessionReader] = field(default_factory=dict)
+    _readers: dict[str, SessionReader] = field(default_factory=dict)
 
     def cell(self, name: str, config: Any, seed: int) -> dict[str, Any]:
         """Returns how one agent did, trained now if it was not before; of one that fails, the ``error``."""
@@ -277,7 +293,7 @@ class _Bench:
     def _trained(self, name: str, config: Any, seed: int) -> dict[str, Any]:
         variant = VARIANTS[name]
         checkups = _Checkups(self.watched, max(self.steps // CHECKUPS, 1))
-        ground = Ground(self.train, self._reader(variant.prompts), self.steps, watch=checkups)
+        ground = Ground(self.train, self._reader(variant), self.steps, watch=checkups)
         with self.narrator.task(f"Training {name}, seed {seed}") as advance:
             began = time.monotonic()
             learned = learner(variant.agent).learn(ground, config, seed, advance)
@@ -287,21 +303,23 @@ class _Bench:
         measured = {"steps": learned.steps, "seconds": seconds, "checkups": checkups.returns}
         return _played(played) | measured
 
-    def _reader(self, prompts: bool) -> SessionReader:
+    def _reader(self, variant: Variant) -> SessionReader:
         """Returns what networks see of a session; what was read from prompts is kept in the folder."""
-        if prompts not in self._readers:
-            encoder = load_encoder(self.encoder)
-            folder = self.out / ("features" if prompts else "features_no_prompts")
+        name = "features" + "_no_prompts" * (not variant.prompts) + "_stemmed" * variant.stemmed
+        if name not in self._readers:
+            chosen = STEMMED + self.encoder.removeprefix(STEMMED) if variant.stemmed else self.encoder
+            encoder, folder = load_encoder(chosen), self.out / name
+            check_reads(encoder, chosen, self.train.language)
             if not (folder / FEATURES).exists():
-                number = self.prompts if prompts else 0
+                number = self.prompts if variant.prompts else 0
                 write_features(folder, features_for(self.train, encoder, self.narrator, prompts=number))
             size, limit = self.train.slate_size, self.train.turn_limit
             reader = SessionReader(
                 read_features(folder), encoder, slate_size=size, turn_limit=limit, memory=self.memory
             )
             warm_reader(reader, self.train, self.narrator, "Reading what the instructions ask for")
-            self._readers[prompts] = reader
-        return self._readers[prompts]
+            self._readers[name] = reader
+        return self._readers[name]
 
 
 def _played(episodes: Episodes) -> dict[str, Any]:

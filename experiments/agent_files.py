@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -46,8 +46,9 @@ def _flat(record: Any, prefix: str = "") -> Iterator[tuple[str, npt.NDArray[Any]
 
 
 def _built(kind: Any, arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Any:
-    """Returns a dataclass of the arrays that `_flat` yielded; parts of which there is nothing are None."""
+    """Returns a dataclass of the arrays that `_flat` yielded; parts of which there is nothing are None or empty."""
     chosen: dict[str, Any] = {}
+    optional = {part.name for part in fields(kind) if part.default_factory is not MISSING}
     for name, hint in get_type_hints(kind).items():
         inner: list[Any] = [each for each in get_args(hint) if is_dataclass(each)] or [hint]
         below = {key: value for key, value in arrays.items() if key.startswith(f"{prefix}{name}.")}
@@ -56,7 +57,7 @@ def _built(kind: Any, arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") 
         elif below:
             named = {key.removeprefix(f"{prefix}{name}."): value for key, value in below.items()}
             chosen[name] = _blocks(named) if slice in get_args(hint) else named
-        else:
+        elif prefix + name in arrays or name not in optional:
             value = arrays[prefix + name]
             chosen[name] = value.item() if hint in (float, int) else value
     return kind(**chosen)

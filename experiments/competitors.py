@@ -60,18 +60,26 @@ def world_of(name: str, settings: dict[str, Any], split: str) -> World:
     return world
 
 
-def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, what: str) -> None:
-    """Embeds texts so that nothing later waits for the language model, and tells how far it has come."""
-    before = encoder.encoded
+def encode_all(encoder: TextEncoder, texts: Sequence[str], narrator: Narrator, what: str, *, said: bool) -> None:
+    """Embeds texts so that nothing later waits for the language model, and tells how far it has come.
+
+    Args:
+        encoder: The language model.
+        texts: What to embed.
+        narrator: Is told how far it has come.
+        what: What it is told.
+        said: Whether they are what people say.
+    """
+    before, encode = encoder.encoded, encoder.hear if said else encoder.encode
     with narrator.task(what) as advance:
-        encoder.encode(list(texts), lambda done, total: advance(done / max(total, 1), f"{done:,} of {total:,} texts"))
+        encode(list(texts), lambda done, total: advance(done / max(total, 1), f"{done:,} of {total:,} texts"))
     if encoder.encoded > before:
         encoder.flush()
 
 
-def features_for(world: World, encoder: TextEncoder, narrator: Narrator, *, prompts: int = 24_000) -> ItemFeatures:
+def features_for(world: World, encoder: TextEncoder, narrator: Narrator, *, prompts: int = 48_000) -> ItemFeatures:
     """Builds what agents know of a training world's items, and lets them learn to read, from ``prompts`` prompts."""
-    encode_all(encoder, world.catalogue.texts, narrator, "Reading the items with the language model")
+    encode_all(encoder, world.catalogue.texts, narrator, "Reading the items with the language model", said=False)
     with narrator.task("Learning to read from prompts of its own") as advance:
         features = world_features(
             world,
@@ -85,7 +93,7 @@ def features_for(world: World, encoder: TextEncoder, narrator: Narrator, *, prom
 
 def warm_reader(reader: SessionReader, world: World, narrator: Narrator, what: str) -> None:
     """Lets a reader meet everything that people may say in a world, so that nothing later waits for it."""
-    encode_all(reader.texts, world.population.texts.bank, narrator, what)
+    encode_all(reader.texts, world.population.texts.bank, narrator, what, said=True)
 
 
 def untrained(

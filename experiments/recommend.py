@@ -342,11 +342,13 @@ def _table(found: Sequence[Recommendation], judged: _Judged, why: Sequence[Expla
 
 
 def summed_up(why: Explanation, most: int = 6) -> tuple[str, str]:
-    """Returns an explanation in two lines: the words that matter, and the other parts. Rounding aside, they sum up.
+    """Returns an explanation in two lines: the words that matter, and the other parts.
+
+    Rounding aside, they sum to by how much the score exceeds an average item's.
 
     Args:
         why: What a score is made of.
-        most: How many words to name at most, those that add or take most; the others are summed.
+        most: How many words and phrases to name at most, those that add or take most; the others are summed.
     """
     largest = max((abs(part.value) for part in (*why.words, *why.rest)), default=0.0)
     ranked = sorted(range(len(why.words)), key=lambda place: -abs(why.words[place].value))[:most]
@@ -372,5 +374,6 @@ def _legend(why: Sequence[Explanation]) -> list[str]:
         return []
     there = dict.fromkeys(part.name for each in why for part in each.rest)
     told = "; ".join(f"{name}: {ABOUT[name]}" for name in there)
-    sentence = f"Under each title, what its score is the sum of, against an average item: the words; {told}."
+    average = f"{round(why[0].average, 2) + 0.0:.2f}".replace("-", "−")
+    sentence = f"A score is an average item's ({average}) plus what stands under the title: the words; {told}."
     return ["", *textwrap.wrap(sentence, 80)]

@@ -32,7 +32,7 @@ from instructrec.sessions import Outcome, Sessions, SessionState, World, observe
 
 MOST_AGENTS = 3
 """How many agents stand side by side at most."""
-_TEXTS = 64
+_TEXTS = 128
 """How many texts to read for an explanation: a page holds dozens of slates."""
 
 

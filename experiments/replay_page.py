@@ -146,7 +146,7 @@ def _key(replays: Sequence[Replay]) -> str:
     if not there:
         return key
     meant = "".join(f"<dt>{name}</dt><dd>{about}</dd>" for name, about in ABOUT.items() if name in there)
-    words = "A score is the sum of what each word adds, and of the following; to add 0 is to be an average item."
+    words = "A score is an average item's plus what each word or phrase adds, and the following."
     return f"{key}<details><summary>What a score is made of</summary><p>{words}</p><dl>{meant}</dl></details>"
 
 
@@ -284,12 +284,13 @@ def _row(item: Shown, number: int, scale: float) -> str:
 
 
 def _parts(why: Explanation, scale: float) -> str:
-    """Returns what a score is the sum of: a bar for each word, and for each other part."""
+    """Returns what a score is the sum of: an average item's, a bar for each word or phrase, and for each other part."""
     words = "".join(_part(word, f"“{word.name}”", "", scale) for word in why.words)
     rest = "".join(_part(part, part.name, "rest", scale, ABOUT.get(part.name, "")) for part in why.rest)
-    total = signed(why.score).removeprefix("+")
+    average, total = (signed(score).removeprefix("+") for score in (why.average, why.score))
     return (
-        f'<div class="parts">{words}{rest}<span class="sum">score</span><span class="sum"></span>'
+        f'<div class="parts"><span class="rest">average item</span><span></span><span class="value">{average}</span>'
+        f'{words}{rest}<span class="sum">score</span><span class="sum"></span>'
         f'<span class="sum value">{total}</span></div>'
     )
 

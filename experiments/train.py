@@ -244,7 +244,7 @@ def describe(
         events.scalars(plan.steps, final)
         events.settings({**settings, **config.agent_settings}, final)
         labels = {"instruction": texts, **_meanings(texts, spoken_in(world))}
-        events.embeddings("instructions", ranker.reader.encoder.encode(texts), labels)
+        events.embeddings("instructions", ranker.reader.encoder.hear(texts), labels)
 
 
 def _meanings(texts: Sequence[str], vocabulary: Vocabulary) -> dict[str, list[str]]:

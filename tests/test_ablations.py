@@ -144,8 +144,19 @@ def test_another_ablation_does_not_mix_with_the_one_in_the_folder(table):
 def test_each_variant_of_slate_ppo_is_another_configuration_that_exists():
     from instructrec.experiments.ablations import _config
 
-    configs = {name: repr(_config(variant, {})) for name, variant in VARIANTS.items() if variant.prompts}
-    assert len(set(configs.values())) == len(configs)
+    # A part that is left out of the language model, or of what it reads, is no setting of the agent.
+    read = {name: (variant.prompts, variant.stemmed) for name, variant in VARIANTS.items()}
+    configs = {(repr(_config(variant, {})), read[name]) for name, variant in VARIANTS.items()}
+    assert len(configs) == len(VARIANTS)
+
+
+def test_kinds_of_what_is_read_are_variants_beside_the_fused_agent(tmp_path):
+    names = ("stemmed", "attention", "text_only", "attributes_only", "history_only")
+    document = made(tmp_path, variants=names, seeds=1, steps=256)
+    assert list(document["variants"]) == ["full", *names]
+    assert not any("error" in row for row in document["variants"].values())
+    kept = sorted(path.parent.name for path in tmp_path.rglob("features.safetensors"))
+    assert kept == ["features", "features_stemmed"]
 
 
 def test_a_misspelt_variant_or_setting_is_told_the_nearest(tmp_path, capsys):

@@ -95,6 +95,7 @@ def test_agents_names_everyone_who_is_compared(capsys: pytest.CaptureFixture[str
         (["train", "tiny", "--out", "x", "--agent", "slateppo"], "did you mean 'slate_ppo'"),
         (["train", "tiny", "--out", "x", "--set", "gama=1"], "did you mean 'gamma'"),
         (["train", "tiny", "--out", "x", "--set", "scorer.hiden=1"], "did you mean 'scorer.hidden'"),
+        (["train", "tiny", "--out", "x", "--set", "scorer.history=atention"], "did you mean 'attention'"),
         (["train", "tiny", "--out", "x", "--set", "epochs=many"], "'epochs' is a whole number"),
         (["train", "tiny", "--out", "x", "--set", "candidates=3"], "candidates must be 10 or more, got 3"),
         (["train", "tiny", "--out", "x", "--set", "gamma=1.5"], "gamma must be from 0 to 1, got 1.5"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from instructrec.agents.features import Profiles, item_features, past_factors, steps
+from instructrec.agents.features import Profiles, item_features, past_factors
 from instructrec.catalogue import Catalogue, Column
 
 
@@ -48,23 +48,6 @@ def test_the_text_block_times_a_projected_text_is_the_inner_product_of_the_texts
     found = features.table[:, features.blocks["text"]] @ (text @ features.projection)
     wanted = vectors @ text
     np.testing.assert_allclose(found - found.mean(), wanted - wanted.mean(), atol=1e-4)
-
-
-def test_at_least_and_at_most_are_single_steps_and_missing_is_its_own(catalogue):
-    numbers = catalogue.columns["year"].numbers
-    bases = steps(numbers, 7)
-    for step in bases[:, :-2].T:
-        above, below = numbers[step == 1], numbers[step == 0]
-        assert np.nanmin(above) > np.nanmax(below[~np.isnan(below)]) or np.isnan(numbers[3])
-    known = ~np.isnan(numbers)
-    for decade in range(1960, 2020, 10):  # People put their bounds at round numbers.
-        wanted = (numbers >= decade)[known]
-        assert any(np.array_equal(step[known] == 1, wanted) for step in bases[:, :-2].T), decade
-    assert bases[:, -1].tolist() == np.isnan(numbers).astype(float).tolist()
-
-
-def test_few_distinct_numbers_have_a_step_between_each():
-    assert steps(np.array([1.0, 3.0, 2.0, 3.0]), 16)[:, :2].tolist() == [[0, 0], [1, 1], [1, 0], [1, 1]]
 
 
 def test_a_profile_is_the_same_alone_in_a_crowd_and_when_met_again(catalogue, people):

@@ -14,7 +14,7 @@ from instructrec.agents.own_log import LogRecorder, read_log, write_log
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import behaviour_policy, collect_log
 from instructrec.agents.sb3_worlds import sb3_vec_env
-from instructrec.agents.scorer import ScorerConfig
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.arrays import is_shared
 from instructrec.candidates import RandomCandidates, TheseItems

@@ -264,6 +264,7 @@ def test_a_counting_world_is_the_same_world_and_counts_who_arrives() -> None:
         (["--agents", "popularity@own"], "popularity is not fitted to a log"),
         (["--agents", "supervised@ownn"], "did you mean 'own'"),
         (["--agents", "random", "--variant", "odd:widht=3"], "unknown setting 'widht'"),
+        (["--agents", "random", "--variant", "odd:scorer.history=sum"], "did you mean 'sums'"),
         (["--agents", "random", "--variant", "odd:agent=random,width=3"], "random learns nothing and has no settings"),
         (["--agents", "random", "--aspects", "edit"], "did you mean 'edits'"),
     ],

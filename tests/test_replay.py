@@ -44,9 +44,8 @@ def ranker(trained: Path) -> Ranker:
 
 def _why(*words: tuple[str, float]) -> Explanation:
     parts = tuple(Contribution(*word) for word in words)
-    return Explanation(
-        sum(part.value for part in parts) + 2.5, parts, (Contribution("past", -1.0), Contribution("popularity", 3.5))
-    )
+    rest = (Contribution("past", -1.0), Contribution("popularity", 3.5))
+    return Explanation(sum(part.value for part in parts) - 5.5, -8.0, parts, rest)
 
 
 def _turn(ending: str = "stayed", **changes: Any) -> ReplayTurn:
@@ -112,7 +111,7 @@ def test_a_card_tells_what_was_said_kept_back_met_clicked_and_why_it_ended() -> 
     page = _page(Replay("parser", 0, (_turn("left"),)))
     words = " ".join(_Parsed(page).words.split())
     assert "“something funny” a genre: Comedy b year ≥ 1990 (not said)" in words
-    assert "1 Airplane! (1980) “funny” +4.0 past −1.0 popularity +3.5 score 6.5 ✓ ✗ ○" in words
+    assert "1 Airplane! (1980) average item −8.0 “funny” +4.0 past −1.0 popularity +3.5 score −1.5 ✓ ✗ ○" in words
     assert "2 Alien (1979) ✗ ✓ 1 point" in words
     assert "leaves : satisfaction 0.61, trust 0.25" in words
     assert page.count('<tr class="unseen">') == 1

@@ -6,7 +6,8 @@ import torch
 
 from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
 from instructrec.agents.features import item_features
-from instructrec.agents.scorer import FACTS, MARKS, ScorerConfig, ScorerInputs, SlateScorer
+from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs, SlateScorer
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.wishes import Wishes
 from instructrec.catalogue import Catalogue, Column
 
@@ -99,8 +100,9 @@ def wishing(features):
 
 def said(features, wishes, goes_on):
     """A text's vector: no likeness to any item, one wish, and log-odds that it goes on from what was said before."""
-    width = features.blocks["numbers"].stop
-    return torch.cat([torch.full((WIDTH,), 1e-6), torch.nn.functional.one_hot(torch.tensor(wishes), width), goes_on])
+    asked = torch.zeros(features.num_values + features.blocks["numbers"].stop)
+    asked[features.num_values + wishes] = 1
+    return torch.cat([torch.full((WIDTH,), 1e-6), asked, goes_on])
 
 
 def heard(wishing, inputs, *texts):
@@ -115,7 +117,7 @@ def lift(scorer, wishing, inputs, attribute):
     """How the scores of items depend on an attribute, in units of the start's weight of wishes."""
     with torch.no_grad():
         asked = scorer.state(inputs)[1]
-    return float(asked[0, attribute])
+    return float(asked[0, wishing.num_values + attribute])
 
 
 def test_a_wish_lifts_the_items_that_meet_it(wishing, inputs):
@@ -133,6 +135,19 @@ def test_a_wish_lifts_the_items_that_meet_it(wishing, inputs):
     torch.testing.assert_close(
         scores[plain & ~has], torch.full((int((plain & ~has).sum()),), lacks), atol=1e-3, rtol=1e-3
     )
+
+
+def test_an_item_with_two_values_of_which_either_will_do_fits_as_well_as_one_with_one(wishing, inputs):
+    scorer = scorer_of(wishing, start_wishes=10.0)
+    one = heard(wishing, inputs, (0, 0))
+    one.text[0, WIDTH : WIDTH + wishing.num_values + 1] = torch.tensor([1.0, 1.0, 0.0])
+    items = torch.zeros(3, wishing.width)
+    items[:, :2] = torch.tensor([[-1.0, -1.0], [2.0, -1.0], [2.0, 2.0]])  # Neither value, one of them, both.
+    with torch.no_grad():
+        query = scorer.query(scorer.state(one), one)
+        fits = scorer.fits(query, items)
+        torch.testing.assert_close(scorer.fits(query, items[None]), fits)
+    torch.testing.assert_close(fits, torch.tensor([[0.0, 10.0, 10.0]]))
 
 
 def test_small_errors_of_reading_decide_little_among_items_that_fit(wishing):
@@ -224,3 +239,101 @@ def test_candidates_are_what_is_asked_for_what_suits_what_is_known_and_chance(fe
         assert set(drawn) >= set(liked.argmax(dim=1).tolist())
         assert set(drawn) >= set(range(ITEMS - 10, ITEMS))
     assert len(CandidateDraw(features, popularity, ITEMS).draw(inputs, np.random.default_rng(0)).items) == ITEMS
+
+
+KINDS = {"text", "attributes", "history"}
+READS = {"text_only": {"text"}, "attributes_only": {"attributes"}, "history_only": {"history"}, "fused": KINDS}
+
+
+def of_reads(features, reads):
+    """A network that reads some of the kinds, all its weights by chance."""
+    scorer = scorer_of(features, **{f"reads_{kind}": kind in reads for kind in KINDS})
+    for parameter in scorer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return scorer
+
+
+def spoken_to(wishing, inputs):
+    """The same sessions in which everything was said with wishes, and with log-odds of going on."""
+    generator = torch.Generator().manual_seed(1)
+    more = wishing.num_values + wishing.blocks["numbers"].stop + 1
+    wishes = {name: torch.randn(*getattr(inputs, name).shape[:-1], more, generator=generator) for name in SAID}
+    words = {name: torch.cat([getattr(inputs, name), wishes[name]], dim=-1) for name in SAID}
+    return dataclasses.replace(inputs, **words)
+
+
+SAID, BEFORE = ("text", "earlier"), ("profile", "clicked", "shown", "last", "facts")
+
+
+def changed(inputs, kind):
+    """The same sessions in which one kind of what is read is another."""
+    if kind == "history":
+        return dataclasses.replace(inputs, **{name: -getattr(inputs, name) for name in BEFORE})
+    turned = torch.ones(inputs.text.shape[1])
+    turned[slice(0, WIDTH) if kind == "text" else slice(WIDTH, None)] = -1
+    return dataclasses.replace(inputs, **{name: getattr(inputs, name) * turned for name in SAID})
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_scores_depend_on_what_is_read_of_a_session_and_on_nothing_else(wishing, inputs, name, kind):
+    scorer, sessions = of_reads(wishing, READS[name]), spoken_to(wishing, inputs)
+    with torch.no_grad():
+        before, after = scorer(sessions), scorer(changed(sessions, kind))
+    assert torch.equal(before, after) == (kind not in READS[name])
+
+
+@pytest.mark.parametrize(("name", "known"), [("text_only", ["text"]), ("attributes_only", ["sets", "numbers"])])
+def test_of_items_that_is_known_which_goes_with_what_is_read(wishing, inputs, name, known):
+    sessions = spoken_to(wishing, inputs)
+
+    def scores(*blocks):
+        table = wishing.table.copy()
+        for block in blocks:
+            table[:, wishing.blocks[block]] *= -1
+        with torch.no_grad():
+            return of_reads(dataclasses.replace(wishing, table=table), READS[name])(sessions)
+
+    unknown = {"sets", "numbers", "text"} - set(known)
+    assert torch.equal(scores(), scores(*unknown))
+    assert not torch.allclose(scores(), scores(*known))
+    assert not torch.allclose(scores(), scores("popularity"))
+
+
+def test_earlier_words_are_heard_by_those_who_read_words_and_history(wishing, inputs):
+    sessions = spoken_to(wishing, inputs)
+    silent = dataclasses.replace(sessions, earlier=torch.zeros_like(sessions.earlier))
+    for reads in ({"text", "attributes"}, {"history"}, {"attributes", "history"}, KINDS):
+        scorer = of_reads(wishing, reads)
+        with torch.no_grad():
+            same = torch.equal(scorer(sessions), scorer(silent))
+        assert same == (not {"attributes", "history"} <= reads), reads
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_was_shown_is_marked_whatever_is_read(wishing, inputs, name):
+    scorer, sessions = of_reads(wishing, READS[name]), spoken_to(wishing, inputs)
+    bare = dataclasses.replace(sessions, mark_kinds=torch.zeros_like(sessions.mark_kinds))
+    with torch.no_grad():
+        moved = scorer(bare) != scorer(sessions)
+    marked = torch.zeros(BATCH, ITEMS, dtype=torch.bool).scatter_(1, inputs.marked, True)
+    assert torch.equal(moved, marked)
+
+
+def test_text_alone_learns_what_a_similar_text_does_not_want(wishing, inputs):
+    scorer = scorer_of(wishing, reads_attributes=False, reads_history=False)
+    want = dataclasses.replace(spoken_to(wishing, inputs).rows(slice(0, 2)), mark_kinds=torch.zeros(2, 5, MARKS))
+    target = torch.tensor([3, 4])
+    optimiser = torch.optim.Adam(scorer.reading_parameters(), lr=1e-2)
+    for _ in range(100):
+        loss = torch.nn.functional.cross_entropy(scorer(want), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert scorer(want).argmax(dim=1).tolist() == target.tolist()
+
+
+def test_attributes_alone_need_wishes_that_were_read_from_prompts(features):
+    with pytest.raises(ValueError, match="set prompts above 0, or reads_attributes=false"):
+        scorer_of(features, reads_text=False)
+    scorer_of(features, reads_text=False, reads_attributes=False)

@@ -13,7 +13,8 @@ from instructrec.agents.inputs import inputs_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import credit
 from instructrec.agents.sb3_worlds import sb3_vec_env
-from instructrec.agents.scorer import ScorerConfig, Values
+from instructrec.agents.scorer_config import ScorerConfig
+from instructrec.agents.slate_critic import Values
 from instructrec.agents.slate_ppo import SlatePPO, SlatePPOConfig
 from instructrec.candidates import RandomCandidates, TheseItems
 from instructrec.envs.tiny import myopic_value, optimal_value, tiny_world

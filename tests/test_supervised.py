@@ -6,7 +6,7 @@ from instructrec.agents.encoder import load_encoder
 from instructrec.agents.features import item_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import behaviour_policy, collect_log
-from instructrec.agents.scorer import ScorerConfig
+from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.supervised import Supervised, SupervisedConfig
 from instructrec.envs.tiny import tiny_world
 from instructrec.sessions import Sessions, observe, start

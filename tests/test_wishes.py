@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from instructrec.agents.attributes import attributes_of
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import ItemFeatures, item_features
 from instructrec.agents.prompts import Prompt, prompts_of
@@ -44,9 +45,8 @@ def films() -> Catalogue:
 def fitted(films: Catalogue, name: str, number: int, steps: int) -> tuple[TextEncoder, ItemFeatures]:
     encoder = load_encoder(name)
     features = item_features(films)
-    table = features.table[:, : features.blocks["numbers"].stop]
     prompts = prompts_of(films, number, names=similar_words(films, encoder))
-    wishes = fit_wishes(encoder, table, prompts, steps=steps)
+    wishes = fit_wishes(encoder, attributes_of(films), prompts, steps=steps)
     return encoder, dataclasses.replace(features, wishes=wishes)
 
 
@@ -59,8 +59,9 @@ def wanted(read: tuple[TextEncoder, ItemFeatures], films: Catalogue, text: str, 
     """How much higher items of a genre score for a text than the others."""
     encoder, features = read
     assert features.wishes is not None
-    wishes = wish_encoder(encoder, features.wishes).encode([text])[0, encoder.width : -1]
-    scores = features.table[:, : features.wishes.num_wishes] @ wishes
+    number = features.wishes.num_wishes
+    wishes = wish_encoder(encoder, features.wishes).encode([text])[0, -1 - number : -1]
+    scores = features.table[:, :number] @ wishes
     has = films.column("genre").indicators()[:, films.column("genre").values.index(genre)] > 0
     return float(scores[has].mean() - scores[~has].mean())
 
@@ -69,6 +70,16 @@ def test_what_is_unwanted_is_told_from_what_is_wanted(read, films) -> None:
     one, other = "a comedy but no horror, if possible", "horror if possible, but no comedy"
     assert wanted(read, films, one, "Comedy") > 0.1 > -0.1 > wanted(read, films, one, "Horror")
     assert wanted(read, films, other, "Horror") > 0.1 > -0.1 > wanted(read, films, other, "Comedy")
+
+
+def test_either_of_two_is_told_from_both_and_from_neither(read, films) -> None:
+    encoder, features = read
+    places = [sorted(GENRES).index(genre) for genre in ("Comedy", "Western")]
+    reading = wish_encoder(encoder, features.wishes)
+    vector = reading.encode(["a comedy or a western", "no comedy and no western"])[:, encoder.width :]
+    assert vector[0, places].min() > 0.5 > vector[1, places].max()
+    both = vector[:, [features.num_values + place for place in places]]
+    assert both[1].max() < -0.2
 
 
 def test_words_that_no_prompt_has_are_understood_by_the_language_model(read, films) -> None:
@@ -92,12 +103,12 @@ def test_the_hashing_encoder_learns_the_words_it_has_seen(films) -> None:
 
 
 def test_the_same_prompts_give_the_same_weights_whatever_was_drawn_before(films) -> None:
-    encoder, table = load_encoder("hashing"), item_features(films).table[:, :4]
+    encoder, attributes = load_encoder("hashing"), attributes_of(films)
     prompts = prompts_of(films, 100)
-    one = fit_wishes(encoder, table, prompts, steps=5)
+    one = fit_wishes(encoder, attributes, prompts, steps=5)
     torch.rand(3)
-    same = fit_wishes(encoder, table, prompts, steps=5)
-    other = fit_wishes(encoder, table, prompts, steps=5, seed=1)
+    same = fit_wishes(encoder, attributes, prompts, steps=5)
+    other = fit_wishes(encoder, attributes, prompts, steps=5, seed=1)
     assert one is not None
     assert same is not None
     assert other is not None
@@ -106,10 +117,10 @@ def test_the_same_prompts_give_the_same_weights_whatever_was_drawn_before(films)
 
 
 def test_nothing_is_fitted_without_prompts_and_a_prompt_may_ask_for_nothing(films) -> None:
-    encoder, table = load_encoder("hashing"), item_features(films).table[:, :4]
-    assert fit_wishes(encoder, table, []) is None
+    encoder, attributes = load_encoder("hashing"), attributes_of(films)
+    assert fit_wishes(encoder, attributes, []) is None
     assert wish_encoder(encoder, None) is encoder
-    wishes = fit_wishes(encoder, table, [Prompt("more", (), True)] * 3, steps=3)
+    wishes = fit_wishes(encoder, attributes, [Prompt("more", (), True)] * 3, steps=3)
     assert wishes is not None
     assert np.isfinite(wish_encoder(encoder, wishes).encode(["more"])).all()
 

@@ -1,0 +1,69 @@
+"""What SlatePPO's critic expects of a session: of each position, of later turns, and of what a slate does to them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Values(NamedTuple):
+    """What the critic expects.
+
+    The discounted reward of later turns is put down to the items of this turn's slate as far as it depends on them:
+    it is ``future`` and the sum of the items' ``effects``, which depend on what was shown and clicked.
+
+    Attributes:
+        items: What each position brings before the slate is known, its effect included, [batch, slate_size].
+        future: Discounted reward of later turns, effects aside, [batch].
+        effects: What each shown item does to it, [batch, slate_size].
+    """
+
+    items: Tensor
+    future: Tensor
+    effects: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Expected return from here, [batch]."""
+        return self.items.sum(dim=1) + self.future
+
+
+class SlateCritic(nn.Module):
+    """Expects what positions and later turns bring; see `Values`. Expects nothing at the start.
+
+    Args:
+        state_width: Width of the session's features.
+        hidden: Width of the hidden layer.
+        slate_size: Items per slate.
+        item_width: Width of an item's features.
+    """
+
+    def __init__(self, state_width: int, hidden: int, slate_size: int, item_width: int) -> None:
+        super().__init__()
+        self.slate_size, self.item_width = slate_size, item_width
+        self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU())
+        self.expectation = nn.Linear(hidden, slate_size + 1)
+        self.effect = nn.Linear(hidden, 2 * item_width + 2)
+        for layer in (self.expectation, self.effect):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, state: Tensor, features: Tensor | None, clicked: Tensor | None) -> Values:
+        """Returns the values of sessions.
+
+        Args:
+            state: Features of the sessions, [batch, state_width].
+            features: Of the shown items, [batch, slate_size, item_width]; effects are 0 without them.
+            clicked: Which were clicked, [batch, slate_size].
+        """
+        hidden = self.trunk(state)
+        out = self.expectation(hidden)
+        items, future = out[:, : self.slate_size], out[:, self.slate_size]
+        if features is None or clicked is None:
+            return Values(items, future, torch.zeros_like(items))
+        weights, width = self.effect(hidden), self.item_width
+        showing = torch.einsum("bkd,bd->bk", features, weights[:, :width]) / width**0.5 + weights[:, -2:-1]
+        clicking = torch.einsum("bkd,bd->bk", features, weights[:, width:-2]) / width**0.5 + weights[:, -1:]
+        return Values(items, future, showing + clicked.to(showing.dtype) * clicking)
