@@ -56,8 +56,8 @@ class Attributes:
         """Returns how to tell items by one column of the catalogue.
 
         Their weights are 1 for a value that they all have, -1 for one that they lack; of a number, 1 at the step where
-        they begin and -1 at the step where they end. What cannot be told so is told as well as weights can; all items, and
-        none, need no telling.
+        they begin and -1 at the step where they end. What cannot be told so is told as well as weights can; all items,
+        and none, need no telling.
 
         Args:
             items: Which items are meant, [num_items].
