@@ -38,8 +38,7 @@ class Attributes:
     @cached_property
     def spread(self) -> Floats:
         """By what `scaled` divides, [num_attributes]."""
-        spread: Floats = np.maximum(self.table.std(axis=0), _LEAST_SPREAD)
-        return spread
+        return _spread(self.table)
 
     @property
     def num_values(self) -> int:
@@ -49,8 +48,7 @@ class Attributes:
     @property
     def scaled(self) -> Floats:
         """The table, centred and of comparable scale."""
-        centred: Floats = (self.table - self.table.mean(axis=0)) / self.spread
-        return centred
+        return scaled(self.table)
 
     def described(self, items: Bools) -> tuple[Floats, Floats]:
         """Returns how to tell items by one column of the catalogue.
@@ -109,6 +107,17 @@ class Attributes:
         # Where no item lies nothing begins or ends.
         share = share[np.maximum.accumulate(np.where(number > 0, np.arange(len(number)), 0))]
         return np.diff(share), share[passed] * present
+
+
+def scaled(columns: Floats) -> Floats:
+    """Centres columns and divides each by its spread."""
+    centred: Floats = (columns - columns.mean(axis=0)) / _spread(columns)
+    return centred
+
+
+def _spread(columns: Floats) -> Floats:
+    spread: Floats = np.maximum(columns.std(axis=0), _LEAST_SPREAD)
+    return spread
 
 
 def attributes_of(catalogue: Catalogue, num_steps: int = 8) -> Attributes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.agents.attributes import attributes_of
+from instructrec.agents.attributes import attributes_of, scaled
 from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompts import enough_prompts, prompts_of
 from instructrec.agents.row_cache import RowTable, row_keys
@@ -114,7 +114,7 @@ def item_features(
         "sets": asked[:, : attributes.num_values],
         # Never without a column: critiques point into this block.
         "numbers": asked[:, attributes.num_values :],
-        "popularity": _unit(popularity),
+        "popularity": scaled(popularity),
     }
     if factors is not None:
         parts["quality"] = _unit(factors.item_bias[:, None])
