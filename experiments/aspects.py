@@ -1,9 +1,9 @@
 """Aspects of an agent: the things that are played with it, each of which makes totals that tables are made of.
 
 ``held_out``: people, sentences and combinations that training never met. ``generalisation``: each axis held out by
-itself, and all of them. ``cold_start``: little known of the past. ``ranking``: the order of the whole catalogue at
-arrival. ``edits``: what changes when words do. ``held_out_ratings``: what real people rated later. ``other``: another
-world of the same items.
+itself, and all of them. ``unseen_items``: the held-out items alone, by agents trained once more without them.
+``cold_start``: little known of the past. ``ranking``: the order of the whole catalogue at arrival. ``edits``: what
+changes when words do. ``held_out_ratings``: what real people rated later. ``other``: another world of the same items.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from instructrec.goals import Goals
 from instructrec.sessions import Observation, Sessions, SessionState, World, pasts_of
 from instructrec.splits import Splits
 
-ASPECTS = ("held_out", "generalisation", "cold_start", "ranking", "edits", "held_out_ratings")
+ASPECTS = ("held_out", "generalisation", "unseen_items", "cold_start", "ranking", "edits", "held_out_ratings")
 """What a whole protocol measures; ``other`` comes with another world."""
 AXES = ("users", "templates", "synonyms", "combinations")
 """What is held out axis by axis; items are a world's candidates, and need agents trained without them."""
@@ -88,7 +88,7 @@ def aspects_of(
             "held_out_ratings", {"own": world}, lambda who: measure_later_ratings(world, who.at)
         ),
     }
-    found = [made[name]() for name in names]
+    found = [made[name]() for name in names if name != "unseen_items"]
     if other is not None:
         found.append(aspect("other", {"other": other}, lambda who: _elsewhere(world, other, who, sessions)))
     return found

@@ -155,8 +155,8 @@ class Compare(AmongPeople):
     """quick: held-out people and sentences. full: also every split, unseen items, cold starts, rankings, edited words
     and real later ratings."""
     aspects: tuple[str, ...] = ()
-    """What is measured beside held-out people, instead of a protocol: generalisation cold_start ranking edits
-    held_out_ratings."""
+    """What is measured beside held-out people, instead of a protocol: generalisation unseen_items cold_start
+    ranking edits held_out_ratings."""
     other: str = ""
     """Another world of the same items, where agents are played too, such as MoviesTalk."""
     seeds: Annotated[int | None, arg(metavar="INT")] = None

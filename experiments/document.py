@@ -210,7 +210,7 @@ def _generalisation(measured: Sequence[Measured], draws: int) -> dict[str, Table
     held = [one for one in measured if one.cell.unseen]
     labels = dict.fromkeys(one.cell.label for one in seen)
     parts = dict.fromkeys(part for one in seen for part in one.parts.get("generalisation", {}))
-    if not parts and not any(one.parts.get("other") for one in seen):
+    if not parts and not held and not any(one.parts.get("other") for one in seen):
         return {}
     split: dict[str, dict[str, tuple[Totals, ...]]] = {}
     for part in parts:

@@ -112,7 +112,7 @@ def compare(
     shop = make_shop(narrator=narrator)
     shop.kept(("world", split_name(final), None), lambda: world)
     with runs.locked(out):
-        unseen = _without_items(cells, shop) if "generalisation" in wanted else []
+        unseen = _without_items(cells, shop) if "unseen_items" in wanted else []
         task = _Task((*cells, *unseen), wanted, other, sessions, seed, alone=len(numbers) == 1)
         task.elsewhere(shop)  # A world that there is not is told before anything is trained.
         if jobs > 1:

@@ -13,7 +13,7 @@ import pytest
 
 from instructrec.agents.baselines import baselines
 from instructrec.envs.tiny import tiny_world
-from instructrec.experiments import aspects, cli, train, workshop
+from instructrec.experiments import aspects, cli, protocol, train, workshop
 from instructrec.experiments.cells import CellFolder, cells_of, hash_of
 from instructrec.experiments.evaluation import evaluate
 from instructrec.experiments.progress import Narrator
@@ -59,7 +59,7 @@ def _timeless(out: Path) -> Any:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
-    everything = ("generalisation", "cold_start", "ranking", "edits", "held_out_ratings")
+    everything = ("generalisation", "unseen_items", "cold_start", "ranking", "edits", "held_out_ratings")
     _compare(out, names=["random", "supervised", "oracle"], variants=VARIANTS, aspects=everything)
     return out
 
@@ -282,3 +282,12 @@ def test_a_number_of_seeds_that_trains_nobody_is_refused(seeds: Any, tmp_path: P
     with pytest.raises(ValueError, match=f"1 or more, got {seeds}"):
         _compare(tmp_path / "c", seeds=seeds)
     assert not (tmp_path / "c").exists()
+
+
+def test_agents_are_trained_without_the_held_out_items_only_where_that_is_asked_for(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(protocol, "_without_items", lambda cells, shop: asked.append(len(cells)) or [])
+    _compare(tmp_path / "axes", names=["random"], aspects=("generalisation",))
+    assert not asked
+    _compare(tmp_path / "items", names=["random"], aspects=("unseen_items",))
+    assert asked == [1]
