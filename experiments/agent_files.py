@@ -75,12 +75,15 @@ def read_features(run: str | os.PathLike[str]) -> ItemFeatures:
         RunError: If the file is missing or damaged.
     """
     path = Path(run) / FEATURES
+    arrays = runs.read_arrays(path)
     try:
-        arrays = runs.read_arrays(path)
         features: ItemFeatures = _built(ItemFeatures, arrays)
         unknown = sorted(arrays.keys() - dict(_flat(features)).keys())
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise RunError(f"{path} is damaged, or of another version: it lacks {error}; train again") from error
+        if features.wishes is not None:
+            features.wishes.reader()
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        raise RunError(f"{path} is damaged, or of another version ({why}); train again") from error
     if unknown:
         raise RunError(
             f"{path} is of another version: it has {', '.join(unknown[:3])}, which mean nothing here; train again"

@@ -225,6 +225,15 @@ def test_a_missing_or_damaged_file_is_named(copied: Path, name: str) -> None:
         instructrec.load(copied)
 
 
+def test_features_of_another_version_say_so(copied: Path) -> None:
+    # Such as an earlier release wrote: something else is read from texts, by other weights.
+    path = copied / "features.safetensors"
+    arrays = {**runs.read_arrays(path), "wishes.weights.names.weight": np.zeros((4, 2), np.float32)}
+    runs.write_arrays(path, arrays, {})
+    with pytest.raises(RunError, match=r"features\.safetensors is damaged, or of another\s+version.*train\s+again"):
+        instructrec.load(copied)
+
+
 def test_a_run_without_a_checkpoint_says_so(copied: Path) -> None:
     (copied / "checkpoint.json").unlink()
     with pytest.raises(RunError, match="no checkpoint yet"):
