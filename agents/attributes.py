@@ -29,11 +29,13 @@ class Attributes:
         values: Columns of the values of each set column of the catalogue.
         steps: Columns of the steps of each number, ascending; after them its rank, and whether it is missing. Where
             there are no numbers one column of zeros stands for them.
+        names: What the values are called, [num_values].
     """
 
     table: Floats = field(repr=False)
     values: tuple[slice, ...]
     steps: tuple[slice, ...]
+    names: tuple[str, ...]
 
     @cached_property
     def spread(self) -> Floats:
@@ -68,15 +70,14 @@ class Attributes:
         either: Floats = np.zeros(self.num_values)
         if items.all() or not items.any():
             return weights, either
+        signs = self.named(items)
+        if signs.sum() > 1:
+            return weights, signs
+        weights[: self.num_values] = signs
+        if signs.any():
+            return weights, either
         for column in self.values:
             has = self.table[:, column] > 0
-            # Which values only such items have as are meant, or as are not; and which all have that are meant.
-            for sign, these in ((1, items), (-1, ~items)):
-                inside = has.any(axis=0) & ~has[~these].any(axis=0)
-                if inside.any() and np.array_equal(has[:, inside].any(axis=1), these):
-                    told = either if sign > 0 and inside.sum() > 1 else weights
-                    told[column] = sign * inside
-                    return weights, either
             common = has[items].all(axis=0)
             if common.any() and np.array_equal(has[:, common].all(axis=1), items):
                 weights[column] = common
@@ -92,6 +93,26 @@ class Attributes:
                 least, weights = missed, np.zeros(self.table.shape[1])
                 weights[column] = chosen
         return weights, either
+
+    def named(self, items: Bools) -> Floats:
+        """Returns which values are named to say which items are meant, [num_values].
+
+        1 where any of these will do, -1 where all of these are refused, whichever takes fewer names; 0 for the others,
+        and where the items are told by no values of one column. Of columns that tell them the first is taken.
+
+        Args:
+            items: Which items are meant, [num_items].
+        """
+        signs: Floats = np.zeros(self.num_values)
+        for column in self.values:
+            has, fewest = self.table[:, column] > 0, column.stop - column.start + 1
+            for sign, these in ((1, items), (-1, ~items)):
+                inside = has.any(axis=0) & ~has[~these].any(axis=0)
+                if 0 < inside.sum() < fewest and np.array_equal(has[:, inside].any(axis=1), these):
+                    signs[column], fewest = sign * inside, inside.sum()
+            if signs.any():
+                break
+        return signs
 
     def _nearest(self, column: slice, meant: Floats, counts: Floats) -> tuple[Floats, Floats]:
         """Returns weights by which attributes of one column tell items best, and what they tell of each."""
@@ -141,6 +162,7 @@ def attributes_of(catalogue: Catalogue, num_steps: int = 8) -> Attributes:
         np.concatenate([*sets, *(numbers or [nothing])], axis=1),
         tuple(columns[: len(sets)]),
         tuple(slice(column.start, column.stop - 2) for column in columns[len(sets) :]),
+        tuple(value for column in catalogue.columns.values() if column.is_set for value in column.values),
     )
 
 

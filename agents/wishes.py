@@ -4,7 +4,8 @@
 "no". The vectors of single tokens do tell: the language model has mixed into each what stands around it. So a few
 convolutions over them say of every token what it names and whether that is wanted, and what all tokens say is the wish.
 It is fitted to the agent's own prompts (`instructrec.agents.prompts`): no instruction that people say, no goal and no
-reaction has a part in it. What it makes of words that no prompt has rests on the language model.
+reaction has a part in it. What it makes of words that no prompt has rests on the language model: where nothing of a
+column was named, what the text resembles is taken for meant (`instructrec.agents.resemblance`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from torch.nn import functional
 from instructrec.agents.attributes import Attributes
 from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompt_maker import Prompt
+from instructrec.agents.resemblance import Resemblance, meant
 from instructrec.arrays import Floats
 
+READING = 4
+"""Raised whenever texts are read in another way, so that what was learned before is not taken for the same."""
 _KEPT = 384
 """Directions kept of the token vectors at most: single years differ along narrow ones."""
 _WIDTH, _HEADS, _REACH = 96, 2, 5
@@ -39,6 +43,12 @@ _LONGEST = 5.0
 _TIMES, _FEWEST_STEPS = 12, 200
 _TOGETHER = 8
 """Steps whose prompts are drawn together and shared out by length, so that few are padded."""
+_NAMED = "a {}"
+"""How a value is called when texts are held against it."""
+_GUESSED = 0.05
+"""What is less likely to be meant than this is not read again."""
+_CALIBRATED = 1500
+"""Prompts that the measure of resemblance is taken from."""
 _TEXTS = 4096
 """Prompts whose token vectors are in memory at a time; of the first so many, directions are found."""
 
@@ -56,6 +66,7 @@ class WishReader(nn.Module):
         kept: Directions kept of the token vectors.
         num_wishes: How many attributes there are.
         num_values: How many of them, the first, are values that items have or lack.
+        num_columns: How many columns of the catalogue the values are of.
         num_numbers: How many numbers there are steps of.
         num_answers: How many things the network tells apart; see `_answers`.
     """
@@ -63,16 +74,26 @@ class WishReader(nn.Module):
     mean: Tensor
     basis: Tensor
     spread: Tensor
+    columns: Tensor
     steps: Tensor
 
     def __init__(
-        self, state_width: int, kept: int, *, num_wishes: int, num_values: int, num_numbers: int, num_answers: int
+        self,
+        state_width: int,
+        kept: int,
+        *,
+        num_wishes: int,
+        num_values: int,
+        num_columns: int,
+        num_numbers: int,
+        num_answers: int,
     ) -> None:
         super().__init__()
         self.num_values = num_values
         self.register_buffer("mean", torch.zeros(state_width))
         self.register_buffer("basis", torch.zeros(state_width, kept))
         self.register_buffer("spread", torch.ones(num_wishes))
+        self.register_buffer("columns", torch.zeros(num_columns, 2, dtype=torch.int64))
         self.register_buffer("steps", torch.zeros(num_numbers, 2, dtype=torch.int64))
         self.enter = nn.Linear(kept, _WIDTH)
         self.around = nn.ModuleList(nn.Conv1d(_WIDTH, _WIDTH, _REACH, padding=_REACH // 2) for _ in range(2))
@@ -83,6 +104,7 @@ class WishReader(nn.Module):
         nn.init.zeros_(self.rest.weight)
         nn.init.zeros_(self.rest.bias)
         self.silence = nn.Parameter(torch.zeros(num_answers))
+        self.resemblance = Resemblance(kept, num_values)
         self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, states: Tensor, used: Tensor) -> Tensor:
@@ -92,16 +114,55 @@ class WishReader(nn.Module):
             states: Token vectors, [batch, length, state_width].
             used: Which are of tokens rather than padding, [batch, length].
         """
-        answers = self.read(self.directions(states, used), used)
-        values, ends = answers[:, : 3 * self.num_values].sigmoid(), answers[:, 3 * self.num_values : -1]
-        wanted, unwanted, either = values.view(-1, 3, self.num_values).unbind(1)
+        tokens = self.directions(states, used)
+        answers = self.read(tokens, used)
+        ends = answers[:, 3 * self.num_values : -1]
+        wanted, unwanted, either = self._told(answers).unbind(1)
         wishes = torch.zeros(len(answers), len(self.spread))
-        wishes[:, : self.num_values] = wanted - unwanted
+        wishes[:, : self.num_values] = wanted - unwanted + self._guessed(tokens, used, answers)
         for start, stop in self.steps.tolist():
             size = stop - start + 1
             wishes[:, start:stop] = ends[:, :size].softmax(1)[:, 1:] - ends[:, size : 2 * size].softmax(1)[:, 1:]
             ends = ends[:, 2 * size :]
         return torch.cat([either, wishes * self.spread, answers[:, -1:]], dim=1)
+
+    def _told(self, answers: Tensor) -> Tensor:
+        """Returns the chances that each value is wanted, unwanted, or will do, [batch, 3, num_values]."""
+        return answers[:, : 3 * self.num_values].sigmoid().view(-1, 3, self.num_values)
+
+    def _guessed(self, tokens: Tensor, used: Tensor, answers: Tensor) -> Tensor:
+        """Returns wishes for values that texts resemble, [batch, num_values]: 0 in columns of which values are named.
+
+        The same tokens do not speak of two columns: a desk is no word for the office.
+
+        Args:
+            tokens: As `directions` gives them.
+            used: Which are of tokens rather than padding, [batch, length].
+            answers: As `read` gives them.
+        """
+        named = self._told(answers).amax(dim=1)
+        resemblance, places = self.resemblance(tokens, used)
+        guesses, columns = torch.zeros_like(resemblance), self.columns.tolist()
+        # Of every column what it is about, how surely, and where.
+        about, sure = [], []
+        for start, stop in columns:
+            (chance, value), (alike, nearest) = named[:, start:stop].max(dim=1), resemblance[:, start:stop].max(dim=1)
+            about.append(start + torch.where(chance > 0.5, value, nearest))
+            sure.append(torch.where(chance > 0.5, torch.inf, alike))
+        batch = torch.arange(len(tokens))
+        where = [places[batch, values] for values in about]
+        for number, (start, stop) in enumerate(columns):
+            chances = meant(resemblance[:, start:stop]) * (1 - named[:, start:stop].amax(dim=1, keepdim=True))
+            for other in range(len(columns)):
+                taken = (sure[other] > sure[number]) & (where[other] & where[number]).any(dim=1)
+                chances = chances * ~taken[:, None]
+            rows = torch.nonzero(chances.sum(dim=1) > _GUESSED)[:, 0]
+            # Read once more, with the name in the place of what resembles it.
+            name = self.resemblance.spoken[about[number][rows], None]
+            instead = torch.where(where[number][rows, :, None], name, tokens[rows])
+            told = self._told(self.read(instead, used[rows]))[torch.arange(len(rows)), :, about[number][rows]]
+            guesses[rows, start:stop] = chances[rows] * (told[:, :1] - told[:, 1:2])
+        return guesses
 
     def directions(self, states: Tensor, used: Tensor) -> Tensor:
         """Returns the main directions of token vectors, 0 at padding, [batch, length, kept]."""
@@ -133,7 +194,7 @@ class Wishes:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the weights and of how they are used, hex."""
-        digest = hashlib.sha256(b"wishes-3")
+        digest = hashlib.sha256(f"wishes-{READING}".encode())
         for name, array in sorted(self.weights.items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -146,8 +207,7 @@ class Wishes:
     @property
     def num_values(self) -> int:
         """How many of them, the first, are values that items have or lack."""
-        ends = 2 * int((np.diff(self.weights["steps"]) + 1).sum())
-        return (len(self.weights["silence"]) - 1 - ends) // 3
+        return len(self.weights["resemblance.floor"])
 
     def reader(self) -> WishReader:
         """Returns the network."""
@@ -155,6 +215,7 @@ class Wishes:
             *self.weights["basis"].shape,
             num_wishes=self.num_wishes,
             num_values=self.num_values,
+            num_columns=len(self.weights["columns"]),
             num_numbers=len(self.weights["steps"]),
             num_answers=len(self.weights["silence"]),
         )
@@ -208,12 +269,15 @@ def fit_wishes(
             *basis.shape,
             num_wishes=attributes.table.shape[1],
             num_values=attributes.num_values,
+            num_columns=len(attributes.values),
             num_numbers=len(attributes.steps),
             num_answers=answers.shape[1],
         )
         reader.mean, reader.basis = mean, basis
         reader.spread = torch.from_numpy(attributes.spread.astype(np.float32))
-        reader.steps = torch.tensor([(part.start, part.stop) for part in attributes.steps]).reshape(-1, 2)
+        reader.columns, reader.steps = _bounds(attributes.values), _bounds(attributes.steps)
+        some = torch.split(tokens[: int(lengths[:_CALIBRATED].sum())], lengths[:_CALIBRATED].tolist())
+        _calibrate(reader, encoder, attributes, prompts[:_CALIBRATED], some)
         often = answers.mean(dim=0).clamp(_RAREST, 1 - _RAREST)
         with torch.no_grad():
             reader.silence.copy_(often.logit() - 1)
@@ -241,9 +305,9 @@ def fit_wishes(
 def _answers(attributes: Attributes, prompts: Sequence[Prompt]) -> Tensor:
     """Returns what is to be read from prompts, 0 to 1, [num_prompts, num_answers].
 
-    They are: of every value, whether items are to have it; whether they are to lack it; whether it is one of several
-    that will do; of every number, whether what is wanted begins nowhere or at one of its steps, and whether it ends
-    nowhere or at one of them; whether the prompt goes on from what was said before.
+    They are: of every value, whether items are to have it; whether they are to lack it; whether it is one of
+    several that will do; of every number, whether what is wanted begins nowhere or at one of its steps, and whether it
+    ends nowhere or at one of them; whether the prompt goes on from what was said before.
     """
     known: dict[bytes, tuple[Floats, Floats]] = {}
     steps = sum(2 * (1 + column.stop - column.start) for column in attributes.steps)
@@ -278,6 +342,41 @@ def _loss(found: Tensor, answers: Tensor, ends: Sequence[int]) -> Tensor:
     for start, stop in pairwise(ends):
         told = told - (found[:, start:stop].log_softmax(dim=1) * answers[:, start:stop]).sum()
     return told / len(found)
+
+
+def _calibrate(
+    reader: WishReader,
+    encoder: TextEncoder,
+    attributes: Attributes,
+    prompts: Sequence[Prompt],
+    texts: Sequence[Tensor],
+) -> None:
+    """Holds prompts against the names of values.
+
+    Args:
+        reader: What is to tell resemblance; its directions are known.
+        encoder: The language model.
+        attributes: What the items have.
+        prompts: Some prompts.
+        texts: Their tokens, as `WishReader.directions` gives them, [length, kept] each.
+    """
+    if not attributes.names:
+        return
+    rows = encoder.tokenize([_NAMED.format(name.lower()) for name in attributes.names])
+    used = torch.from_numpy(rows != encoder.pad_id)
+    # Whatever stands in a name that is none, the model's own marks among it, is no part of a name.
+    own = used & ~torch.from_numpy(np.isin(rows, encoder.tokenize([_NAMED.format("").strip()])))
+    own |= used & ~own.any(dim=1, keepdim=True)
+    names = reader.directions(torch.from_numpy(encoder.states(rows)).float(), used)
+    about = [sum((attributes.named(items) for items in prompt.parts), np.zeros(len(names))) for prompt in prompts]
+    reader.resemblance.calibrate(
+        names, used, own, [text.float() for text in texts], torch.from_numpy(np.array(about) != 0)
+    )
+
+
+def _bounds(columns: Sequence[slice]) -> Tensor:
+    """Returns where columns begin and end, int64 [num_columns, 2]."""
+    return torch.tensor([(part.start, part.stop) for part in columns], dtype=torch.int64).reshape(-1, 2)
 
 
 def _tokens(encoder: TextEncoder, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -20,6 +20,7 @@ from instructrec.agents.own_log import ABOUT_LOG, read_log, write_log
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import Regime
 from instructrec.agents.slate_ppo import SlatePPOConfig
+from instructrec.agents.wishes import READING
 from instructrec.candidates import TheseItems
 from instructrec.envs.worlds import make_world, world_spec
 from instructrec.experiments.agent_files import FEATURES, WEIGHTS, read_features, write_features
@@ -146,6 +147,8 @@ class Workshop:
             decides["fingerprint"] = self.training_world(cell).fingerprint
         if cell.learns:
             decides |= {"regime": str(cell.regime), "seed": cell.seed, "steps": self.steps}
+        if cell.agent in LISTENERS or (cell.learns and LEARNERS[cell.agent].reads):
+            decides["reading"] = READING
         if cell.learns and cell.agent not in LISTENERS:
             decides["prompts"] = self.prompts
         if cell.regime is Regime.OWN:
@@ -265,7 +268,8 @@ class Workshop:
         lack is ever having shown them.
         """
         world = self.world("train")
-        key = hash_of({"fingerprint": world.fingerprint, "encoder": self.encoder_name, "prompts": prompts})
+        decides = {"fingerprint": world.fingerprint, "encoder": self.encoder_name, "prompts": prompts}
+        key = hash_of({**decides, "reading": READING})
         folder = self.out / CELLS / f"features-{key}"
 
         def make() -> ItemFeatures:

@@ -124,3 +124,25 @@ def test_weights_of_scaled_attributes_count_as_those_of_the_attributes_themselve
     told, _ = attributes.described(year.numbers >= 1990)
     scores = attributes.scaled @ (told * attributes.spread)
     np.testing.assert_allclose(scores - scores.max(), attributes.table @ told - 1, atol=1e-6)
+
+
+def test_values_are_named_as_wanted_or_refused_by_the_fewest_names(genre, year):
+    attributes = attributes_of(catalogue_of(genre, year))
+    has = genre.indicators() > 0
+    for items, signs in (
+        (has[:, 1], [0, 1, 0, 0]),
+        (~has[:, 1], [0, -1, 0, 0]),
+        (has[:, 1:3].any(axis=1), [0, 1, 1, 0]),
+        (~has[:, 1:3].any(axis=1), [0, -1, -1, 0]),
+        (year.numbers > 1990, [0, 0, 0, 0]),
+    ):
+        assert attributes.named(items).tolist() == signs
+
+
+def test_to_refuse_one_of_many_is_not_to_want_all_the_others(year):
+    # Every item has one value: those that are not red are green, blue or black.
+    colour = Column.multi_valued("colour", [(("red", "green", "blue", "black")[i % 4],) for i in range(300)])
+    attributes, red = attributes_of(catalogue_of(colour, year)), colour.values.index("red")
+    signs = attributes.named(~(colour.indicators()[:, red] > 0))
+    assert np.flatnonzero(signs).tolist() == [red]
+    assert signs[red] == -1

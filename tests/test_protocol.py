@@ -228,6 +228,17 @@ def test_changing_anything_that_decides_a_cell_changes_its_folder(change: dict[s
     assert key(**change) != key()
 
 
+@pytest.mark.parametrize(("agent", "reads"), [("slate_ppo", True), ("supervised", True), ("ease", False)])
+def test_what_reads_is_trained_anew_when_texts_are_read_in_another_way(
+    agent: str, reads: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Workshop(TINY, {"per_colour": 20}, 128, "hashing", False, tmp_path, True, QUIET)
+    (cell,) = cells_of([agent], {}, seeds=[0])
+    before = CellFolder(tmp_path, shop.identity(cell)).key
+    monkeypatch.setattr("instructrec.experiments.workshop.READING", -1)
+    assert (CellFolder(tmp_path, shop.identity(cell)).key != before) == reads
+
+
 def test_a_cells_hash_does_not_hang_on_the_order_of_settings() -> None:
     assert hash_of({"a": 1, "b": {"c": 2, "d": 3}}) == hash_of({"b": {"d": 3, "c": 2}, "a": 1})
 
