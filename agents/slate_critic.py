@@ -33,6 +33,11 @@ class Values(NamedTuple):
 class SlateCritic(nn.Module):
     """Expects what positions and later turns bring; see `Values`. Expects nothing at the start.
 
+    It works in units of its own, so that points of any size are learned as fast: see `measure`.
+
+    Attributes:
+        unit: How many points a unit is.
+
     Args:
         state_width: Width of the session's features.
         hidden: Width of the hidden layer.
@@ -40,8 +45,11 @@ class SlateCritic(nn.Module):
         item_width: Width of an item's features.
     """
 
+    unit: Tensor
+
     def __init__(self, state_width: int, hidden: int, slate_size: int, item_width: int) -> None:
         super().__init__()
+        self.register_buffer("unit", torch.ones(()))
         self.slate_size, self.item_width = slate_size, item_width
         self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU())
         self.expectation = nn.Linear(hidden, slate_size + 1)
@@ -49,6 +57,25 @@ class SlateCritic(nn.Module):
         for layer in (self.expectation, self.effect):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    @torch.no_grad()
+    def measure(self, items: Tensor, later: Tensor) -> None:
+        """Widens the unit to the size of what is to be expected; what was expected before stays as it was.
+
+        References:
+            van Hasselt et al. (2016), Learning values across many orders of magnitude, arXiv 1602.07714 (outputs kept
+            while their unit changes); here units only grow, from one point on.
+
+        Args:
+            items: What positions brought, [..., slate_size].
+            later: What came later, [...].
+        """
+        size = torch.sqrt(torch.maximum((items**2).mean(), (later**2).mean()))
+        wider = torch.maximum(self.unit, size)
+        for layer in (self.expectation, self.effect):
+            layer.weight.mul_(self.unit / wider)
+            layer.bias.mul_(self.unit / wider)
+        self.unit.copy_(wider)
 
     def forward(self, state: Tensor, features: Tensor | None, clicked: Tensor | None) -> Values:
         """Returns the values of sessions.
@@ -59,11 +86,11 @@ class SlateCritic(nn.Module):
             clicked: Which were clicked, [batch, slate_size].
         """
         hidden = self.trunk(state)
-        out = self.expectation(hidden)
+        out = self.unit * self.expectation(hidden)
         items, future = out[:, : self.slate_size], out[:, self.slate_size]
         if features is None or clicked is None:
             return Values(items, future, torch.zeros_like(items))
-        weights, width = self.effect(hidden), self.item_width
+        weights, width = self.unit * self.effect(hidden), self.item_width
         showing = torch.einsum("bkd,bd->bk", features, weights[:, :width]) / width**0.5 + weights[:, -2:-1]
         clicking = torch.einsum("bkd,bd->bk", features, weights[:, width:-2]) / width**0.5 + weights[:, -1:]
         return Values(items, future, showing + clicked.to(showing.dtype) * clicking)

@@ -350,6 +350,7 @@ class SlatePPO(PPO):
         self._update_learning_rate(self.policy.optimizer)
         for group in self.policy.optimizer.param_groups:
             group["lr"] *= group["share"]
+        self.policy.scorer.critic.measure(self.rollout_buffer.column("items"), self.rollout_buffer.column("later"))
         advantages = self.rollout_buffer.column("advantages")
         advantages.sub_(advantages.mean()).div_(advantages.std() + 1e-8)
         seen: dict[str, list[float]] = defaultdict(list)
@@ -393,8 +394,9 @@ class SlatePPO(PPO):
         gain = torch.max(gain, _WORST_RATIO * advantages.clamp_max(0)).mean()
         values = self._values(scorer, state, batch.shown, batch.clicked)
         # What a position brings and what comes later differ in size; both losses are means over their own entries.
-        value_loss = nn.functional.mse_loss(values.items, batch.items) + nn.functional.mse_loss(
-            values.future + values.effects.sum(dim=1), batch.later
+        unit, later = scorer.critic.unit, values.future + values.effects.sum(dim=1)
+        value_loss = nn.functional.mse_loss(values.items / unit, batch.items / unit) + nn.functional.mse_loss(
+            later / unit, batch.later / unit
         )
         entropy = terms.entropies.mean()
         loss = -gain + self.config.value * value_loss - self.config.entropy * entropy
