@@ -33,7 +33,7 @@ class Log(AmongPeople):
     deterministic: bool = False
     """Show the best items, always; such a log says nothing about other policies."""
     truth: bool = False
-    """Keep what is hidden from agents too, in files apart: satisfaction, trust, what is met of the goal, true utility."""
+    """Keep what is hidden from agents too, in files apart: satisfaction, trust, how far goals are met, true utility."""
     split: Literal["train", "validation"] = "train"
     """Whose people and phrasings."""
     final: bool = False

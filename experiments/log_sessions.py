@@ -15,7 +15,7 @@ from instructrec.experiments.headline import REFERENCES
 from instructrec.experiments.outputs import check_place, command_line, versions
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.trainers import SHAPE, trained_ranker
-from instructrec.log_files import MANIFEST, LoggedPolicy, LoggedWorld, LogPlan, Manifest
+from instructrec.log_manifest import MANIFEST, LoggedPolicy, LoggedWorld, LogPlan, Manifest
 from instructrec.log_recording import record_log
 from instructrec.policies import greedy, plackett_luce
 from instructrec.protocols import Policy, Ranker
@@ -126,7 +126,7 @@ def behaviour(
     if name in TRAINED or name not in UNTRAINED:
         raise ValueError(f"{name} has to be trained: give its run folder as {name}=RUN, or log with {_known()}")
     found = untrained([name], world)[name]
-    if hasattr(found, "scores"):
+    if not callable(getattr(found, "act", None)):
         return _drawing(name, cast("Ranker", found), world, temperature, deterministic, "")
     if deterministic or temperature != 1:
         raise ValueError(f"{name} shows any slate with the same probability; leave out --temperature, --deterministic")
@@ -177,9 +177,9 @@ def to_text(document: Mapping[str, Any]) -> str:
     lines = [
         f"{document['world']['id']}, {document['world']['split']} people, seed {document['seed']}.",
         f"{policy['name']}: {how}.",
-        f"{document['sessions']:,} sessions, {document['turns']:,} turns in {document['shards']:,} files, "
-        f"{document['bytes_per_turn']:.0f} bytes a turn.",
-        f"In Python:  instructrec.log_files.open_log({str(folder)!r})",
+        f"{document['sessions']:,} sessions, {document['turns']:,} turns in {document['shards']:,} "
+        f"file{'' if document['shards'] == 1 else 's'}, {document['bytes_per_turn']:.0f} bytes a turn.",
+        f"In Python:  from instructrec.log_files import open_log; open_log({str(folder)!r})",
         f"In DuckDB:  SELECT avg(reward) FROM '{folder}/turns-*.parquet'",
     ]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy.typing as npt
 
 from instructrec.arrays import Floats, take
 from instructrec.goals import satisfied
-from instructrec.log_files import DiskLog, LogPlan, open_log, writing
-from instructrec.log_shards import HIDDEN
+from instructrec.log_files import ITEMS, DiskLog, open_log, writing
+from instructrec.log_manifest import LogPlan
+from instructrec.log_shards import HIDDEN, encode_items
 from instructrec.metrics import csr
 from instructrec.noise import Noise
 from instructrec.protocols import KnowsUtility, Policy
+from instructrec.runs import write_bytes
 from instructrec.sessions import Outcome, Sessions, SessionState, World, observe, persons_of, start, step
 from instructrec.turns import Turns, joined_turns
 
@@ -54,6 +57,8 @@ def record_log(
             f"({world.fingerprint}); describe the world that is played by LoggedWorld.of(world)"
         )
     with writing(out, plan, notes) as writer:
+        if not (Path(out) / ITEMS).exists():
+            write_bytes(Path(out) / ITEMS, encode_items(world.catalogue))
         done = sum(shard.sessions for shard in writer.manifest.shards)
         for number in writer.missing:
             parts: list[tuple[Turns, dict[str, npt.NDArray[Any]]]] = []

@@ -28,6 +28,8 @@ is null:
     goal_met                 float32          the share of what was said that the slate meets; null where nothing was
     expected_utility         float32 [K]      P(clicked | examined) of each shown item, before the slate
     examined                 bool [K]         which positions were looked at
+
+``items.parquet`` says what item numbers mean: item (int32), item_id and title (text).
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from instructrec.catalogue import Catalogue
 from instructrec.runs import RunError
 from instructrec.turns import Turns
 
@@ -98,7 +101,11 @@ def arrow() -> Any:
 
 
 def encode_turns(turns: Turns) -> bytes:
-    """Returns a turns shard; equal turns give equal bytes."""
+    """Returns a turns shard; equal turns give equal bytes.
+
+    Raises:
+        ValueError: If an instruction has no text.
+    """
     pa = arrow()
     columns: dict[str, Any] = {name: _plain(name, getattr(turns, own)) for name, own in _PLAIN.items()}
     columns |= {name: _list(name, found) for name, own in _LISTS.items() if (found := getattr(turns, own)) is not None}
@@ -134,6 +141,14 @@ def encode_truth(turns: Turns, truth: Truth) -> bytes:
     return _written(columns, nullable=HIDDEN)
 
 
+def encode_items(catalogue: Catalogue) -> bytes:
+    """Returns what the numbers of a catalogue's items mean."""
+    pa = arrow()
+    columns = {"item": pa.array(np.arange(catalogue.num_items, dtype=np.int32))}
+    columns |= {"item_id": pa.array(list(catalogue.item_ids)), "title": pa.array(list(catalogue.titles))}
+    return _written(columns, nullable=())
+
+
 def _plain(name: str, array: npt.NDArray[Any]) -> Any:
     pa = arrow()
     return pa.array(np.asarray(array, _numpy(name)), getattr(pa, _TYPES[name])())
@@ -160,6 +175,8 @@ def _words(ids: npt.NDArray[np.int64], texts: Mapping[int, str], absent: npt.NDA
     known, codes = np.unique(ids[~absent], return_inverse=True)
     indices = np.zeros(len(ids), np.int32)
     indices[~absent] = codes
+    if unknown := [number for number in known.tolist() if number not in texts]:
+        raise ValueError(f"no text is given for the instruction id {unknown[0]}; `texts` has one for every id")
     words = pa.array([texts[number] for number in known.tolist()], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(indices, mask=absent), words)
 
