@@ -57,7 +57,7 @@ def log_sessions(
 
     Returns:
         ``log`` (the folder), ``world``, ``policy`` as the manifest has them, ``sessions``, ``turns``, ``shards``,
-        ``recorded`` (the sessions that were not there before), ``bytes``, ``bytes_per_turn``, ``seed``, ``truth``.
+        ``bytes``, ``bytes_per_turn``, ``seed``, ``truth``.
 
     Raises:
         ImportError: If pyarrow is not installed.
@@ -91,7 +91,6 @@ def log_sessions(
         "sessions": log.num_sessions,
         "turns": len(log),
         "shards": len(log.manifest.shards),
-        "recorded": log.num_sessions - before,
         "bytes": size,
         "bytes_per_turn": size / len(log),
     }
@@ -167,7 +166,7 @@ def _hash_of_run(run: str) -> str:
 
 
 def to_text(document: Mapping[str, Any]) -> str:
-    """Returns what was recorded as a few lines, at most 80 columns but for the folder's name."""
+    """Returns what was recorded as a few lines, at most 80 columns but for names."""
     policy, folder = document["policy"], document["log"]
     how = {
         DRAWN: f"Plackett–Luce over its scores, temperature {policy['temperature']:g}" if policy["temperature"] else "",

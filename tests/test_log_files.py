@@ -521,7 +521,7 @@ def retyped(table, name, column):
         (lambda t: t.drop_columns(["reward"]), r"lacks the column reward \(float32\); write it with every column"),
         (lambda t: retyped(t, "reward", t["reward"].cast("float64")), "reward holds double, where a log has float32"),
         (lambda t: retyped(t, "slate", pa.array(t["slate"].to_pylist(), pa.list_(pa.int32()))), "lists of 3 int32"),
-        (lambda t: retyped(t, "turn", pa.array([None, *t["turn"].to_pylist()[1:]], pa.int32())), "row 0: turn is empty"),
+        (lambda t: retyped(t, "turn", pa.nulls(t.num_rows, pa.int32())), "row 0: turn is empty"),
         (
             lambda t: retyped(t, "instruction", pa.array(["something else", *t["instruction"].to_pylist()[1:]])),
             "is not the text that its id|means",
