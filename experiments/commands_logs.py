@@ -40,7 +40,7 @@ class Log(AmongPeople):
     """Record the test people and phrasings instead."""
     seed: int = 0
     """The sessions' seed."""
-    sessions_per_shard: int = 4096
+    sessions_per_shard: int = 2048
     """How many sessions a file holds."""
 
     def run(self, narrator: Narrator) -> Answer:

@@ -36,7 +36,7 @@ def log_sessions(
     world_settings: Mapping[str, Any] | None = None,
     split: str = "train",
     seed: int = 0,
-    sessions_per_shard: int = 4096,
+    sessions_per_shard: int = 2048,
     narrator: Narrator,
 ) -> dict[str, Any]:
     """Records sessions into a folder, or completes the log that is there.
@@ -66,6 +66,8 @@ def log_sessions(
     """
     folder, settings = Path(out), dict(world_settings or {})
     check_place(folder)
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file, and a log is a folder of files; choose another name")
     world = world_of(world_id, settings, split)
     chosen, described = behaviour(policy, world, temperature=temperature, deterministic=deterministic)
     plan = LogPlan(

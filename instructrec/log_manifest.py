@@ -104,7 +104,7 @@ class LogPlan:
     world: LoggedWorld
     policy: LoggedPolicy
     sessions: int
-    sessions_per_shard: int = 4096
+    sessions_per_shard: int = 2048
     seed: int = 0
     truth: bool = False
 

@@ -136,6 +136,13 @@ def test_a_mistake_is_a_sentence(policy: str, more: tuple[str, ...], words: str,
     assert not (tmp_path / "log").exists()
 
 
+def test_a_file_is_no_place_for_a_log(tmp_path: Path, capsys: Said) -> None:
+    (tmp_path / "log").write_text("mine")
+    assert run(_arguments(tmp_path / "log")) == 2
+    assert "is a file, and a log is a folder" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "log").read_text() == "mine"
+
+
 def test_run_again_it_changes_nothing_and_with_other_settings_it_refuses(tmp_path: Path, capsys: Said) -> None:
     assert run(_arguments(tmp_path)) == 0
     before = _whole(tmp_path)

@@ -524,7 +524,7 @@ def retyped(table, name, column):
         (lambda t: retyped(t, "turn", pa.nulls(t.num_rows, pa.int32())), "row 0: turn is empty"),
         (
             lambda t: retyped(t, "instruction", pa.array(["something else", *t["instruction"].to_pylist()[1:]])),
-            "is not the text that its id|means",
+            r"row \d+: instruction is not the text that its id",
         ),
         (lambda t: t.slice(0, 10), "10 rows, and the manifest says"),
     ],
