@@ -15,10 +15,12 @@ from instructrec.experiments.headline import REFERENCES
 from instructrec.experiments.outputs import check_place, command_line, versions
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.trainers import SHAPE, trained_ranker
+from instructrec.log_files import DiskLog
 from instructrec.log_manifest import MANIFEST, LoggedPolicy, LoggedWorld, LogPlan, Manifest
 from instructrec.log_recording import record_log
 from instructrec.policies import greedy, plackett_luce
 from instructrec.protocols import Policy, Ranker
+from instructrec.runs import RunError
 from instructrec.sessions import World
 
 GREEDY, DRAWN, UNIFORM = "greedy", "plackett_luce", "uniform"
@@ -96,6 +98,28 @@ def log_sessions(
         "bytes": size,
         "bytes_per_turn": size / len(log),
     }
+
+
+def world_of_log(log: DiskLog, *, population: str = "") -> World:
+    """Makes the world that a log was recorded in, as its manifest describes it.
+
+    Args:
+        log: The log.
+        population: The place of the log's people where they are code of yours: no log may choose what is run.
+
+    Raises:
+        RunError: If its people are code at a place that ``population`` does not name, or the world has changed since.
+    """
+    logged = log.plan.world
+    who = str(logged.settings.get("population", ""))
+    if ":" in who and population != who:
+        raise RunError(
+            f"the people of {log.folder} are code at {who!r}, which a log may not have imported by itself: if it is "
+            f"yours, name it (--population {who})"
+        )
+    world = world_of(logged.id, dict(logged.settings), logged.split)
+    log.check_world(world)
+    return world
 
 
 def behaviour(

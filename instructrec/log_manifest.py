@@ -202,7 +202,7 @@ class Manifest:
                 raise ValueError("what is hidden is kept for all shards or none")
             return cls(plan=plan, shards=shards, notes=document["notes"])
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path} is damaged: {error}; {AGAIN}, in another folder") from error
+            raise RunError(f"{path} is damaged: {error}; record the log anew in another folder") from error
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Writes ``manifest.json``, whole or not at all."""

@@ -16,11 +16,11 @@ import pytest
 
 from instructrec.experiments.cli import run
 from instructrec.experiments.competitors import world_of
-from instructrec.experiments.log_sessions import behaviour
+from instructrec.experiments.log_sessions import behaviour, world_of_log
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.train import TrainPlan, train
 from instructrec.log_files import open_log
-from instructrec.runs import LOCK
+from instructrec.runs import LOCK, RunError
 
 ROOT = Path(__file__).resolve().parent.parent
 Said = pytest.CaptureFixture[str]
@@ -134,6 +134,31 @@ def test_a_mistake_is_a_sentence(policy: str, more: tuple[str, ...], words: str,
     assert run(_arguments(tmp_path / "log", *more, policy=policy)) == 2
     assert words in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "log").exists()
+
+
+def test_the_world_of_a_log_is_made_as_it_was(tmp_path: Path) -> None:
+    assert run(_arguments(tmp_path, "--world-set", "slate_size=2", "leave=0.2", "--split", "validation")) == 0
+    log = open_log(tmp_path)
+    world = world_of_log(log)
+    assert world.fingerprint == log.plan.world.fingerprint
+    assert world.slate_size == 2
+    assert len(log.log(world)) == len(log)
+
+
+def test_no_log_chooses_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from instructrec.protocols import Instruction, Reaction\n"
+        "class Me:\n"
+        "    def arrive(self, rng): return Instruction('red')\n"
+        "    def react(self, slate, rng): return Reaction(left=True)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run(_arguments(tmp_path / "log", "--population", "mine:Me")) == 0
+    log = open_log(tmp_path / "log")
+    with pytest.raises(RunError, match="are code at 'mine:Me', which a log may not have imported by itself"):
+        world_of_log(log)
+    assert world_of_log(log, population="mine:Me").fingerprint == log.plan.world.fingerprint
 
 
 def test_a_file_is_no_place_for_a_log(tmp_path: Path, capsys: Said) -> None:
