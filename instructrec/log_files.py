@@ -133,8 +133,14 @@ def _is_whole(folder: Path, shard: Shard) -> bool:
 
 def _fault(turns: Turns, plan: LogPlan, number: int) -> tuple[int, str] | None:
     """Returns the first row that breaks what a log promises or is not what the plan has there."""
-    if turns.slates.shape[1:] != (plan.world.slate_size,):
-        return 0, f"slates have the shape {turns.slates.shape}, and the plan's hold {plan.world.slate_size} items"
+    wide = dict.fromkeys(("slates", "log_probs", "item_rewards", "clicked"), plan.world.slate_size)
+    wide |= {} if plan.world.num_candidates is None else {"candidates": plan.world.num_candidates}
+    shapes = {name: (len(turns), wide[name]) if name in wide else (len(turns),) for name, _ in turns.arrays()}
+    for name, array in turns.arrays():
+        if array.shape != shapes[name]:
+            return 0, f"{name} have the shape {array.shape}, and by the plan {shapes[name]}"
+    if plan.world.num_candidates is not None and turns.candidates is None:
+        return 0, f"there are no candidates, and by the plan {plan.world.num_candidates} a turn"
     found = find_fault(turns, num_items=plan.world.num_items, turn_limit=plan.world.turn_limit)
     if found is not None:
         return found
@@ -147,7 +153,7 @@ def _fault(turns: Turns, plan: LogPlan, number: int) -> tuple[int, str] | None:
     )
     if len(wrong) or len(first) != len(lanes):
         place = int(wrong[0]) if len(wrong) else size
-        row = int(first[place]) if place < len(first) else len(turns) - 1
+        row = int(first[place]) if place < len(first) else max(len(turns) - 1, 0)
         expected = f"that of lane {lanes[place]}, seed {plan.seed}" if place < len(lanes) else "none"
         return row, f"the session after {place} others should be {expected}; shard {number} holds lanes in order"
     return None
@@ -253,7 +259,7 @@ class DiskLog:
             )
 
     def logs(self, world: World) -> Iterator[Log]:
-        """Yields the shards as those who learn from logs take them, observations rebuilt.
+        """Yields the shards as those who learn from logs take them, observations rebuilt, sessions numbered from 0.
 
         Args:
             world: The world that it was recorded in.

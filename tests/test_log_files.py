@@ -495,6 +495,19 @@ def test_what_was_shown_is_among_the_candidates(tmp_path):
         open_log(tmp_path).read()
 
 
+def test_turns_of_another_shape_are_not_written(sound, tmp_path):
+    turns = sound[1]
+    narrow = replace(turns, log_probs=turns.log_probs[:, :2])
+    offered = replace(turns, candidates=np.tile(np.arange(8, dtype=np.int32), (len(turns), 1)))
+    for world, broken, words in (
+        (tiny_world(), narrow, r"log_probs have the shape \(\d+, 2\), and by the plan \(\d+, 3\)"),
+        (tiny_world(), offered, r"candidates have the shape"),
+        (with_candidates(), turns, "there are no candidates, and by the plan 8 a turn"),
+    ):
+        with writing(tmp_path / world.fingerprint, plan_of(world)) as writer, pytest.raises(ValueError, match=words):
+            writer.add(0, broken)
+
+
 def test_a_turn_past_the_limit_is_refused(tmp_path, sound):
     copied(sound, tmp_path)
     document = json.loads((tmp_path / "manifest.json").read_text())
