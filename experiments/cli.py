@@ -20,6 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
+from instructrec.experiments.commands_logs import Log
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -45,6 +46,7 @@ COMMANDS: dict[str, type[Command]] = {
     "recommend": Recommend,
     "play": Play,
     "replay": Replay,
+    "log": Log,
     "twins": Twins,
     "fidelity": Fidelity,
     "ablate": Ablate,
@@ -61,7 +63,9 @@ COMMANDS: dict[str, type[Command]] = {
 # What to do after Ctrl-C, by commands that do not begin anew.
 _GOES_ON = {
     Train: "go on with --resume.",
-    **dict.fromkeys((Demo, Compare, Tune, Ablate, Robustness, Transfer), "run it again, and it goes on from there."),
+    **dict.fromkeys(
+        (Demo, Compare, Tune, Log, Ablate, Robustness, Transfer), "run it again, and it goes on from there."
+    ),
 }
 
 

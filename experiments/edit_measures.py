@@ -22,13 +22,13 @@ import numpy.typing as npt
 from instructrec import metrics
 from instructrec.arrays import Bools, Floats, take
 from instructrec.experiments.edits import Writer, predicates_of
-from instructrec.experiments.evaluation import Competitor, Decide, arguments_of_scores, decider, persons_of
+from instructrec.experiments.evaluation import Competitor, Decide, arguments_of_scores, decider
 from instructrec.experiments.totals import Totals
 from instructrec.experiments.workshop import AbsentError
 from instructrec.goals import Check, Goals, Operator, Predicate, compile_goals, satisfied
 from instructrec.noise import Noise
 from instructrec.policies import Greedy, PlackettLuce
-from instructrec.sessions import Observation, Sessions, SessionState, World, observe, start, step
+from instructrec.sessions import Observation, Sessions, SessionState, World, observe, persons_of, start, step
 from instructrec.splits import Splits
 from instructrec.texts import free_text_id
 

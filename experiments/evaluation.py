@@ -21,7 +21,17 @@ from instructrec.goals import Goals, satisfied
 from instructrec.noise import Noise
 from instructrec.policies import Blank, Greedy, PlackettLuce, Swapped, best_first, items_at
 from instructrec.protocols import Policy, PrivilegedRanker, Ranker
-from instructrec.sessions import Observation, Outcome, Sessions, SessionState, World, observe, start, step
+from instructrec.sessions import (
+    Observation,
+    Outcome,
+    Sessions,
+    SessionState,
+    World,
+    observe,
+    persons_of,
+    start,
+    step,
+)
 
 Competitor: TypeAlias = Policy | Ranker | PrivilegedRanker
 """Whoever shows slates: a policy, a ranker (shown greedily), or a reference that sees the hidden state (greedily)."""
@@ -243,12 +253,6 @@ def evaluate(
     seconds = perf_counter() - began
     latency = time_decisions(world, competitor, clock.moments) if timed_decisions else None
     return tape.episodes(sessions, latency, seconds)
-
-
-def persons_of(world: World, state: SessionState) -> npt.NDArray[np.int64]:
-    """Returns whose session each is, [batch]; the lane where the population does not say."""
-    persons = getattr(world.population, "persons", None)
-    return np.asarray(state.sessions.lane if persons is None else persons(state.population), np.int64)
 
 
 class _Tape:

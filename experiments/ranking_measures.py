@@ -14,12 +14,12 @@ from instructrec.agents.baselines import consumed
 from instructrec.arrays import Bools, Floats, take
 from instructrec.envs.movielens import Ratings, shipped
 from instructrec.experiments.edit_measures import Cases, scorer_of
-from instructrec.experiments.evaluation import Competitor, arguments_of_scores, decider, persons_of
+from instructrec.experiments.evaluation import Competitor, arguments_of_scores, decider
 from instructrec.experiments.totals import Totals
 from instructrec.experiments.workshop import AbsentError
 from instructrec.noise import Noise
 from instructrec.protocols import KnowsUtility
-from instructrec.sessions import Observation, Sessions, SessionState, World, observe, start
+from instructrec.sessions import Observation, Sessions, SessionState, World, observe, persons_of, start
 
 DEPTHS = (1, 5, 10)
 LIKED = 4.0

@@ -303,12 +303,17 @@ class RunConfig:
 
     def differences(self, other: RunConfig) -> list[str]:
         """Returns one phrase per entry in which ``other`` differs, such as ``'seed: 1, now 2'``."""
-        mine, theirs = _flat(plain(self)), _flat(plain(other))
-        return [
-            f"{name}: {mine.get(name, 'not set')}, now {theirs.get(name, 'not set')}"
-            for name in dict.fromkeys([*mine, *theirs])
-            if mine.get(name, _flat) != theirs.get(name, _flat)
-        ]
+        return differences(plain(self), plain(other))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns one phrase per entry in which two plain documents differ, such as ``'world.seed: 1, now 2'``."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{name}: {old.get(name, 'not set')}, now {new.get(name, 'not set')}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name, _flat) != new.get(name, _flat)
+    ]
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

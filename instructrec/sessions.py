@@ -310,6 +310,12 @@ def pasts_of(world: World, sessions: Sessions) -> tuple[npt.NDArray[np.int32], n
     return state.past, state.past_ratings
 
 
+def persons_of(world: World, state: SessionState) -> npt.NDArray[np.int64]:
+    """Returns whose session each is, [batch]; the lane where the population does not say."""
+    persons = getattr(world.population, "persons", None)
+    return np.asarray(state.sessions.lane if persons is None else persons(state.population), np.int64)
+
+
 def observe(world: World, state: SessionState) -> Observation:
     """Returns what agents see. Its arrays are the state's own: copy them before keeping them past a step."""
     observation = Observation(
