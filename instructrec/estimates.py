@@ -323,7 +323,8 @@ def choose(estimates: Sequence[OffPolicyEstimate]) -> Choice:
         noise, apart = one.error_of_difference(reference), abs(one.value - reference.value)
         if one.trusted and one.assumes > Assumes.NOTHING:
             agrees = _agree(one, reference)
-            why = f"{apart / noise if noise else np.inf:.1f} standard errors from {reference.estimator}, which assumes less"
+            far = apart / noise if noise else np.inf
+            why = f"{far:.1f} standard errors from {reference.estimator}, which assumes less"
             one = replace(one, trusted=agrees, why=f"{one.why}; {why}" if agrees else f"it stands {why}")
         considered = one.trusted and (one.assumes == Assumes.NOTHING or one.error**2 < PAYS * reference.error**2)
         bias = max(0.0, apart**2 - noise**2) if one.assumes > Assumes.NOTHING else 0.0

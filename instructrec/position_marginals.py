@@ -32,7 +32,7 @@ NODES = 64
 """How many points the integral is evaluated at, at least."""
 
 WIDEST_STEP = 0.25
-"""Scores so far apart that the points would lie further apart in x than this get more of them."""
+"""How far apart points may lie in x; scores far apart, and slates longer than four, get more of them."""
 
 MAX_SLATES = 40_000
 """Up to how many ordered slates `slate_gram` enumerates."""
@@ -52,7 +52,7 @@ def position_marginals(scores: Floats, slate_size: int, *, nodes: int = NODES) -
     Args:
         scores: Scores over the temperature, [batch, num_candidates]; -inf for what is never shown.
         slate_size: How many positions a slate has.
-        nodes: How many points the integral is evaluated at.
+        nodes: How many points the integral is evaluated at, at least.
 
     Returns:
         float64 [batch, slate_size, num_candidates]; every position sums to 1.
@@ -127,15 +127,17 @@ def slate_gram(scores: Floats, slate_size: int) -> Array:
     _check(scores, slate_size, 2)
     candidates = scores.shape[1]
     slates = ordered_slates(candidates, slate_size)
-    marks = np.zeros((len(slates), slate_size * candidates))
-    np.put_along_axis(marks, slates + candidates * np.arange(slate_size), 1.0, axis=1)
-    found = np.empty((len(scores), marks.shape[1], marks.shape[1]))
+    size = slate_size * candidates
+    marked = slates + candidates * np.arange(slate_size)
+    pairs = (marked[:, :, None] * size + marked[:, None, :]).reshape(len(slates), -1)
+    found = np.empty((len(scores), size, size))
     for row, score in enumerate(np.asarray(scores, np.float64)):
         possible = np.isfinite(score[slates]).all(axis=1)
         kept = slates[possible]
         log_prob = log_prob_of_places(np.broadcast_to(score, (len(kept), candidates)), kept)
         chance = np.exp(log_prob.sum(axis=1))
-        found[row] = marks[possible].T @ (marks[possible] * chance[:, None])
+        weights = np.repeat(chance, slate_size**2)
+        found[row] = np.bincount(pairs[possible].ravel(), weights, size * size).reshape(size, size)
     return found
 
 
@@ -265,7 +267,9 @@ class _Race:
 def _points(rates: Array, slate_size: int, nodes: int) -> tuple[Array, Array]:
     """Returns times between which the whole race is run, and the mass of each, [rows, points] both."""
     end = np.log(_last_time(rates, slate_size)) + 1e-3
-    count = max(nodes, math.ceil(float((end - _LEFT).max()) / WIDEST_STEP))
+    # The time of the k-th arrival is spread over about 1/√k in x.
+    widest = WIDEST_STEP * min(1.0, 2.0 / math.sqrt(slate_size))
+    count = max(nodes, math.ceil(float((end - _LEFT).max()) / widest))
     x = _LEFT + (end - _LEFT)[:, None] * np.linspace(0, 1, count)
     times = np.exp(x - np.exp(-x))
     step = (end - _LEFT)[:, None] / (count - 1)

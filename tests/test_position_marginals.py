@@ -46,6 +46,35 @@ def test_so_it_does_where_all_are_heavy_and_where_most_are_light(candidates, sla
     assert np.allclose(position_marginals(scores, slate_size, nodes=32), exact, rtol=0, atol=1e-9)
 
 
+def recursed(score, slate_size):
+    """P(item at position) through the chance that a set of items is what stands above."""
+    weights, found = np.exp(score), np.zeros((slate_size, len(score)))
+    above = {frozenset(): 1.0}
+    for j in range(slate_size):
+        further = {}
+        for items, chance in above.items():
+            rest = weights.copy()
+            rest[list(items)] = 0
+            step = chance * rest / rest.sum()
+            found[j] += step
+            for item in np.flatnonzero(rest):
+                further[items | {item}] = further.get(items | {item}, 0.0) + step[item]
+        above = further
+    return found
+
+
+def test_slates_too_long_to_enumerate_equal_the_recursion_over_sets():
+    scores = np.random.default_rng(4).normal(size=(2, 12)) * [[1.0], [4.0]]
+    exact = np.stack([recursed(score, 10) for score in scores])
+    assert np.allclose(position_marginals(scores, 10), exact, rtol=0, atol=1e-13)
+
+
+def test_long_slates_are_as_exact():
+    found = position_marginals(2 * np.random.default_rng(0).normal(size=(2, 120)), 50)
+    assert np.allclose(found.sum(axis=2), 1, rtol=0, atol=1e-12)
+    assert (found.sum(axis=1) <= 1 + 1e-12).all()
+
+
 def test_those_of_what_was_shown_are_the_same_numbers():
     rng = np.random.default_rng(1)
     scores = 2 * rng.normal(size=(400, 60))  # Several blocks of rows.

@@ -291,6 +291,7 @@ def test_people_who_come_often_widen_the_interval():
     assert np.mean([one.low < truth < one.high for one in together]) > 0.9
     assert np.mean([one.low < truth < one.high for one in apart]) < 0.8
     assert [one.value for one in together] == [one.value for one in apart]
+    assert np.mean([one.error for one in together]) == pytest.approx(np.std([one.value for one in together]), rel=0.15)
 
 
 def test_few_effective_rows_are_never_trusted():
@@ -445,6 +446,14 @@ def test_an_assumption_that_nothing_can_test_is_not_trusted():
     assert not choice.chosen.trusted
     assert "nothing that assumes less is trusted" in choice.chosen.why
     assert "its assumption is untested" in choice.why
+
+
+def test_of_untested_assumptions_the_weakest_is_taken():
+    log = drawn(20_000, 1)
+    strong = independent_ips(log, self_normalised=True)
+    weak = replace(independent_ips(log), assumes=Assumes.ADDITIVE)
+    assert strong.error < weak.error
+    assert choose([strong, weak]).place == 1
 
 
 def test_what_a_smaller_sample_plainly_contradicts_is_not_chosen():
