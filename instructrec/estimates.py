@@ -46,28 +46,23 @@ MAX_LOG_WEIGHT = 300.0
 
 
 class Assumes(IntEnum):
-    """What an estimator takes for granted about rewards, the weaker assumption first."""
+    """What an estimator takes for granted about rewards, the weaker assumption first; `MEANS` says it in words."""
 
     NOTHING = 0
-    """Rewards may depend on the whole slate, and on all turns before."""
     CASCADE = 1
-    """A position's reward depends on its item and on those above it."""
     ADDITIVE = 2
-    """The slate's expected reward is a sum of what each item brings at its position."""
     INDEPENDENT = 3
-    """A position's reward depends on its item alone."""
     MODEL = 4
-    """A fitted model of rewards is right."""
 
 
 MEANS = {
-    Assumes.NOTHING: "rewards are what they are",
+    Assumes.NOTHING: "rewards may depend on the whole slate, and on all turns before",
     Assumes.CASCADE: "a position's reward depends on its item and on those above it",
     Assumes.ADDITIVE: "each item adds its share to the slate's reward, whatever the others",
     Assumes.INDEPENDENT: "a position's reward depends on its item alone",
     Assumes.MODEL: "the model of rewards is right",
 }
-"""What estimators assume, in words."""
+"""What each assumption says of rewards."""
 
 
 @dataclass(frozen=True)
