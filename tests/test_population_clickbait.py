@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -163,3 +166,14 @@ def test_training_bears_sessions_longer_than_an_iteration(tmp_path, capsys):
     assert any("return" not in row for row in curve)
     steps = [row["step"] for row in curve]
     assert steps == sorted(set(steps))
+
+
+def test_slate_ppo_learns_to_look_ahead_where_greed_costs() -> None:
+    path = Path(__file__).parent.parent / "examples" / "long_term.py"
+    spec = importlib.util.spec_from_file_location("long_term", path)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    way = example.main(discounts=(0.0, 0.9), steps=60_000, seeds=1)
+    assert way[0.9][0] > 0.35 > 0.2 > way[0.0][0]
