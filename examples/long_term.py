@@ -34,7 +34,7 @@ class Greedy:
 
 
 def main(
-    discounts: tuple[float, ...] = (0.0, 0.5, 0.9), steps: int = 200_000, seeds: int = 3
+    discounts: tuple[float, ...] = (0.0, 0.5, 0.95), steps: int = 300_000, seeds: int = 3
 ) -> dict[float, list[float]]:
     """Returns for each discount how far agents of several seeds come on the way from greedy (0) to the optimum (1)."""
     world = make_world(
@@ -58,7 +58,7 @@ def main(
             agent.learn(steps)
             earned = evaluate(world, agent.ranker(), PEOPLE).mean("return")
             way[gamma].append((earned - floor) / (ceiling - floor))
-            print(f"gamma {gamma:.1f}, seed {seed}: {earned:.0f} points, {way[gamma][-1]:.2f} of the way", flush=True)
+            print(f"gamma {gamma:g}, seed {seed}: {earned:.0f} points, {way[gamma][-1]:.2f} of the way", flush=True)
     return way
 
 
