@@ -15,35 +15,21 @@ import numpy as np
 
 from instructrec.agents import wordings as say
 from instructrec.agents import wordings_of_time as times
+from instructrec.agents.amount_prompts import AmountPrompts
 from instructrec.agents.asides import Asides
 from instructrec.agents.genre_words import COMPOUNDS, genre_of, spoken
 from instructrec.agents.prompt_maker import Prompt, PromptMaker
 from instructrec.agents.prompts_zh import ChinesePrompts
 from instructrec.agents.similar_words import Names
-from instructrec.agents.time_prompts import Part, TimePrompts
+from instructrec.agents.time_prompts import Part
 from instructrec.catalogue import Catalogue, Column
 
 _FEWEST = 4
 _WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
 _UNWANTED = (say.WITHOUT, say.WITHOUT_TOO, say.WITHOUT_TOO, say.REFUSING)
-_OTHER_WORD, _COMMON_WORD, _IN_UNITS = 0.5, 0.45, 0.65
-_SHARES = {True: (0.15, 0.05), False: (0.3, 0.05)}
-"""Of the items that much and little of something mean, and the most and the least of it."""
+_OTHER_WORD, _COMMON_WORD, _PLACED, _SOME = 0.5, 0.45, 0.35, 0.03
 _ALIKE = 0.6
 _BESIDES, _REMARK, _QUESTION, _SLIP = 0.23, 0.06, 0.05, 0.15
-_CLAUSES = (
-    "that ",
-    "with ",
-    "few ",
-    "a lot ",
-    "liked ",
-    "watched ",
-    "nobody ",
-    "I have ",
-    "not many ",
-    "off ",
-    "talked",
-)
 _CARRIERS = (say.CARRIERS, say.CARRIERS, say.CARRIERS, say.CARRIERS, say.AGAIN)
 _NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
@@ -85,7 +71,7 @@ def enough_prompts(catalogue: Catalogue) -> int:
     return 1600 * sum(len(column.values) if column.is_set else 4 for column in catalogue.columns.values())
 
 
-class EnglishPrompts(TimePrompts):
+class EnglishPrompts(AmountPrompts):
     """Prompts in English."""
 
     def __init__(self, catalogue: Catalogue, names: Names, rng: np.random.Generator) -> None:
@@ -162,11 +148,8 @@ class EnglishPrompts(TimePrompts):
         up = self._chance(0.5)
         if column.name in self._dates:
             words = self._pick(times.NEWER if up else times.OLDER)
-        elif column.name in say.MORE_OF and self._chance(_OTHER_WORD):
-            more = self._chance(0.6)
-            words = ("more " if more else "less ") + self._pick(say.MORE_OF[column.name][up != more])
         else:
-            words = self._pick(say.MORE_AND_LESS[0 if up else 1]).format(column.name)
+            words = self.compared(column, up)
         if self._chance(0.8):
             text = self._pick(say.THAN).format(words=words, place=self._pick(say.ORDINALS))
         else:
@@ -179,7 +162,7 @@ class EnglishPrompts(TimePrompts):
             return self._of_set(self._sets[int(self._rng.integers(len(self._sets)))])
         # Of years there are more to tell apart.
         column = self._pick([column for column in self._numbers for _ in range(2 if column.name in self._dates else 1)])
-        return self.of_years(column) if column.name in self._dates else self._of_number(column)
+        return self.of_years(column) if column.name in self._dates else self.of_number(column)
 
     def _of_set(self, column: Column) -> Part:
         if self._genres[column.name] and self._chance(0.14):
@@ -188,7 +171,7 @@ class EnglishPrompts(TimePrompts):
         names = [self._name(column, column.values[place]) for place in dict.fromkeys(places)]
         has = self._has[column.name][:, list(dict.fromkeys(places))]
         either, both = np.asarray(has.any(axis=1)), np.asarray(has.all(axis=1))
-        two, noun = len(names) == 2, self._pick(self._nouns)
+        two, noun, genres = len(names) == 2, self._pick(self._nouns), self._genres[column.name]
         if self._chance(0.5):
             said = names[0]
             if two:
@@ -197,7 +180,18 @@ class EnglishPrompts(TimePrompts):
                     names[0] + other, names[1]
                 )
             said = self._pick(("", "", "the ", "any ")) + said + (f" {noun}" if self._chance(0.4) else "")
-            return Part(self._pick(self._pick(_UNWANTED)).format(said), False, ~either)
+            ways = say.NOT_NAMED if not genres and self._chance(_PLACED) else self._pick(_UNWANTED)
+            return Part(self._pick(ways).format(said), False, ~either)
+        if self._chance(_SOME):
+            said = f"{names[0]} {noun}" if self._chance(0.5) else names[0]
+            words = self._pick(say.SOME_OF_THEM).format(said, number=self._pick(say.FEW))
+            return Part(words, False, has[:, 0])
+        if not genres and self._chance(_PLACED):
+            if self._chance(0.3):
+                words = self._pick(say.OF_ITS_COLUMN).format(name=names[0], column=column.name.replace("_", " "))
+                return Part(words, False, has[:, 0])
+            said = names[0] if not two else self._pick(("{} or {}", "{} or the {}")).format(*names)
+            return Part(self._pick(say.NAMED).format(said), False, either)
         if not two:
             if self._chance(0.4):
                 return Part(self._pick(self._pick(_WANTED)).format(names[0]), False, has[:, 0])
@@ -235,36 +229,6 @@ class EnglishPrompts(TimePrompts):
             return Part(words.format(clause, noun=self._pick(self._nouns)), False, ~items)
         return Part(clause, False, items)
 
-    def _of_number(self, column: Column) -> Part:
-        if column.name in self._units and self._chance(_IN_UNITS):
-            return self._of_amount(column, self._units[column.name])
-        much = self._chance(0.6)
-        if column.name in say.CALLED and self._chance(0.75):
-            called = say.CALLED[column.name][not much]
-            share = self._pick(list(called))
-            words = self._pick(called[share])
-            before = not words.startswith(_CLAUSES)
-        else:
-            most = self._chance(0.35)
-            share, before = _SHARES[much][most], False
-            words = self._pick((say.HIGHEST if most else say.HIGH) if much else (say.LOWEST if most else say.LOW))
-            words = words.format(column.name)
-        return Part(words, before, self._outer(column, share, above=much))
-
-    def _of_amount(self, column: Column, unit: str) -> Part:
-        """Returns a bound in units, "under 50 euros", spread evenly over the ranks of the items' numbers."""
-        numbers = column.numbers.astype(np.float64)
-        known = numbers[~np.isnan(numbers)]
-        low, high = sorted(_round(float(np.quantile(known, self._rng.uniform(0.03, 0.97)))) for _ in range(2))
-        said = self._pick((f" {unit}", f" {unit}", "", f" {column.name}"))
-        kind = self._rng.random()
-        if kind < 0.45:
-            return Part(self._pick(say.AT_MOST).format(f"{high:g}{said}"), False, numbers <= high)
-        if kind < 0.8:
-            return Part(self._pick(say.AT_LEAST).format(f"{low:g}{said}"), False, numbers >= low)
-        words = self._pick(say.FROM_TO).format(f"{low:g}", f"{high:g}{said}")
-        return Part(words, False, (numbers >= low) & (numbers <= high))
-
     def _styled(self, text: str) -> str:
         """Tidies a text, and writes it as carelessly as people do: slips, capitals, marks left out."""
         text = " ".join(text.split())
@@ -297,14 +261,6 @@ class EnglishPrompts(TimePrompts):
             beside = row[max(row.find(word[at].lower()) - 1, 0) :][:3].replace(word[at].lower(), "")
             word = word[:at] + (self._pick(beside) if beside else "") + word[at + 1 :]
         return " ".join([*words[:place], word, *words[place + 1 :]])
-
-
-def _round(number: float) -> float:
-    """Returns a number as people say it: two digits, the second often 0 or 5."""
-    if number == 0:
-        return 0.0
-    power = 10.0 ** np.floor(np.log10(abs(number)))
-    return float(np.round(number / power * 2) / 2 * power)
 
 
 _MAKERS: Mapping[str, type[PromptMaker]] = {"en": EnglishPrompts, "zh": ChinesePrompts}

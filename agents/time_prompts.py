@@ -14,10 +14,10 @@ from instructrec.catalogue import Column
 
 _TENS = {20: "twenties", 30: "thirties", 40: "forties", 50: "fifties", 60: "sixties", 70: "seventies", 80: "eighties"}
 _TENS[90] = "nineties"
-_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
-_NUMBERS |= {10: "ten", 11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen", 15: "fifteen", 16: "sixteen"}
-_NUMBERS |= {17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty", 25: "twenty-five", 30: "thirty"}
-_NUMBERS |= {40: "forty", 50: "fifty"}
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+NUMBERS |= {10: "ten", 11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen", 15: "fifteen", 16: "sixteen"}
+NUMBERS |= {17: "seventeen", 18: "eighteen", 19: "nineteen", 20: "twenty", 25: "twenty-five", 30: "thirty"}
+NUMBERS |= {40: "forty", 50: "fifty"}
 _PART_OF_DECADE = {"early": (0, 4), "mid": (4, 6), "late": (5, 9), "early to mid": (0, 6), "mid to late": (4, 9)}
 _A_YEAR = ("year", "twelve months", "12 months", "year or so")
 _SPANS = (
@@ -124,9 +124,9 @@ class TimePrompts(PromptMaker):
             return "decade", 10
         if kind < 0.45:
             decades = int(self._rng.integers(2, 11))
-            return f"{self._pick((str(decades), _NUMBERS[decades]))} decades", 10 * decades
-        years = self._pick([number for number in _NUMBERS if number > 1])
-        return f"{self._pick((str(years), _NUMBERS[years]))} years", years
+            return f"{self._pick((str(decades), NUMBERS[decades]))} decades", 10 * decades
+        years = self._pick([number for number in NUMBERS if number > 1])
+        return f"{self._pick((str(years), NUMBERS[years]))} years", years
 
     def _end(self, years: Floats) -> int:
         """Returns a year at which something begins or ends: often a round one."""

@@ -49,6 +49,64 @@ WITH = (
     *("in the {} genre", "of the {} kind", "for {}", "with plenty of {}", "with a lot of {}", "set in {}", "to {}"),
     *("that makes me {}", "with a {}", "about a {}", "like {}", "where there is {}", "having {}"),
 )
+# How names stand that are no kinds of things: places, makers, purposes.
+NAMED = (
+    *("from {}", "by {}", "in {}", "on {}", "at {}", "of {}", "out of {}", "from the {}", "by the {}", "in the {}"),
+    *("about the {}", "for the {}", "for {}", "made by {}", "made in {}", "made of {}", "that comes from {}", "via {}"),
+    *("on the {}", "at the {}", "concerning {}", "regarding {}", "related to {}", "based in {}", "around {}"),
+    *(
+        "{}-style",
+        "from the people of {}",
+        "published by {}",
+        "coming from {}",
+        "that has {}",
+        "as {}",
+        "to do with {}",
+    ),
+)
+NOT_NAMED = (
+    *("not from {}", "nothing from {}", "nothing by {}", "nothing in {}", "not by {}", "not in {}", "not for {}"),
+    *("nothing from the {}", "except from {}", "but not from the {}", "anything but from {}", "nothing to do with {}"),
+    *("not made by {}", "nothing made in {}", "nothing for {}", "that isn't from {}", "not on {}", "nothing about {}"),
+)
+OF_ITS_COLUMN = ("{name} {column}", "{column} {name}", "{column}: {name}", "of the {name} {column}", "{name}-{column}")
+SOME_OF_THEM = (
+    *(
+        "mainly {}",
+        "mostly {}",
+        "at least {number} {}",
+        "{number} of them {}",
+        "half of them {}",
+        "a few {}",
+        "some {}",
+    ),
+    *(
+        "just {number} {}",
+        "one in {number} should be {}",
+        "the majority {}",
+        "at least half {}",
+        "{} mostly",
+    ),
+    *("{number} or more {}", "several {}", "plenty of {}", "a couple of {}", "lots of {}", "many {}", "primarily {}"),
+    *(
+        "every other one {}",
+        "a good many {}",
+        "above all {}",
+        "{number} {}",
+        "one {} among them",
+        "for the most part {}",
+    ),
+    *("at least one {}", "at least a third {}", "predominantly {}", "{} in the main", "most of them {}", "largely {}"),
+    *(
+        "the bulk {}",
+        "a handful of {}",
+        "{number} should be {}",
+        "as many {} as possible",
+        "{number} at least {}",
+    ),
+)
+"""What is said where only some of what is shown need be so."""
+FEW = ("two", "three", "four", "five", "six", "2", "3", "4", "5", "6")
 WITH_TOO = (
     *("nothing but {}", "only {}", "{} only", "I love {}", "I like {}", "I'm into {}", "a fan of {}"),
     *("I'm a fan of {}", "keen on {}", "fond of {}", "in the mood for {}", "up for {}", "I feel like {}"),
@@ -133,20 +191,6 @@ REFUSING = (
         for let in ("it should not be", "it better not be", "it cannot be", "it won't be", "may it not be")
     ),
 )
-AT_MOST = (
-    *("under {}", "up to {}", "at most {}", "{} or less", "no more than {}", "less than {}", "below {}", "within {}"),
-    *("for {} or less", "not over {}", "nothing over {}", "nothing above {}", "not more than {}", "maximum {}"),
-    *("{} at most", "{} max", "my limit is {}", "for less than {}", "costing at most {}", "of at most {}", "{} tops"),
-    *("no longer than {}", "no older than {}", "from the last {}", "not farther than {}", "it can be {} at most"),
-    *("nothing longer than {}", "nothing older than {}", "shorter than {}", "with at most {}", "cheaper than {}"),
-)
-AT_LEAST = (
-    *("over {}", "at least {}", "{} or more", "more than {}", "above {}", "no less than {}", "from {} up", "{} and up"),
-    *("not under {}", "nothing under {}", "nothing below {}", "minimum {}", "with at least {}", "of at least {}"),
-    *("it should have {} or more", "not less than {}", "{} or better", "rated {} or higher", "with {} or more"),
-    *("nothing shorter than {}", "longer than {}", "it has to be {} or more", "{} at the least", "upwards of {}"),
-)
-FROM_TO = ("between {} and {}", "from {} to {}", "{} to {}", "{}-{}", "anywhere from {} to {}", "of {} to {}")
 HIGH = ("high {}", "a high {}", "very high {}", "great {}", "more {}", "good {}", "with a lot of {}", "much {}")
 HIGHEST = ("highest {}", "the best {}", "top {}", "the highest {}", "the most {}", "maximum {}", "the greatest {}")
 LOW = ("low {}", "a low {}", "very low {}", "little {}", "less {}", "not much {}", "poor {}", "with a small {}")
@@ -241,21 +285,33 @@ _WORST = ("worst", "the worst", "worst rated", "lowest rated", "the lowest rated
 CALLED: Mapping[str, tuple[Mapping[float, Sequence[str]], Mapping[float, Sequence[str]]]] = {
     "popularity": ({0.15: _WELL_KNOWN, 0.03: _BEST_KNOWN}, {0.3: _OBSCURE, 0.1: _MOST_OBSCURE}),
     "rating": ({0.2: _LOVED, 0.05: _MOST_LOVED, 0.35: _LIKED}, {0.3: _DISLIKED, 0.05: _WORST}),
-    "price": (
-        {0.15: ("expensive", "pricey", "dear", "costly"), 0.05: ("most expensive", "the priciest", "dearest")},
+    "reliability": (
         {
-            0.3: ("cheap", "affordable", "inexpensive", "low-priced"),
-            0.05: ("cheapest", "the cheapest", "least expensive"),
+            0.2: (
+                *(
+                    "reliable",
+                    "trustworthy",
+                    "dependable",
+                    "credible",
+                    "solid",
+                    "that I can trust",
+                    "that can be trusted",
+                ),
+                *("that I can rely on", "well checked", "accurate", "serious", "reputable"),
+            ),
+            0.05: ("most reliable", "the most reliable", "most trustworthy", "the most dependable"),
+        },
+        {
+            0.3: ("unreliable", "dubious", "not to be trusted", "untrustworthy", "doubtful", "shaky"),
+            0.05: ("least reliable", "the least reliable", "the most dubious"),
         },
     ),
-    "length": ({0.15: ("long", "lengthy", "very long"), 0.05: ("longest",)}, {0.3: ("short", "brief", "very short")}),
     "size": ({0.15: ("big", "large", "huge"), 0.05: ("biggest",)}, {0.3: ("small", "little", "tiny")}),
 }
 MORE_OF = {
     "popularity": (("popular", "famous", "mainstream", "well known"), ("obscure", "unknown", "niche", "underground")),
     "rating": (("acclaimed", "praised", "highly rated"), ("poorly rated", "badly rated", "low-rated")),
-    "price": (("expensive", "costly", "pricey"), ("affordable", "inexpensive", "low-priced")),
-    "length": (("lengthy", "drawn-out"), ("brief", "concise")),
+    "reliability": (("reliable", "trustworthy", "credible"), ("dubious", "doubtful")),
     "size": (("spacious", "bulky"), ("compact", "tiny")),
 }
 """What follows "more" and "less" for much and for little of a column."""
