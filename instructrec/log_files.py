@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,20 @@ ITEMS = "items.parquet"
 
 
 class LogWriter:
-    """Adds shards to a log, each whole or not at all; made by `writing`."""
+    """Adds shards to a log, each whole or not at all; made by `writing`.
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self._folder, self.manifest = folder, manifest
+    Attributes:
+        manifest: What the log says of itself now.
+        lost: The numbers of the shards that were listed, and were found gone or damaged.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, lost: Sequence[int] = ()) -> None:
+        self._folder, self.manifest, self.lost = folder, manifest, tuple(lost)
+
+    @property
+    def num_sessions(self) -> int:
+        """How many sessions it holds already."""
+        return sum(shard.sessions for shard in self.manifest.shards)
 
     @property
     def missing(self) -> list[int]:
@@ -94,7 +104,7 @@ def writing(
 ) -> Iterator[LogWriter]:
     """Holds a log's folder for adding shards: a new one, or one that was begun with the same plan.
 
-    Shards that are listed but gone or damaged count as missing.
+    Shards that are listed but gone or damaged count as missing; the writer names them.
 
     Args:
         folder: The folder, made when missing.
@@ -117,11 +127,12 @@ def writing(
                     "use the old settings, or choose another folder"
                 )
             whole = tuple(shard for shard in manifest.shards if _is_whole(folder, shard))
+            lost = [shard.number for shard in manifest.shards if shard not in whole]
             manifest = dataclasses.replace(manifest, shards=whole)
         else:
-            manifest = Manifest(plan=plan, notes=notes or {})
+            manifest, lost = Manifest(plan=plan, notes=notes or {}), []
             manifest.write(folder)
-        yield LogWriter(folder, manifest)
+        yield LogWriter(folder, manifest, lost)
 
 
 def _is_whole(folder: Path, shard: Shard) -> bool:
