@@ -134,8 +134,10 @@ def world_of_log(log: DiskLog, *, population: str = "") -> World:
         population: The place of the log's people where they are code of yours: no log may choose what is run.
 
     Raises:
-        RunError: If its people are code at a place that ``population`` does not name, or the world has changed since.
+        RunError: If its people are code at a place that ``population`` does not name, the world has changed since, or
+            the log was imported.
     """
+    log.check_recorded()
     logged = log.plan.world
     who = str(logged.settings.get("population", ""))
     if ":" in who and population != who:

@@ -60,7 +60,7 @@ def record_log(
         )
     with writing(out, plan, notes) as writer:
         if not (Path(out) / ITEMS).exists():
-            write_bytes(Path(out) / ITEMS, encode_items(world.catalogue))
+            write_bytes(Path(out) / ITEMS, encode_items(world.catalogue.item_ids, world.catalogue.titles))
         if begun is not None:
             begun(writer)
         done = writer.num_sessions
