@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -129,17 +130,17 @@ def read_log(path: str | os.PathLike[str], catalogue: Catalogue) -> ClickLog:
     table = log_table(Path(path))
     session, names = _numbered(table.filled("session"))
     turn, position = table.integers("turn"), table.integers("position")
-    items, clicked = _items(table, catalogue), clicked_cells(table)
+    items, clicked = _items(table, catalogue), truth_cells(table, "clicked")
     order = np.lexsort((position, turn, session))
     session, turn, position = session[order], turn[order], position[order]
     fresh = np.append(True, (session[1:] != session[:-1]) | (turn[1:] != turn[:-1]))
     slate = np.cumsum(fresh) - 1
     place = np.arange(len(order)) - np.flatnonzero(fresh)[slate]
-    _check_positions(table, order, fresh, position, place)
+    check_positions(table, order, fresh, position, place)
     shape = (int(slate[-1]) + 1, int(place.max()) + 1)
     shown, marked = np.full(shape, -1, np.int32), np.zeros(shape, np.bool_)
     shown[slate, place], marked[slate, place] = items[order], clicked[order]
-    _check_distinct(table, order, fresh, shown, catalogue)
+    check_distinct(table, order, fresh, shown, catalogue.item_ids)
     if not marked.any() or (marked | (shown < 0)).all():
         some = "every" if marked.any() else "no"
         raise ValueError(f"{table.source}: {some} shown item was clicked; a log needs items clicked and items not")
@@ -200,26 +201,56 @@ def _items(table: Table, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     return items
 
 
-def clicked_cells(table: Table) -> npt.NDArray[np.bool_]:
-    """Returns which rows were clicked.
+def truth_cells(table: Table, name: str) -> npt.NDArray[np.bool_]:
+    """Returns a column of truth values, such as which rows were clicked.
 
     Raises:
         ValueError: If a cell is neither 1 nor 0; the message names its line.
     """
-    cells = table.columns["clicked"]
+    cells = table.columns[name]
     for row, cell in enumerate(cells):
         if cell.lower() not in _TRUTH:
-            raise ValueError(f"{table.at(row)}: clicked is {cell!r}, expected 1 or 0; correct it or remove the slate")
+            raise ValueError(f"{table.at(row)}: {name} is {cell!r}, expected 1 or 0; correct it or remove the slate")
     return np.fromiter((_TRUTH[cell.lower()] for cell in cells), np.bool_, len(cells))
 
 
-def _check_positions(
-    table: Table,
+class Placed(Protocol):
+    """Rows of which can be said where they stand, as of a `Table`."""
+
+    @property
+    def unit(self) -> str:
+        """What ``lines`` count: "line" or "row"."""
+        ...
+
+    @property
+    def lines(self) -> Any:
+        """The line of each row."""
+        ...
+
+    def at(self, row: int) -> str:
+        """Returns where a row stands, for the beginning of a message."""
+        ...
+
+
+def check_positions(
+    table: Placed,
     order: npt.NDArray[np.int64],
     fresh: npt.NDArray[np.bool_],
     position: npt.NDArray[np.int64],
     place: npt.NDArray[np.int64],
 ) -> None:
+    """Requires that slates have no gap and no position twice, counted from 0 or from 1 throughout.
+
+    Args:
+        table: Where the rows stand.
+        order: The rows, slate by slate and each from top to bottom, [num_rows].
+        fresh: Whether a slate begins, in that order.
+        position: The positions, in that order.
+        place: The positions that follow from the order, from 0.
+
+    Raises:
+        ValueError: If it is not so; the message names the line and the cure.
+    """
     low = int(position.min())
     if low not in (0, 1):
         row = int(order[position.argmin()])
@@ -240,13 +271,25 @@ def _check_positions(
         )
 
 
-def _check_distinct(
-    table: Table,
+def check_distinct(
+    table: Placed,
     order: npt.NDArray[np.int64],
     fresh: npt.NDArray[np.bool_],
     shown: npt.NDArray[np.int32],
-    catalogue: Catalogue,
+    item_ids: Sequence[str],
 ) -> None:
+    """Requires slates of distinct items.
+
+    Args:
+        table: Where the rows stand.
+        order: As in `check_positions`.
+        fresh: As in `check_positions`.
+        shown: The slates, padded with -1, [num_slates, slate_size].
+        item_ids: The items' ids.
+
+    Raises:
+        ValueError: If one holds an item twice; the message names the line and the cure.
+    """
     ordered = np.sort(shown, axis=1)
     repeated = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)
     if repeated.any():
@@ -255,7 +298,7 @@ def _check_distinct(
         place = next(place for place, item in enumerate(items) if item in items[:place])
         row = int(order[np.flatnonzero(fresh)[slate] + place])
         raise ValueError(
-            f"{table.at(row)}: item {catalogue.item_ids[items[place]]!r} stands in this slate twice; a slate holds "
+            f"{table.at(row)}: item {item_ids[items[place]]!r} stands in this slate twice; a slate holds "
             "distinct items, so remove one, or number the turns"
         )
 

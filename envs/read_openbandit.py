@@ -25,7 +25,7 @@ from instructrec.envs.tables import Table, TableReader
 
 CONTEXT = "item_context.csv"
 _USER = tuple(f"user_feature_{number}" for number in range(4))
-_LOG = ("timestamp", "item_id", "position", "click", "propensity_score", *_USER)
+LOG = ("timestamp", "item_id", "position", "click", "propensity_score", *_USER)
 _SHOWN = 8
 
 
@@ -69,6 +69,24 @@ def campaigns(files: Files) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def one_campaign(files: Files) -> tuple[str, str]:
+    """Returns the names of the log and the item context of the one campaign in a place.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If there are several.
+    """
+    found = campaigns(files)
+    if not found:
+        raise FileNotFoundError(
+            f"{files.place} holds no CAMPAIGN.csv with {CONTEXT} beside it; expected both (found: {files.listed()})"
+        )
+    if len(found) > 1:
+        names = ", ".join(name for name, _ in found)
+        raise ValueError(f"{files.place} holds {len(found)} logs: {names}; give the folder of one of them as the path")
+    return found[0]
+
+
 def read_openbandit(files: Files, *, max_ratings: int = MAX_RATINGS) -> Interactions:
     """Reads one campaign; its ``exposures`` hold every position shown, with its propensity.
 
@@ -82,21 +100,13 @@ def read_openbandit(files: Files, *, max_ratings: int = MAX_RATINGS) -> Interact
         FileNotFoundError: If a file is missing.
         ValueError: If there are several campaigns or a file is malformed; the message names the cure.
     """
-    found = campaigns(files)
-    if not found:
-        raise FileNotFoundError(
-            f"{files.place} holds no CAMPAIGN.csv with {CONTEXT} beside it; expected both (found: {files.listed()})"
-        )
-    if len(found) > 1:
-        names = ", ".join(name for name, _ in found)
-        raise ValueError(f"{files.place} holds {len(found)} logs: {names}; give the folder of one of them as the path")
-    name, context = found[0]
+    name, context = one_campaign(files)
     items = _items(TableReader(files, context, wanted=("item_id",)))
-    reader = TableReader(files, name, wanted=_LOG)
+    reader = TableReader(files, name, wanted=LOG)
     gathering, log = Gathering(reader.source, max_ratings), _Log()
     features: dict[str, tuple[str, ...]] = {}
-    for block in reader.blocks(_LOG):
-        block = _with_person(block, features)
+    for block in reader.blocks(LOG):
+        block = with_person(block, features)
         clicks, times = _clicks(block), block.times("timestamp")
         gathering.add(block, "person", "item_id", clicks, times)
         log.add(
@@ -117,8 +127,8 @@ def read_openbandit(files: Files, *, max_ratings: int = MAX_RATINGS) -> Interact
     )
 
 
-def _with_person(block: Table, features: dict[str, tuple[str, ...]]) -> Table:
-    """Returns a block with a column of people: their features, a few digits of each. Notes new people's features."""
+def with_person(block: Table, features: dict[str, tuple[str, ...]]) -> Table:
+    """Returns a block with a column ``person``: their features, a few digits of each. Notes new people's features."""
     rows = list(zip(*(block.columns[name] for name in _USER), strict=True))
     who = ["-".join(value[:_SHOWN] for value in row) for row in rows]
     for name, row in zip(who, rows, strict=True):

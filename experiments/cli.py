@@ -20,7 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
-from instructrec.experiments.commands_logs import Log
+from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -47,6 +47,8 @@ COMMANDS: dict[str, type[Command]] = {
     "play": Play,
     "replay": Replay,
     "log": Log,
+    "import-log": ImportLog,
+    "export-log": ExportLog,
     "twins": Twins,
     "fidelity": Fidelity,
     "ablate": Ablate,
@@ -64,7 +66,7 @@ COMMANDS: dict[str, type[Command]] = {
 _GOES_ON = {
     Train: "go on with --resume.",
     **dict.fromkeys(
-        (Demo, Compare, Tune, Log, Ablate, Robustness, Transfer), "run it again, and it goes on from there."
+        (Demo, Compare, Tune, Log, ImportLog, Ablate, Robustness, Transfer), "run it again, and it goes on from there."
     ),
 }
 

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
-from instructrec.experiments.commands import AmongPeople, Answer, UserError, at_least, world_name
+from instructrec.experiments.commands import (
+    AmongPeople,
+    Answer,
+    Command,
+    Settings,
+    UserError,
+    at_least,
+    texts,
+    world_name,
+)
 
 if TYPE_CHECKING:
     from instructrec.experiments.progress import Narrator
@@ -64,3 +73,63 @@ class Log(AmongPeople):
             narrator=narrator,
         )
         return Answer(document=document, text=to_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportLog(Command):
+    """Import what a system of yours logged, or the Open Bandit Dataset, as a log.
+
+    A table has a row for every shown item, or one for every slate with lists in its cells; CSV or Parquet.
+    """
+
+    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILES")]
+    """Tables, parts of one log; for open-bandit the folder of one campaign."""
+    out: Path
+    """Folder for manifest.json and the files of turns."""
+    format: Literal["table", "open-bandit"] = "table"
+    """What the files are."""
+    columns: Settings = ()
+    """Which column means what, where it is not called so: session=visit turn=n item=sku position=rank
+    propensity=p (or log_propensity=lp) reward=euros clicked=c person=uid instruction=query; for slates in one row
+    slate=skus instead of item and position."""
+    items: Path | None = None
+    """A table of all items that might have been shown (item_id, title); those that occur when omitted."""
+    policy: str = "logged"
+    """What the policy that showed the items is called."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Imports."""
+        from instructrec.experiments.exchange import import_files, imported_text
+
+        document = import_files(
+            self.files,
+            self.out,
+            data_format=self.format,
+            columns=texts(self.columns),
+            items=self.items,
+            policy=self.policy,
+            narrator=narrator,
+        )
+        return Answer(document=document, text=imported_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportLog(Command):
+    """Write a log for other programs: Minari, Open Bandit Pipeline, RecBole, or a plain table."""
+
+    log: Annotated[Positional[Path], arg(metavar="LOG")]
+    """The log's folder."""
+    format: Literal["minari", "obp", "recbole", "table"]
+    """minari: HDF5, in a folder NAME-vN. obp: bandit feedback, NAME.npz. recbole: atomic files, in a folder. table:
+    a row for every shown item, NAME.csv."""
+    out: Path
+    """The file or folder."""
+    overwrite: bool = False
+    """Replace the files if they are there."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Exports."""
+        from instructrec.experiments.exchange import export_files, exported_text
+
+        document = export_files(self.log, self.format, self.out, overwrite=self.overwrite, narrator=narrator)
+        return Answer(document=document, text=exported_text(document))

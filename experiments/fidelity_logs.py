@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructrec.catalogue import Catalogue
-from instructrec.envs.click_logs import TABLES, clicked_cells, log_table, open_log
+from instructrec.envs.click_logs import TABLES, log_table, open_log, truth_cells
 from instructrec.envs.english import English
 from instructrec.envs.files import Files
 from instructrec.envs.fit_tastes import chosen_ratings
@@ -262,7 +262,7 @@ def _answers(turns: Sequence[Any]) -> tuple[list[int], int]:
 
 def _clicks(file: Path, name: str) -> ClickLog:
     table = log_table(file, _SHOWN, ("turn", "item"))
-    names, position, clicked = table.filled("session"), table.integers("position"), clicked_cells(table)
+    names, position, clicked = table.filled("session"), table.integers("position"), truth_cells(table, "clicked")
     if position.min() < 0:
         raise ValueError(f"{table.at(int(position.argmin()))}: positions are counted from 1, or all from 0")
     position = position - min(int(position.min()), 1)  # Counted from 1; where one is 0, from 0.

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from instructrec import __version__, runs
 from instructrec.experiments.agent_files import FEATURES, WEIGHTS
-from instructrec.experiments.competitors import TRAINED, UNTRAINED, check_names, untrained, world_of
-from instructrec.experiments.headline import REFERENCES
+from instructrec.experiments.competitors import TRAINED, UNTRAINED, untrained, world_of
+from instructrec.experiments.headline import ABOUT, REFERENCES
 from instructrec.experiments.outputs import check_place, command_line, versions
-from instructrec.experiments.progress import Narrator
+from instructrec.experiments.progress import Advance, Narrator, silent
 from instructrec.experiments.trainers import SHAPE, trained_ranker
-from instructrec.log_files import DiskLog
-from instructrec.log_manifest import MANIFEST, LoggedPolicy, LoggedWorld, LogPlan, Manifest
+from instructrec.log_files import DiskLog, LogWriter
+from instructrec.log_manifest import LoggedPolicy, LoggedWorld, LogPlan
 from instructrec.log_recording import record_log
+from instructrec.names import unknown_name
 from instructrec.policies import greedy, plackett_luce
 from instructrec.protocols import Policy, Ranker
 from instructrec.runs import RunError
@@ -80,24 +82,48 @@ def log_sessions(
         seed=seed,
         truth=truth,
     )
-    before = sum(shard.sessions for shard in Manifest.read(folder).shards) if (folder / MANIFEST).exists() else 0
-    if before:
-        narrator.say(f"{folder} holds {before:,} of {sessions:,} sessions already.")
-    with narrator.task(f"Recording {sessions:,} sessions with {described.name}") as advance:
-        notes = {"command": command_line(), "versions": versions()}
-        log = record_log(
-            world, chosen, plan, folder, notes=notes, progress=lambda done, total: advance(done / total, "")
-        )
+    notes = {"command": command_line(), "versions": versions()}
+    with telling(narrator, f"Recording {sessions:,} sessions with {described.name}", folder, plan) as (begun, progress):
+        log = record_log(world, chosen, plan, folder, notes=notes, begun=begun, progress=progress)
+    return described_log(log)
+
+
+def described_log(log: DiskLog) -> dict[str, Any]:
+    """Returns a log's document: ``log``, ``world`` and so on, as `log_sessions` lists them."""
     size = sum(shard.bytes for shard in log.manifest.shards)
     return {
-        "log": folder,
-        **{name: part for name, part in runs.plain(plan).items() if name in ("world", "policy", "seed", "truth")},
+        "log": log.folder,
+        **{name: part for name, part in runs.plain(log.plan).items() if name in ("world", "policy", "seed", "truth")},
         "sessions": log.num_sessions,
         "turns": len(log),
         "shards": len(log.manifest.shards),
         "bytes": size,
         "bytes_per_turn": size / len(log),
     }
+
+
+@contextmanager
+def telling(
+    narrator: Narrator, doing: str, folder: Path, plan: LogPlan
+) -> Iterator[tuple[Callable[[LogWriter], None], Callable[[int, int], None]]]:
+    """Tells of a log that is being written: what is there already, what has to be made anew, then how far it is.
+
+    Yields:
+        What to call once the folder is held, and what to call with (sessions done, sessions in all).
+    """
+    with ExitStack() as tasks:
+        advance: Advance = silent
+
+        def begun(writer: LogWriter) -> None:
+            nonlocal advance
+            if writer.lost:
+                which = ", ".join(map(str, writer.lost))
+                narrator.say(f"Damaged or gone in {folder}, and made anew: shard {which}.")
+            if writer.num_sessions:
+                narrator.say(f"{folder} holds {writer.num_sessions:,} of {plan.sessions:,} sessions already.")
+            advance = tasks.enter_context(narrator.task(doing))
+
+        yield begun, lambda done, total: advance(done / total, "")
 
 
 def world_of_log(log: DiskLog, *, population: str = "") -> World:
@@ -108,8 +134,10 @@ def world_of_log(log: DiskLog, *, population: str = "") -> World:
         population: The place of the log's people where they are code of yours: no log may choose what is run.
 
     Raises:
-        RunError: If its people are code at a place that ``population`` does not name, or the world has changed since.
+        RunError: If its people are code at a place that ``population`` does not name, the world has changed since, or
+            the log was imported.
     """
+    log.check_recorded()
     logged = log.plan.world
     who = str(logged.settings.get("population", ""))
     if ":" in who and population != who:
@@ -138,7 +166,9 @@ def behaviour(
         RunError: If a run is none, or was trained on other items.
     """
     name, mark, run = policy.partition("=")
-    check_names([name])
+    if name not in ABOUT:
+        trained = "; a trained one by its run folder, such as slate_ppo=RUN"
+        raise ValueError(unknown_name("agent to log with", name, UNTRAINED) + trained)
     if deterministic and temperature != 1:
         raise ValueError("a deterministic policy shows its best items whatever the temperature; give one or the other")
     if mark:

@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,16 @@ import numpy.typing as npt
 
 from instructrec import runs
 from instructrec.log_manifest import AGAIN, MANIFEST, LogPlan, Manifest, Shard
-from instructrec.log_shards import Truth, arrow, decode_truth, decode_turns, encode_truth, encode_turns
+from instructrec.log_shards import (
+    Truth,
+    arrow,
+    decode_items,
+    decode_session_ids,
+    decode_truth,
+    decode_turns,
+    encode_truth,
+    encode_turns,
+)
 from instructrec.logs import Log
 from instructrec.names import in_a_line
 from instructrec.runs import RunError
@@ -42,10 +51,20 @@ ITEMS = "items.parquet"
 
 
 class LogWriter:
-    """Adds shards to a log, each whole or not at all; made by `writing`."""
+    """Adds shards to a log, each whole or not at all; made by `writing`.
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self._folder, self.manifest = folder, manifest
+    Attributes:
+        manifest: What the log says of itself now.
+        lost: The numbers of the shards that were listed, and were found gone or damaged.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, lost: Sequence[int] = ()) -> None:
+        self._folder, self.manifest, self.lost = folder, manifest, tuple(lost)
+
+    @property
+    def num_sessions(self) -> int:
+        """How many sessions it holds already."""
+        return sum(shard.sessions for shard in self.manifest.shards)
 
     @property
     def missing(self) -> list[int]:
@@ -53,13 +72,14 @@ class LogWriter:
         there = {shard.number for shard in self.manifest.shards}
         return [number for number in range(self.manifest.plan.num_shards) if number not in there]
 
-    def add(self, number: int, turns: Turns, truth: Truth | None = None) -> None:
+    def add(self, number: int, turns: Turns, truth: Truth | None = None, session_ids: Sequence[str] = ()) -> None:
         """Writes a shard, then lists it.
 
         Args:
             number: Which.
             turns: All turns of the first sessions of its lanes, lane by lane.
             truth: What was hidden, where the plan says so.
+            session_ids: What the session of each turn is called, where it is not called by its lane.
 
         Raises:
             RunError: If it cannot be written.
@@ -71,7 +91,7 @@ class LogWriter:
         fault = _fault(turns, plan, number)
         if fault is not None:
             raise ValueError(f"{source}, row {fault[0]}: {fault[1]}")
-        contents = [encode_turns(turns)] + ([] if truth is None else [encode_truth(turns, truth)])
+        contents = [encode_turns(turns, session_ids)] + ([] if truth is None else [encode_truth(turns, truth)])
         hashes = [hashlib.sha256(content).hexdigest() for content in contents]
         shard = Shard(
             number=number,
@@ -94,7 +114,7 @@ def writing(
 ) -> Iterator[LogWriter]:
     """Holds a log's folder for adding shards: a new one, or one that was begun with the same plan.
 
-    Shards that are listed but gone or damaged count as missing.
+    Shards that are listed but gone or damaged count as missing; the writer names them.
 
     Args:
         folder: The folder, made when missing.
@@ -117,11 +137,12 @@ def writing(
                     "use the old settings, or choose another folder"
                 )
             whole = tuple(shard for shard in manifest.shards if _is_whole(folder, shard))
+            lost = [shard.number for shard in manifest.shards if shard not in whole]
             manifest = dataclasses.replace(manifest, shards=whole)
         else:
-            manifest = Manifest(plan=plan, notes=notes or {})
+            manifest, lost = Manifest(plan=plan, notes=notes or {}), []
             manifest.write(folder)
-        yield LogWriter(folder, manifest)
+        yield LogWriter(folder, manifest, lost)
 
 
 def _is_whole(folder: Path, shard: Shard) -> bool:
@@ -216,7 +237,7 @@ class DiskLog:
 
     def read(self) -> Turns:
         """Returns all turns at once; raises as `shards` does, or a RunError if there is none yet."""
-        self._check_some()
+        self.check_some()
         return joined_turns(list(self.shards()))
 
     def truth_shards(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
@@ -239,17 +260,59 @@ class DiskLog:
 
     def read_truth(self) -> dict[str, npt.NDArray[Any]]:
         """Returns all that was hidden at once; raises as `truth_shards` does."""
-        self._check_some()
+        self.check_some()
         parts = list(self.truth_shards())
         names = [name for name in parts[0] if all(name in part for part in parts)]
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def session_ids(self) -> list[str]:
+        """Returns what its sessions are called, in their order: as in the table it was imported from, else by lane.
+
+        Raises:
+            RunError: As in `shards`.
+        """
+        found: list[str] = []
+        for shard in self.manifest.shards:
+            name = next(iter(shard.files))
+            named = decode_session_ids(self._content(shard, name), str(self.folder / name))
+            lanes = self.plan.lanes(shard.number).tolist()
+            found += map(str, lanes) if named is None else dict.fromkeys(named)
+        return found
+
+    def items(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Returns the ids and the titles of the items, by number.
+
+        Raises:
+            RunError: If ``items.parquet`` is missing or damaged.
+        """
+        path = self.folder / ITEMS
+        ids, titles = decode_items(runs.read_bytes(path), str(path))
+        if len(ids) != self.plan.world.num_items:
+            raise RunError(
+                f"{path} names {len(ids):,} items, and the log has {self.plan.world.num_items:,}; write it again"
+            )
+        return ids, titles
+
+    def check_recorded(self) -> None:
+        """Checks that it was recorded in a world that can be made.
+
+        Raises:
+            RunError: If it was imported: nobody can step into the world that it comes from.
+        """
+        logged = self.plan.world
+        if logged.imported:
+            raise RunError(
+                f"{self.folder} was imported from {logged.id} ({logged.imported}): its world cannot be made, so that "
+                "neither observations nor new sessions come of it; policies are evaluated on it by their probabilities"
+            )
 
     def check_world(self, world: World) -> None:
         """Checks that a world is the one that the log was recorded in.
 
         Raises:
-            RunError: If its fingerprint is another.
+            RunError: If its fingerprint is another, or the log was imported.
         """
+        self.check_recorded()
         logged = self.plan.world
         if logged.fingerprint != world.fingerprint:
             settings = f" with {dict(logged.settings)}" if logged.settings else ""
@@ -276,7 +339,8 @@ class DiskLog:
         self.check_world(world)
         return as_log(self.read(), world)
 
-    def _check_some(self) -> None:
+    def check_some(self) -> None:
+        """Raises a RunError if it holds no turn yet."""
         if not self.manifest.shards:
             raise RunError(f"{self.folder} holds no turns yet: its recording was stopped before the first shard's end")
 

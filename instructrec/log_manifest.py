@@ -17,7 +17,7 @@ from instructrec.sessions import Sessions, World, observe, start
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-AGAIN = "record the log again with the same plan: it writes what is missing or damaged"
+AGAIN = "record the log again with the same plan, or import it again: that writes what is missing or damaged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,9 @@ class LoggedWorld:
         num_candidates: How many of them might be ranked each turn; None means all of them.
         slate_size: Items per slate.
         turn_limit: Slates per session at most.
+        imported: The format that the log was imported from; empty where it was recorded in a world that can be made.
+            ``id`` then names the files, ``fingerprint`` hashes them and how they were read, ``catalogue`` the items,
+            and ``settings`` say how the files were read.
     """
 
     id: str
@@ -45,6 +48,7 @@ class LoggedWorld:
     num_candidates: int | None = None
     slate_size: int
     turn_limit: int
+    imported: str = ""
 
     @classmethod
     def of(cls, world: World, *, settings: Mapping[str, Any] | None = None, split: str = "", name: str = "") -> Self:
@@ -182,7 +186,7 @@ class Manifest:
         """
         path = Path(folder) / MANIFEST
         if not path.exists():
-            raise RunError(f"{folder} holds no log: it has no {MANIFEST}; `instructrec log` makes one")
+            raise RunError(f"{folder} holds no log: it has no {MANIFEST}; `instructrec log` and `import-log` make one")
         document = runs.read_json(path)
         version = document.get("format") if isinstance(document, dict) else None
         if version != FORMAT:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from instructrec.arrays import Floats, take
 from instructrec.goals import satisfied
-from instructrec.log_files import ITEMS, DiskLog, open_log, writing
+from instructrec.log_files import ITEMS, DiskLog, LogWriter, open_log, writing
 from instructrec.log_manifest import LogPlan
 from instructrec.log_shards import HIDDEN, encode_items
 from instructrec.metrics import csr
@@ -34,6 +34,7 @@ def record_log(
     out: str | os.PathLike[str],
     *,
     notes: Mapping[str, Any] | None = None,
+    begun: Callable[[LogWriter], None] | None = None,
     progress: Progress | None = None,
 ) -> DiskLog:
     """Plays the sessions of a plan that the folder lacks, writes them, and returns the log.
@@ -44,6 +45,7 @@ def record_log(
         plan: What the log is to hold; of this world and this policy.
         out: The folder; one with a part of the same log in it is completed.
         notes: The command and versions, kept in the manifest.
+        begun: Called once the folder is held: the writer says what is there already, and what was damaged.
         progress: Called with (sessions done, sessions asked for).
 
     Raises:
@@ -58,8 +60,10 @@ def record_log(
         )
     with writing(out, plan, notes) as writer:
         if not (Path(out) / ITEMS).exists():
-            write_bytes(Path(out) / ITEMS, encode_items(world.catalogue))
-        done = sum(shard.sessions for shard in writer.manifest.shards)
+            write_bytes(Path(out) / ITEMS, encode_items(world.catalogue.item_ids, world.catalogue.titles))
+        if begun is not None:
+            begun(writer)
+        done = writer.num_sessions
         for number in writer.missing:
             parts: list[tuple[Turns, dict[str, npt.NDArray[Any]]]] = []
             lanes = plan.lanes(number)

@@ -16,6 +16,7 @@ Columns of a turns shard, one row per turn, none of them null but what is said n
     next_instruction_id      int64 or null    what was said next; null where the user left
     next_instruction         text or null     the same
     terminated, truncated    bool             the user left; the turn limit came first
+    session_id               text             what the session is called in the table that the log was imported from
 
 Log-propensities are double precision: estimators multiply those of a whole session, and are held to 1e-9. Texts are
 dictionary-encoded, lists of fixed size, everything is compressed by zstd.
@@ -35,13 +36,12 @@ is null:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.catalogue import Catalogue
 from instructrec.runs import RunError
 from instructrec.turns import Turns
 
@@ -73,7 +73,7 @@ _LISTS = {
 }
 _ORDER = (
     "seed", "lane", "ordinal", "person", "turn", "instruction_id", "instruction", "candidates", "slate",
-    "log_propensity", "item_reward", "reward", "clicked", *NEXT, "terminated", "truncated",
+    "log_propensity", "item_reward", "reward", "clicked", *NEXT, "terminated", "truncated", "session_id",
 )  # fmt: skip
 _TYPES = {
     **dict.fromkeys(("seed", "lane", "ordinal", "person", "instruction_id", "next_instruction_id"), "int64"),
@@ -100,8 +100,12 @@ def arrow() -> Any:
 # --- From arrays to bytes ----------------------------------------------------------------------------------------
 
 
-def encode_turns(turns: Turns) -> bytes:
+def encode_turns(turns: Turns, session_ids: Sequence[str] = ()) -> bytes:
     """Returns a turns shard; equal turns give equal bytes.
+
+    Args:
+        turns: The turns.
+        session_ids: What each one's session is called, [num_turns], where it is not called by its lane.
 
     Raises:
         ValueError: If an instruction has no text.
@@ -113,6 +117,8 @@ def encode_turns(turns: Turns) -> bytes:
     columns["next_instruction_id"] = pa.array(turns.next_instruction, pa.int64(), mask=left)
     columns["instruction"] = _words(turns.instruction, turns.texts, np.zeros_like(left))
     columns["next_instruction"] = _words(turns.next_instruction, turns.texts, left)
+    if session_ids:
+        columns["session_id"] = pa.array(session_ids, pa.string())
     return _written({name: columns[name] for name in _ORDER if name in columns}, nullable=NEXT)
 
 
@@ -141,12 +147,24 @@ def encode_truth(turns: Turns, truth: Truth) -> bytes:
     return _written(columns, nullable=HIDDEN)
 
 
-def encode_items(catalogue: Catalogue) -> bytes:
-    """Returns what the numbers of a catalogue's items mean."""
+def encode_items(item_ids: Sequence[str], titles: Sequence[str]) -> bytes:
+    """Returns what the numbers of items mean: the id and the title of each."""
     pa = arrow()
-    columns = {"item": pa.array(np.arange(catalogue.num_items, dtype=np.int32))}
-    columns |= {"item_id": pa.array(list(catalogue.item_ids)), "title": pa.array(list(catalogue.titles))}
+    columns = {"item": pa.array(np.arange(len(item_ids), dtype=np.int32))}
+    columns |= {"item_id": pa.array(list(item_ids), pa.string()), "title": pa.array(list(titles), pa.string())}
     return _written(columns, nullable=())
+
+
+def decode_items(content: bytes, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the ids and the titles of items, by number.
+
+    Raises:
+        RunError: If it is not Parquet, or has other columns.
+    """
+    table = _table(content, source, read_dictionary=[])
+    if not {"item_id", "title"} <= set(table.column_names):
+        raise RunError(f"{source} should say the item_id and the title of every item; write the log again")
+    return tuple(table["item_id"].to_pylist()), tuple(table["title"].to_pylist())
 
 
 def _plain(name: str, array: npt.NDArray[Any]) -> Any:
@@ -219,7 +237,7 @@ def decode_turns(content: bytes, source: str, *, slate_size: int, num_candidates
     """
     table = _table(content, source, read_dictionary=["instruction", "next_instruction"])
     widths = dict.fromkeys(_LISTS, slate_size) | {"candidates": num_candidates}
-    expected = [name for name in _ORDER if widths.get(name, 0) is not None]
+    expected = [name for name in _ORDER if widths.get(name, 0) is not None and name != "session_id"]
     _check_columns(table, source, {name: widths.get(name) for name in expected}, nullable=NEXT)
     arrays: dict[str, Any] = {own: _flat(table, name) for name, own in _PLAIN.items()}
     arrays |= {
@@ -232,6 +250,20 @@ def decode_turns(content: bytes, source: str, *, slate_size: int, num_candidates
             if texts.setdefault(number, text) != text:
                 raise RunError(f"{source}: the instruction id {number} means “{texts[number]}” and “{text}”; log one")
     return Turns(**arrays, texts=texts)
+
+
+def decode_session_ids(content: bytes, source: str) -> list[str] | None:
+    """Returns what the session of each turn is called; None where it is called by its lane.
+
+    Raises:
+        RunError: If it is not Parquet, or the names are no texts.
+    """
+    pa, table = arrow(), _table(content, source, read_dictionary=[])
+    if "session_id" not in table.column_names:
+        return None
+    if not table.schema.field("session_id").type.equals(pa.string()) or table["session_id"].null_count:
+        raise RunError(f"{source}: session_id should hold a text in every row; import the log again")
+    return list(table["session_id"].to_pylist())
 
 
 def decode_truth(content: bytes, source: str, *, slate_size: int) -> dict[str, npt.NDArray[Any]]:

@@ -134,26 +134,32 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file whole or not at all: into a neighbour, to the disk, then renamed over ``path``.
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a neighbour of ``path`` to fill; afterwards it is brought to the disk and renamed over ``path``.
 
     Raises:
-        RunError: If the disk is full or the folder cannot be written.
+        RunError: If the disk is full or the folder cannot be written; nothing is left then.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     with explained("written", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
+            yield part
+            with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file whole or not at all; see `whole_file`."""
+    with whole_file(path) as part:
+        part.write_bytes(content)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

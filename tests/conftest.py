@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -48,3 +50,43 @@ def interpret_kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
             monkeypatch.setitem(place, name, place[name].py_func)
 
     return interpret
+
+
+LASTING = ("fsync", "replace", "rename")
+"""The system calls that make something last."""
+
+
+def _work_and_die(work: Callable[[], object], deadly: int, calls: Sequence[str], counted: Any) -> None:
+    for name in calls:
+        original = getattr(os, name)
+
+        def call(*args: Any, original: Any = original, **kwargs: Any) -> Any:
+            counted.value += 1
+            if counted.value == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **kwargs)
+
+        setattr(os, name, call)
+    work()
+    os._exit(0)
+
+
+@pytest.fixture(scope="session")
+def killed_at() -> Callable[..., tuple[int, int]]:
+    """Works in a process that is killed just before its ``deadly``-th system call of some; never where that is 0.
+
+    Returns:
+        ``killed_at(work, deadly, calls=LASTING)`` gives the process's exit code and the number of such calls.
+    """
+
+    def killed(work: Callable[[], object], deadly: int, calls: Sequence[str] = LASTING) -> tuple[int, int]:
+        # A fork has everything loaded already; one thread runs here, so nothing is lost in it.
+        fork = multiprocessing.get_context("fork")
+        counted = fork.Value("i", 0)
+        child = fork.Process(target=_work_and_die, args=(work, deadly, calls, counted))
+        child.start()
+        child.join(120)
+        assert child.exitcode is not None, "it still runs after two minutes"
+        return child.exitcode, counted.value
+
+    return killed

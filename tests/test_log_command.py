@@ -116,7 +116,7 @@ def test_whose_people_are_met_is_chosen_and_kept(more: tuple[str, ...], split: s
     ("policy", "more", "words"),
     [
         ("oracle", (), "oracle sees what is hidden"),
-        ("bm52", (), "did you mean 'bm25'"),
+        ("bm52", (), "did you mean 'bm25'? known: bm25, cosine, parser, popularity, random; a trained one by"),
         ("slate_ppo", (), "has to be trained: give its run folder as slate_ppo=RUN"),
         ("slate_ppo_blank", (), "has to be trained"),
         ("two_tower", (), "has to be trained"),
@@ -174,8 +174,22 @@ def test_run_again_it_changes_nothing_and_with_other_settings_it_refuses(tmp_pat
     assert run(_arguments(tmp_path)) == 0
     assert "holds 50 of 50 sessions already" in capsys.readouterr().err
     assert run(_arguments(tmp_path, "--temperature", "0.5")) == 2
-    assert "policy.temperature: 1.0, now 0.5" in " ".join(capsys.readouterr().err.split())
+    refused = " ".join(capsys.readouterr().err.split())
+    assert "policy.temperature: 1.0, now 0.5" in refused
+    assert "already" not in refused
     assert _whole(tmp_path) == before
+
+
+def test_damaged_files_that_are_made_anew_are_named(tmp_path: Path, capsys: Said) -> None:
+    assert run(_arguments(tmp_path, "--sessions-per-shard", "10")) == 0
+    before = _files(tmp_path)
+    (tmp_path / "turns-00001.parquet").write_bytes(b"torn")
+    (tmp_path / "turns-00003.parquet").unlink()
+    assert run(_arguments(tmp_path, "--sessions-per-shard", "10")) == 0
+    told = capsys.readouterr().err
+    assert f"Damaged or gone in {tmp_path}, and made anew: shard 1, 3." in told
+    assert "holds 30 of 50 sessions already" in told
+    assert _files(tmp_path) == before
 
 
 def test_killed_in_the_middle_it_goes_on_where_it_stood(tmp_path: Path) -> None:

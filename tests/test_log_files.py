@@ -4,11 +4,9 @@ import errno
 import hashlib
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +30,6 @@ from instructrec.sessions import Sessions
 from instructrec.turns import Turns
 
 SESSIONS, PER_SHARD = 100, 30
-CALLS = ("fsync", "replace", "rename")
 
 
 class Talker:
@@ -213,47 +210,20 @@ def test_what_a_worlds_people_do_not_have_is_absent(tmp_path):
 # --- Kills, full disks, other plans ------------------------------------------------------------------------------
 
 
-def _record_and_die(folder, deadly):
-    """Records, and is killed just before the ``deadly``-th system call that makes something last."""
-    count = 0
-    for name in CALLS:
-        original = getattr(os, name)
-
-        def counted(*args, original=original, **kwargs):
-            nonlocal count
-            count += 1
-            if count == deadly:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args, **kwargs)
-
-        setattr(os, name, counted)
-    record(Path(folder), truth=True)
-    Path(folder, "calls").write_text(str(count))
-    os._exit(0)
-
-
-def _in_a_process(folder, deadly):
-    child = multiprocessing.get_context("fork").Process(target=_record_and_die, args=(str(folder), deadly))
-    child.start()
-    child.join(60)
-    return child.exitcode
-
-
 @pytest.fixture(scope="module")
-def unharmed(tmp_path_factory):
+def unharmed(tmp_path_factory, killed_at):
     """A log that was never killed, and how many system calls made it last."""
     folder = tmp_path_factory.mktemp("unharmed")
-    assert _in_a_process(folder, deadly=0) == 0
-    calls = int((folder / "calls").read_text())
-    (folder / "calls").unlink()
+    code, calls = killed_at(lambda: record(folder, truth=True), 0)
+    assert code == 0
     return files(folder), calls
 
 
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.35, 0.5, 0.65, 0.8, 0.99])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_killed_and_recorded_again_it_is_the_log_that_was_never_killed(unharmed, tmp_path, share):
+def test_killed_and_recorded_again_it_is_the_log_that_was_never_killed(unharmed, tmp_path, share, killed_at):
     whole, calls = unharmed
-    assert _in_a_process(tmp_path, deadly=max(int(calls * share), 1)) == -signal.SIGKILL
+    assert killed_at(lambda: record(tmp_path, truth=True), max(int(calls * share), 1))[0] == -signal.SIGKILL
     if (tmp_path / "manifest.json").exists():
         # What is listed is whole, whatever else lies there.
         rest = open_log(tmp_path)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
-import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,39 +34,10 @@ PLAN = TrainPlan(
     checkpoint_seconds=0.0,
 )
 QUIET = Narrator(quiet=True)
-CALLS = ("fsync", "replace", "rename")
 
 
 def _train(out: Path, plan: TrainPlan = PLAN) -> dict[str, Any]:
     return train(plan, out, resume=True, narrator=QUIET)
-
-
-def _train_and_die(out: str, deadly: int) -> None:
-    """Trains, and is killed just before the ``deadly``-th system call that makes something last."""
-    count = 0
-    for name in CALLS:
-        original = getattr(os, name)
-
-        def counted(*args: Any, original: Any = original, **kwargs: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == deadly:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args, **kwargs)
-
-        setattr(os, name, counted)
-    _train(Path(out))
-    Path(out, "calls").write_text(str(count))
-    os._exit(0)
-
-
-def _in_a_process(out: Path, deadly: int) -> int:
-    # A fork has torch loaded already; one thread runs here, so nothing is lost in it.
-    child = multiprocessing.get_context("fork").Process(target=_train_and_die, args=(str(out), deadly))
-    child.start()
-    child.join(120)
-    assert child.exitcode is not None
-    return child.exitcode
 
 
 def _weights(out: Path) -> dict[str, np.ndarray]:
@@ -85,14 +55,30 @@ def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
         assert one[name].tobytes() == other[name].tobytes(), f"{name} differs"
 
 
+Dies = Callable[[Path, int], int]
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never killed."""
+def dies(killed_at: Callable[..., tuple[int, int]]) -> Dies:
+    """Trains in a process that is killed before its so-manieth call that makes something last; gives its exit code."""
+    return lambda out, deadly: killed_at(lambda: _train(out), deadly)[0]
+
+
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory: pytest.TempPathFactory, killed_at: Callable[..., tuple[int, int]]) -> tuple[Path, int]:
+    """A run that was never killed, and how many system calls made it last."""
     # What torch imports at the first optimiser takes seconds; forks of this process then have it already.
     importlib.import_module("torch._dynamo")
     out = tmp_path_factory.mktemp("whole")
-    assert _in_a_process(out, deadly=0) == 0
-    return out
+    code, calls = killed_at(lambda: _train(out), 0)
+    assert code == 0
+    return out, calls
+
+
+@pytest.fixture(scope="module")
+def whole(unharmed: tuple[Path, int]) -> Path:
+    """A run that was never killed."""
+    return unharmed[0]
 
 
 def _scalars(out: Path, name: str) -> list[tuple[int, float]]:
@@ -106,20 +92,24 @@ def _scalars(out: Path, name: str) -> list[tuple[int, float]]:
 # From before the first checkpoint, through the middle of writing several, to after the last.
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.43, 0.56, 0.7, 0.85, 0.99])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_killed_and_resumed_ends_with_the_same_weights(whole: Path, tmp_path: Path, share: float) -> None:
-    calls = int((whole / "calls").read_text())
-    assert _in_a_process(tmp_path, deadly=max(int(calls * share), 1)) == -signal.SIGKILL
-    assert _in_a_process(tmp_path, deadly=0) == 0
+def test_killed_and_resumed_ends_with_the_same_weights(
+    unharmed: tuple[Path, int], dies: Dies, tmp_path: Path, share: float
+) -> None:
+    whole, calls = unharmed
+    assert dies(tmp_path, max(int(calls * share), 1)) == -signal.SIGKILL
+    assert dies(tmp_path, 0) == 0
     _same(_weights(whole), _weights(tmp_path))
     for name in ("reward/session_return", "language/csr", "learning/kl"):
         assert _scalars(whole, name) == _scalars(tmp_path, name)
 
 
-def test_killed_twice_in_the_same_checkpoint_ends_the_same(whole: Path, tmp_path: Path) -> None:
-    calls = int((whole / "calls").read_text())
-    assert _in_a_process(tmp_path, deadly=calls // 2) == -signal.SIGKILL
-    assert _in_a_process(tmp_path, deadly=calls // 4) == -signal.SIGKILL
-    assert _in_a_process(tmp_path, deadly=0) == 0
+def test_killed_twice_in_the_same_checkpoint_ends_the_same(
+    unharmed: tuple[Path, int], dies: Dies, tmp_path: Path
+) -> None:
+    whole, calls = unharmed
+    assert dies(tmp_path, calls // 2) == -signal.SIGKILL
+    assert dies(tmp_path, calls // 4) == -signal.SIGKILL
+    assert dies(tmp_path, 0) == 0
     _same(_weights(whole), _weights(tmp_path))
 
 

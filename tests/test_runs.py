@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
-import multiprocessing
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -276,35 +277,18 @@ def test_a_pointer_cannot_lead_out_of_the_run(tmp_path: Path, folder: str) -> No
         runs.latest_checkpoint(tmp_path)
 
 
-def _save_and_die(run: str, deadly: int) -> None:
-    count = 0
-    for name in ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "open"):
-        original = getattr(os, name)
-
-        def counted(*args: Any, original: Any = original, **kwargs: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == deadly:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args, **kwargs)
-
-        setattr(os, name, counted)
-    _save(Path(run), 30)
-    os._exit(0)
-
-
-def test_a_kill_at_any_moment_of_saving_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_of_saving_leaves_a_whole_checkpoint(
+    tmp_path: Path, killed_at: Callable[..., tuple[int, int]]
+) -> None:
     # Every system call that changes the folder is a moment; the process dies just before each of them in turn.
-    fork = multiprocessing.get_context("fork")
+    moments = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "open")
     seen, deadly, begun = set(), 0, time.monotonic()
     while time.monotonic() - begun < 60:
         run = tmp_path / str(deadly)
         for step in (10, 20):
             _save(run, step)
         deadly += 1
-        child = fork.Process(target=_save_and_die, args=(str(run), deadly))
-        child.start()
-        child.join()
+        code, _ = killed_at(functools.partial(_save, run, 30), deadly, moments)
         found = runs.latest_checkpoint(run)
         assert found is not None
         assert found.step in (20, 30)
@@ -312,9 +296,9 @@ def test_a_kill_at_any_moment_of_saving_leaves_a_whole_checkpoint(tmp_path: Path
         seen.add(found.step)
         _save(run, 30)
         assert _weights(run) == 30
-        if child.exitcode == 0:
+        if code == 0:
             break
-        assert child.exitcode == -signal.SIGKILL
-    assert child.exitcode == 0
+        assert code == -signal.SIGKILL
+    assert code == 0
     assert seen == {20, 30}
     assert deadly > 10
