@@ -95,7 +95,7 @@ def test_a_bound_means_the_items_within_it(goods, asked, column: str, pattern: s
         ("minutes", "longer than an hour", 60, 999),
         (
             "days",
-            ".*(?:at most|less than|not over|within|the last|the past) (?:(?:a |one |1 )?week|(?:seven|7) days)",
+            "(?:up to|at most|less than|under|within|not over|no more than|from the last|of the past) (?:(?:a |one |1 )?week|(?:seven|7) days)",
             0,
             7,
         ),
