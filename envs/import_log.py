@@ -56,8 +56,8 @@ def import_log(
 ) -> DiskLog:
     """Reads what somebody logged and writes it as a log.
 
-    Files are read block by block; what is held at once is about 70 bytes for each shown item, and the texts. A killed
-    import that is run again writes what is missing.
+    Files are read block by block; the numbers of all rows are held at once, and each text once. A killed import that is
+    run again writes what is missing.
 
     Args:
         files: The tables, parts of one log; for ``open-bandit`` the one folder or archive of a campaign.
