@@ -216,7 +216,7 @@ class DiskLog:
 
     def read(self) -> Turns:
         """Returns all turns at once; raises as `shards` does, or a RunError if there is none yet."""
-        self._check_some()
+        self.check_some()
         return joined_turns(list(self.shards()))
 
     def truth_shards(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
@@ -239,7 +239,7 @@ class DiskLog:
 
     def read_truth(self) -> dict[str, npt.NDArray[Any]]:
         """Returns all that was hidden at once; raises as `truth_shards` does."""
-        self._check_some()
+        self.check_some()
         parts = list(self.truth_shards())
         names = [name for name in parts[0] if all(name in part for part in parts)]
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -276,7 +276,8 @@ class DiskLog:
         self.check_world(world)
         return as_log(self.read(), world)
 
-    def _check_some(self) -> None:
+    def check_some(self) -> None:
+        """Raises a RunError if it holds no turn yet."""
         if not self.manifest.shards:
             raise RunError(f"{self.folder} holds no turns yet: its recording was stopped before the first shard's end")
 
