@@ -268,7 +268,7 @@ class _Sessions:
         rows = len(log)
         self.limit = log.plan.world.turn_limit
         self.rewards, self.behaviour, self.predicted = np.zeros((3, rows), np.float32)
-        self.person, self.session = np.zeros((2, rows), np.int64)
+        self.person, self.session = np.zeros(rows, np.int64), np.zeros(rows, np.int32)
         self.turn = np.zeros(rows, np.int32)
         self.policies = {name: np.zeros((3, rows), np.float32) for name in names}
 

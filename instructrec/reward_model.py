@@ -188,7 +188,7 @@ class RewardModel:
             words = self._said.of(int(pairs[0, row]), text)
             if len(words):
                 found[row] = self.words[number, words].sum(axis=0) / np.sqrt(len(words))
-        return found[place.ravel()]
+        return np.asarray(found[place.ravel()])
 
 
 NUM_FEATURES = 9
@@ -206,7 +206,7 @@ def _standardised(scores: Floats) -> Floats:
         mean = np.where(finite, scores, 0).sum(axis=1, keepdims=True) / count
         deviation = np.sqrt(np.where(finite, (scores - mean) ** 2, 0).sum(axis=1, keepdims=True) / count)
     found = (scores - mean) / np.where(deviation > 0, deviation, 1)
-    return np.clip(found, -_FURTHEST, _FURTHEST)
+    return np.asarray(np.clip(found, -_FURTHEST, _FURTHEST))
 
 
 def _liked(observation: Observation, attributes: Single) -> tuple[Single, Single]:
