@@ -47,7 +47,7 @@ def domain_world(
     past_length: int = 64,
     behaviour: Behaviour | Mapping[str, float] | None = None,
     reward: Reward | None = None,
-    candidates: CandidateSource | None = None,
+    candidates: CandidateSource | int | None = None,
     items_seed: int = 0,
     cooperation: float = 1.0,
     vagueness: float = 0.0,
@@ -74,7 +74,8 @@ def domain_world(
         past_length: How many items of a person's visible past agents see at most.
         behaviour: The users' constants, or some of them by name; the file's when omitted.
         reward: What a reaction is worth; the file's when omitted.
-        candidates: Which items may be ranked each turn; the file's when omitted.
+        candidates: Which items may be ranked each turn, or how many, drawn by chance; 0 for all of them, and the file's
+            when omitted.
         items_seed: Which made-up items and people of this kind.
         cooperation: This and what follows are dials of realism: see `instructrec.envs.dials.Dials`.
         vagueness: As there.
@@ -111,9 +112,7 @@ def domain_world(
         catalogue=catalogue,
         population=_Nobody(),  # type: ignore[arg-type]
         reward=reward if reward is not None else _reward(domain),
-        candidates=RandomCandidates(catalogue, domain.candidates)
-        if candidates is None and domain.candidates
-        else candidates,
+        candidates=_offered(catalogue, domain.candidates if candidates is None else candidates),
         slate_size=slate_size,
         turn_limit=turn_limit,
         language=language if domain.asks is not None else World.language,
@@ -235,6 +234,13 @@ def _bank(
         slate_size=slate_size,
         turn_limit=turn_limit,
     )
+
+
+def _offered(catalogue: Catalogue, given: CandidateSource | int) -> CandidateSource | None:
+    """Returns the source of candidates: as given, or so many drawn by chance."""
+    if not isinstance(given, int):
+        return given
+    return RandomCandidates(catalogue, given) if given else None
 
 
 def _reward(domain: Domain) -> Reward:

@@ -20,7 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
-from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log
+from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log, Ope, Select
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -47,6 +47,8 @@ COMMANDS: dict[str, type[Command]] = {
     "play": Play,
     "replay": Replay,
     "log": Log,
+    "ope": Ope,
+    "select": Select,
     "import-log": ImportLog,
     "export-log": ExportLog,
     "twins": Twins,

@@ -14,12 +14,15 @@ from instructrec.experiments.commands import (
     Command,
     Settings,
     UserError,
+    allow_imports,
     at_least,
+    listed,
     texts,
     world_name,
 )
 
 if TYPE_CHECKING:
+    from instructrec.experiments.ope import Question
     from instructrec.experiments.progress import Narrator
 
 
@@ -133,3 +136,74 @@ class ExportLog(Command):
 
         document = export_files(self.log, self.format, self.out, overwrite=self.overwrite, narrator=narrator)
         return Answer(document=document, text=exported_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutLog(Command):
+    """What commands share that ask a log about policies."""
+
+    log: Annotated[Positional[Path], arg(metavar="LOG")]
+    """A folder that `instructrec log` recorded."""
+    policies: Annotated[str, arg(metavar="NAMES")]
+    """Policies, separated by commas: NAME, or NAME=RUN from a run folder; with @T behind it for a temperature of its
+    own, such as popularity@0.5. Each draws slates from its scores, as in `instructrec log`."""
+    temperature: float = 1.0
+    """What scores are divided by, of policies without @T; lower shows the best items more often."""
+    slates: bool = False
+    """Take each slate by itself, in the states that the log visited; so it always is where sessions have one turn."""
+    truth: bool = False
+    """Play the policies in the world, too: the truth beside the estimates, in fresh sessions of the same people."""
+    truth_sessions: int = 2000
+    """How many sessions the truth is measured on."""
+    population: str = ""
+    """The place of the log's people where they are code of yours, package.module:Name."""
+
+    def question(self) -> Question:
+        """Returns what is asked."""
+        from instructrec.experiments.ope import Question
+
+        if not 0 < self.temperature < float("inf"):
+            raise UserError(f"--temperature must be above 0 and finite, got {self.temperature:g}")
+        if not listed(self.policies):
+            raise UserError("--policies names none; give some, such as --policies popularity,bm25@0.5")
+        allow_imports(self.population)
+        return Question(
+            policies=tuple(listed(self.policies)),
+            temperature=self.temperature,
+            slates=True if self.slates else None,
+            truth=self.truth,
+            truth_sessions=at_least(2, "truth-sessions", self.truth_sessions),
+            population=self.population,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ope(AboutLog):
+    """Evaluate policies on a log of another one (off-policy evaluation), and say which estimates to trust.
+
+    Estimates come with intervals that resample people, and one is chosen for each policy without the truth.
+    """
+
+    all: bool = False
+    """Show every estimator."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Evaluates."""
+        from instructrec.experiments.ope import ope
+        from instructrec.experiments.ope_text import to_text
+
+        document = ope(self.log, self.question(), narrator)
+        return Answer(document=document, text=to_text(document, every=self.all))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select(AboutLog):
+    """Pick the policy to deploy from a log: the surest gain over the one that logged, or keep that one."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Picks."""
+        from instructrec.experiments.ope import select
+        from instructrec.experiments.ope_text import select_text
+
+        document = select(self.log, self.question(), narrator)
+        return Answer(document=document, text=select_text(document))

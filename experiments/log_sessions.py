@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -165,27 +166,61 @@ def behaviour(
         ValueError: As `log_sessions` does.
         RunError: If a run is none, or was trained on other items.
     """
+    if deterministic and temperature != 1:
+        raise ValueError("a deterministic policy shows its best items whatever the temperature; give one or the other")
+    return agent_of(policy, world).policy(world, temperature=temperature, deterministic=deterministic)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent that can log, or be evaluated on a log, at any temperature.
+
+    Attributes:
+        name: Its name, without its run.
+        ranker: Its ranker; None for the one that shows any slate with the same probability.
+        chance: That one; None for all others.
+        weights: A hash of what it learned.
+    """
+
+    name: str
+    ranker: Ranker | None
+    chance: Policy | None
+    weights: str = ""
+
+    def policy(
+        self, world: World, *, temperature: float = 1.0, deterministic: bool = False
+    ) -> tuple[Policy, LoggedPolicy]:
+        """Returns a policy that draws from its scores, and what a log says of it; raises as `behaviour` does."""
+        if self.ranker is not None:
+            return _drawing(self.name, self.ranker, world, temperature, deterministic, self.weights)
+        if deterministic or temperature != 1:
+            raise ValueError(
+                f"{self.name} shows any slate with the same probability; leave out --temperature, --deterministic"
+            )
+        assert self.chance is not None, "an agent has one or the other"
+        described = LoggedPolicy(name=self.name, draws=UNIFORM, fingerprint=_fingerprint(self.name, UNIFORM))
+        return self.chance, described
+
+
+def agent_of(policy: str, world: World) -> Agent:
+    """Returns the agent called NAME or NAME=RUN; raises as `behaviour` does."""
     name, mark, run = policy.partition("=")
     if name not in ABOUT:
         trained = "; a trained one by its run folder, such as slate_ppo=RUN"
-        raise ValueError(unknown_name("agent to log with", name, UNTRAINED) + trained)
-    if deterministic and temperature != 1:
-        raise ValueError("a deterministic policy shows its best items whatever the temperature; give one or the other")
+        raise ValueError(unknown_name("agent", name, UNTRAINED) + trained)
     if mark:
         ranker, config = trained_ranker(run, world)
         if config.agent != name:
             raise ValueError(f"{run} holds {config.agent}, not {name}; say {config.agent}={run}")
-        return _drawing(name, ranker, world, temperature, deterministic, _hash_of_run(run))
+        return Agent(name, ranker, None, _hash_of_run(run))
     if name in REFERENCES:
         raise ValueError(f"{name} sees what is hidden, so no log holds its slates; log with an agent: {_known()}")
     if name in TRAINED or name not in UNTRAINED:
         raise ValueError(f"{name} has to be trained: give its run folder as {name}=RUN, or log with {_known()}")
     found = untrained([name], world)[name]
-    if not callable(getattr(found, "act", None)):
-        return _drawing(name, cast("Ranker", found), world, temperature, deterministic, "")
-    if deterministic or temperature != 1:
-        raise ValueError(f"{name} shows any slate with the same probability; leave out --temperature, --deterministic")
-    return cast("Policy", found), LoggedPolicy(name=name, draws=UNIFORM, fingerprint=_fingerprint(name, UNIFORM))
+    if callable(getattr(found, "act", None)):
+        return Agent(name, None, cast("Policy", found))
+    return Agent(name, cast("Ranker", found), None)
 
 
 def _known() -> str:

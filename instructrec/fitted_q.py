@@ -10,6 +10,8 @@ References:
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,8 @@ import numpy.typing as npt
 from instructrec.arrays import Bools, Floats, Ints
 
 Array = npt.NDArray[np.float64]
+
+_ROWS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,13 +119,16 @@ class FittedQ:
         """
         sessions = int(steps.session[-1]) + 1
         first = steps.expected[steps.first] @ self.stages[-1]
-        # What one unit of each coordinate of θ, as it comes out of a round, moves the value by.
-        matter = steps.expected[steps.first].mean(axis=0, dtype=np.float64)
-        moved, after = np.zeros(len(steps.rewards)), _next(steps)
-        for later, earlier in zip(self.stages[:0:-1], self.stages[-2::-1], strict=True):
-            surprise = steps.rewards + steps.discount * (after @ earlier) - steps.shown @ later
-            moved += (steps.shown @ (self.inverse @ matter)) * surprise
-            matter = steps.discount * (self.step.T @ matter)
+        # What one unit of each coordinate of θ, as it comes out of a round, moves the value by; the last round first.
+        matters = [steps.expected[steps.first].mean(axis=0, dtype=np.float64)]
+        for _ in self.stages[2:]:
+            matters.append(steps.discount * (self.step.T @ matters[-1]))
+        ways = self.inverse @ np.stack(matters, axis=1)
+        moved = np.empty(len(steps.rewards))
+        for rows, shown, after in _blocks(steps):
+            surprise = steps.rewards[rows, None] + steps.discount * (after @ self.stages[-2::-1].T)
+            surprise -= shown @ self.stages[:0:-1].T
+            moved[rows] = ((shown @ ways) * surprise).sum(axis=1)
         influence = np.bincount(steps.session, moved, sessions) * sessions
         return np.asarray(first + influence - influence.mean(), np.float64)
 
@@ -141,21 +148,57 @@ def fit_q(steps: Steps, *, ridge: float = 1.0) -> FittedQ:
     """
     if not ridge > 0:
         raise ValueError(f"ridge must be above 0, got {ridge}; 1 is usual")
-    shown = np.asarray(steps.shown, np.float64)
-    inverse = np.asarray(np.linalg.inv(shown.T @ shown + ridge * np.eye(shown.shape[1])), np.float64)
-    rewards = np.asarray(steps.rewards, np.float64)
-    start, step = inverse @ (shown.T @ rewards), inverse @ (shown.T @ _next(steps))
+    return _solved(_Sums.of(steps), ridge, steps.discount, steps.horizon)
+
+
+@dataclass
+class _Sums:
+    """ΦᵀΦ, ΦᵀΦ' and Φᵀr of some steps: all that a fit needs of them."""
+
+    shown: Array
+    later: Array
+    rewards: Array
+
+    @classmethod
+    def of(cls, steps: Steps, folds: Ints | None = None, number: int = 0) -> _Sums:
+        """Returns the sums of all steps, or of one fold's."""
+        width = steps.shown.shape[1]
+        found = cls(np.zeros((width, width)), np.zeros((width, width)), np.zeros(width))
+        for rows, shown, after in _blocks(steps):
+            earned = np.asarray(steps.rewards[rows], np.float64)
+            if folds is not None:
+                chosen = folds[rows] == number
+                shown, after, earned = shown[chosen], after[chosen], earned[chosen]
+            found.shown += shown.T @ shown
+            found.later += shown.T @ after
+            found.rewards += shown.T @ earned
+        return found
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(self.shown + other.shown, self.later + other.later, self.rewards + other.rewards)
+
+
+def _solved(sums: _Sums, ridge: float, discount: float, rounds: int) -> FittedQ:
+    inverse = np.asarray(np.linalg.inv(sums.shown + ridge * np.eye(len(sums.shown))), np.float64)
+    start, step = inverse @ sums.rewards, inverse @ sums.later
     stages = [np.zeros(len(inverse))]
-    for _ in range(steps.horizon):
-        stages.append(start + steps.discount * step @ stages[-1])
+    for _ in range(rounds):
+        stages.append(start + discount * step @ stages[-1])
     return FittedQ(np.stack(stages), inverse, step)
 
 
-def _next(steps: Steps) -> Array:
-    """Returns what is expected one step later, 0 after the last step of a session, [n, num_features]."""
-    later = np.zeros(steps.expected.shape)
-    later[:-1] = np.where(steps.first[1:, None], 0.0, steps.expected[1:])
-    return later
+def _blocks(steps: Steps) -> Iterator[tuple[slice, Array, Array]]:
+    """Yields rows, their φ(s, a), and what is expected one step later, 0 after a session's last, in double precision.
+
+    A few rows at a time: in double precision a large log's features would not fit into memory.
+    """
+    size = len(steps.rewards)
+    for begin in range(0, size, _ROWS):
+        end = min(begin + _ROWS, size)
+        after = np.zeros((end - begin, steps.shown.shape[1]))
+        last = min(end + 1, size)
+        after[: last - begin - 1] = np.where(steps.first[begin + 1 : last, None], 0.0, steps.expected[begin + 1 : last])
+        yield slice(begin, end), np.asarray(steps.shown[begin:end], np.float64), after
 
 
 def folds_of(unit: Ints, count: int = 5, *, seed: int = 0) -> npt.NDArray[np.int64]:
@@ -195,10 +238,14 @@ def out_of_fold(steps: Steps, folds: Ints, *, ridge: float = 1.0) -> tuple[Array
     numbers = np.unique(folds)
     if len(numbers) < 2:
         raise ValueError("predicting a fold by the others takes two folds or more")
+    parts = {number: _Sums.of(steps, folds, number) for number in numbers}
     predicted, expected = np.empty(len(folds)), np.empty(len(folds))
-    for number in numbers:
+    for number in parts:
         held = folds == number
-        model = fit_q(steps.rows(~held), ridge=ridge)
+        rounds = int(steps.turn[~held].max()) + 1
+        # Added up from the others: what is taken off the whole leaves a trace of rounding.
+        others = functools.reduce(_Sums.__add__, (part for other, part in parts.items() if other != number))
+        model = _solved(others, ridge, steps.discount, rounds)
         predicted[held] = steps.shown[held] @ model.stages[-1]
         expected[held] = steps.expected[held] @ model.stages[-1]
     return predicted, expected

@@ -236,12 +236,14 @@ def steps_of(log: LoggedSessions, shown: Floats, expected: Floats) -> Steps:
     for name, features in (("shown", shown), ("expected", expected)):
         if features.ndim != 2 or len(features) != len(log.slates):
             raise ValueError(f"{name} must be [{len(log.slates)}, num_features], got {features.shape}")
+    # Most logs are in order already, and features are what takes the most memory.
+    ordered = bool((log.order[1:] > log.order[:-1]).all())
     return Steps(
         rewards=log.rewards()[log.order],
         session=np.repeat(np.arange(log.num_sessions), log.lengths),
         turn=np.asarray(log.turn[log.order], np.int64),
-        shown=shown[log.order],
-        expected=expected[log.order],
+        shown=shown if ordered else shown[log.order],
+        expected=expected if ordered else expected[log.order],
         discount=log.discount,
     )
 
