@@ -13,6 +13,7 @@ from instructrec.agents.wordings_of_amounts import ANY
 from instructrec.catalogue import Catalogue, Column
 
 SIZE = 1200
+WEEK = r"(?:up to|at most|under|within|not over|no more than|from the last) (?:(?:a |one |1 )?week|(?:seven|7) days)"
 Meant = Callable[[np.ndarray, float], np.ndarray]
 
 
@@ -93,12 +94,7 @@ def test_a_bound_means_the_items_within_it(goods, asked, column: str, pattern: s
         ("age", "of the last day", 0, 24),
         ("minutes", "in half an hour or less", 0, 30),
         ("minutes", "longer than an hour", 60, 999),
-        (
-            "days",
-            "(?:up to|at most|less than|under|within|not over|no more than|from the last|of the past) (?:(?:a |one |1 )?week|(?:seven|7) days)",
-            0,
-            7,
-        ),
+        ("days", WEEK, 0, 7),
     ],
 )
 def test_times_are_called_what_people_call_them(goods, asked, column: str, words: str, least: int, most: int) -> None:
