@@ -146,7 +146,8 @@ class AboutLog(Command):
     """A folder that `instructrec log` recorded."""
     policies: Annotated[str, arg(metavar="NAMES")]
     """Policies, separated by commas: NAME, or NAME=RUN from a run folder; with @T behind it for a temperature of its
-    own, such as popularity@0.5. Each draws slates from its scores, as in `instructrec log`."""
+    own, such as popularity@0.5. Each draws slates from its scores, as in `instructrec log`. On an imported log: random,
+    NAME=FILE with the probabilities of a policy of yours, or NAME=LOG."""
     temperature: float = 1.0
     """What scores are divided by, of policies without @T; lower shows the best items more often."""
     slates: bool = False

@@ -1,7 +1,8 @@
 """Evaluating and picking policies offline: from a log's folder and names to estimates, a decision and words.
 
 A policy is typed as NAME or NAME=RUN, with @T behind it for its own temperature: ``popularity@0.5``,
-``slate_ppo=runs/demo@0.3``.
+``slate_ppo=runs/demo@0.3``. On a log that was imported there is no world to ask agents in; policies are then what
+`instructrec.envs.target_policies` reads: ``random``, ``NAME=FILE``, ``NAME=LOG``.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from scipy import stats
 
 from instructrec import runs
 from instructrec.arrays import Floats
+from instructrec.envs.target_policies import target_log_probs
 from instructrec.estimates import Assumes, Choice, OffPolicyEstimate, Term, summarise
 from instructrec.experiments.competitors import check_names, references, untrained
 from instructrec.experiments.evaluation import Competitor, evaluate
 from instructrec.experiments.log_sessions import DRAWN, UNIFORM, Agent, agent_of, world_of_log
 from instructrec.experiments.progress import Narrator
 from instructrec.log_files import DiskLog, open_log
-from instructrec.off_policy import LOGGED, Evaluations, check_evaluable, evaluate_policies
+from instructrec.off_policy import LOGGED, Evaluations, check_evaluable, evaluate_chances, evaluate_policies
 from instructrec.policies import plackett_luce
 from instructrec.protocols import Policy
 from instructrec.sessions import Observation, Sessions, World
@@ -155,11 +157,13 @@ def ope(folder: Path, question: Question, narrator: Narrator) -> dict[str, Any]:
         ImportError: If pyarrow is not installed.
         RunError: If the log is damaged, empty, deterministic, or of another world than can be made; a run is none.
         ValueError: If a policy is unknown or has to be trained, or the truth of slates is asked for where a session has
-            several.
+            several, or that of a log that was imported.
     """
-    targets = [Target.read(typed) for typed in dict.fromkeys(question.policies)]
     log = open_log(folder)
     check_evaluable(log)
+    if log.plan.world.imported:
+        return _of_imported(log, question, narrator)
+    targets = [Target.read(typed) for typed in dict.fromkeys(question.policies)]
     logged = log.plan.world
     if question.truth and question.slates and logged.turn_limit > 1:
         raise ValueError(
@@ -184,6 +188,19 @@ def ope(folder: Path, question: Question, narrator: Narrator) -> dict[str, Any]:
         everyone = policies | ({} if logged_by is None else {LOGGED: logged_by})
         truth = _truth(log, world, everyone, question.truth_sessions, narrator)
     return _document(log, found, question, truth)
+
+
+def _of_imported(log: DiskLog, question: Question, narrator: Narrator) -> dict[str, Any]:
+    """Evaluates policies on a log without a world, by their probabilities alone."""
+    if question.truth:
+        raise ValueError(
+            f"{log.folder} was imported, and there is no world to play policies in: leave out --truth; what a policy "
+            "truly earns is the mean of a log of its own"
+        )
+    with narrator.task("Reading what the policies would have shown"):
+        turns = log.read()
+        chances = {typed: target_log_probs(typed, log, turns) for typed in dict.fromkeys(question.policies)}
+    return _document(log, evaluate_chances(log, chances, slates=question.slates), question, {})
 
 
 def _truth(

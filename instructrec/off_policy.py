@@ -513,6 +513,61 @@ def evaluate_policies(
     )
 
 
+def evaluate_chances(log: DiskLog, chances: Mapping[str, Floats], *, slates: bool | None = None) -> Evaluations:
+    """Estimates what policies would earn of which only the probabilities are known, by weights alone.
+
+    Args:
+        log: The log; its world is not asked for.
+        chances: By name, the log-probability of each shown item given the ones above it, -inf for what is never shown,
+            [num_turns, slate_size] (`instructrec.envs.target_policies`).
+        slates: As for `evaluate_policies`.
+
+    Raises:
+        RunError: If the log is deterministic, empty or damaged.
+        ValueError: If an array has another shape or holds no log-probabilities, there are too few sessions, or a policy
+            is called `LOGGED`.
+    """
+    check_evaluable(log)
+    if LOGGED in chances:
+        raise ValueError(f"{LOGGED} is the name of the policy that logged; call yours otherwise")
+    turns, by_slate = log.read(), log.plan.world.turn_limit == 1 if slates is None else slates
+
+    def choice(evaluation: Floats) -> Choice:
+        if by_slate:
+            return choose(
+                slate_estimates(
+                    LoggedSlates(
+                        rewards=turns.item_rewards, behaviour=turns.log_probs, evaluation=evaluation, unit=turns.person
+                    )
+                )
+            )
+        whole = LoggedSlates(
+            rewards=turns.rewards[:, None],
+            behaviour=turns.log_probs.sum(axis=1, keepdims=True),
+            evaluation=evaluation.sum(axis=1, keepdims=True),
+        )
+        return choose(
+            session_estimates(LoggedSessions(slates=whole, session=turns.session, turn=turns.turn, person=turns.person))
+        )
+
+    earned, person = turns.item_rewards.sum(axis=1, dtype=np.float64), turns.person
+    if not by_slate:
+        starts = np.flatnonzero(turns.begins)
+        earned, person = np.add.reduceat(turns.rewards.astype(np.float64), starts), person[starts]
+    return Evaluations(
+        reading="slates" if by_slate else "sessions",
+        turns=len(turns),
+        sessions=log.num_sessions,
+        people=len(np.unique(turns.person)),
+        logged=_mean("mean_of_log", earned, person),
+        policies={name: choice(array) for name, array in {LOGGED: turns.log_probs, **chances}.items()},
+        notes=(
+            *_notes(log, by_slate, True),
+            "The policies are known by their probabilities alone: no model of rewards.",
+        ),
+    )
+
+
 def check_evaluable(log: DiskLog) -> None:
     """Checks that a log can say something about other policies, before any is made.
 

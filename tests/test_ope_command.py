@@ -176,3 +176,43 @@ def test_chance_as_a_ranker_has_the_same_probabilities(log: Path) -> None:
     chance: Any = untrained(["random"], world)["random"]
     mine, theirs = (each.log_prob(found.observations, found.slates) for each in (drawn, chance))
     assert mine == pytest.approx(theirs, abs=1e-12)
+
+
+def test_an_imported_log_is_asked_by_probabilities_alone(log: Path, tmp_path: Path, capsys: Said) -> None:
+    assert run(["export-log", str(log), "--format", "table", "--out", str(tmp_path / "table.csv")]) == 0
+    assert run(["import-log", str(tmp_path / "table.csv"), "--out", str(tmp_path / "log")]) == 0
+    (mine,) = [path for path in [tmp_path / "mine.csv"] if path.write_text(_chances(log, "bm25", 0.7))]
+    imported = _document(capsys, "ope", str(tmp_path / "log"), "--policies", f"mine={mine},random")
+    known = _document(capsys, "ope", str(log), "--policies", "bm25@0.7,random")
+    for name, other in ((f"mine={mine}", "bm25@0.7"), ("random", "random"), ("logged", "logged")):
+        for row in [row for row in imported["estimates"] if row["policy"] == name]:
+            (same,) = [
+                each for each in known["estimates"] if (each["policy"], each["estimator"]) == (other, row["estimator"])
+            ]
+            assert row["value"] == pytest.approx(same["value"], abs=1e-5)
+            assert row["ess"] == pytest.approx(same["ess"], rel=1e-4)
+    assert imported["behaviour"]["value"] == pytest.approx(known["behaviour"]["value"], abs=1e-6)
+    assert {row["estimator"] for row in imported["estimates"]} == {
+        f"{normalised}{name}" for normalised in ("", "sn_") for name in ("standard_ips", "reward_interaction_ips")
+    }
+    assert run(["ope", str(tmp_path / "log"), "--policies", "random", "--truth"]) == 2
+    assert "there is no world to play policies in" in " ".join(capsys.readouterr().err.split())
+    assert run(["ope", str(tmp_path / "log"), "--policies", "bm25"]) == 2
+    assert "give random, NAME=FILE" in " ".join(capsys.readouterr().err.split())
+    assert run(["select", str(tmp_path / "log"), "--policies", f"random,mine={mine}"]) == 0
+    assert "The rule:" in capsys.readouterr().out
+
+
+def _chances(folder: Path, name: str, temperature: float) -> str:
+    """Returns a policy's probabilities of what a log shows, as a table that people would write."""
+    from instructrec.experiments.log_sessions import behaviour
+
+    log = open_log(folder)
+    world = world_of_log(log)
+    policy, _ = behaviour(name, world, temperature=temperature)
+    lines = ["session,turn,position,log_propensity"]
+    for part, turns in zip(log.logs(world), log.shards(), strict=True):
+        chances = policy.log_prob(part.observations, part.slates)
+        for row, lane in enumerate(turns.lane.tolist()):
+            lines += [f"{lane},0,{place},{chances[row, place]!r}" for place in range(chances.shape[1])]
+    return "\n".join(line.replace("np.float64(", "").replace(")", "") for line in lines)
