@@ -21,6 +21,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
 from instructrec.experiments.commands_logs import Log
+from instructrec.experiments.commands_offline import Learn
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -47,6 +48,7 @@ COMMANDS: dict[str, type[Command]] = {
     "play": Play,
     "replay": Replay,
     "log": Log,
+    "learn": Learn,
     "twins": Twins,
     "fidelity": Fidelity,
     "ablate": Ablate,
@@ -62,7 +64,7 @@ COMMANDS: dict[str, type[Command]] = {
 
 # What to do after Ctrl-C, by commands that do not begin anew.
 _GOES_ON = {
-    Train: "go on with --resume.",
+    **dict.fromkeys((Train, Learn), "go on with --resume."),
     **dict.fromkeys(
         (Demo, Compare, Tune, Log, Ablate, Robustness, Transfer), "run it again, and it goes on from there."
     ),
