@@ -19,6 +19,7 @@ from instructrec.agents.click_rankers import LinearSteering, ParserFactors, Pars
 from instructrec.agents.factor_models import ALSConfig, BPRConfig, FactorModel
 from instructrec.agents.global_luck import own_luck
 from instructrec.agents.neighbours import EASE, EASEConfig, ItemKNN, ItemKNNConfig
+from instructrec.agents.offline import OFFLINE, Offline
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import ROUNDS, ByRank, Regime, behaviour_policy, collect_log
 from instructrec.agents.reinforce import Reinforce, ReinforceConfig
@@ -280,6 +281,20 @@ def _network(about: str, shape: Shape, loss: Loss) -> Learner:
     )
 
 
+def _offline(name: str, about: str, space: Mapping[str, tuple[Any, ...]]) -> Learner:
+    """Returns a learner of a policy from a log with exact propensities."""
+    common: dict[str, tuple[Any, ...]] = {"epochs": (1, 4, "linear"), "learning_rate": (1e-4, 5e-3, "log")}
+    return from_log(
+        about, OFFLINE[name], lambda ground, settings: Offline(ground.reader, settings), space={**common, **space}
+    )
+
+
+_WEIGHING: dict[str, tuple[Any, ...]] = {
+    "gamma": (0.0, 0.9, "linear"),
+    "cap": (2.0, 50.0, "log"),
+    "behaviour": (0.001, 0.3, "log"),
+    "anchor": (0.003, 0.3, "log"),
+}
 _ACTING: dict[str, tuple[Any, ...]] = {"learning_rate": (1e-4, 5e-3, "log"), "gamma": (0.0, 0.95, "linear")}
 
 LEARNERS: dict[str, Learner] = {
@@ -375,6 +390,15 @@ LEARNERS: dict[str, Learner] = {
     "like_dislike": _network("two towers, clicked or passed over", Shape.TWO_TOWER, Loss.LIKE_DISLIKE),
     "sasrec": _network("self-attention over what was consumed, led by the words", Shape.SEQUENCE, Loss.CROSS_ENTROPY),
     "cloning": _network("two towers, likelihood of what was clicked", Shape.TWO_TOWER, Loss.CLONING),
+    # Policies, on SlatePPO's network; `instructrec learn` also fits them to a log on the disk.
+    "clone": _offline("clone", "SlatePPO's network, likelihood of what a log shows", {}),
+    "ips": _offline("ips", "SlatePPO's network, by weighted rewards of a log", _WEIGHING),
+    "fitted_q": _offline(
+        "fitted_q",
+        "SlatePPO's network, by the fitted worth of items",
+        {"gamma": (0.0, 0.9, "linear"), "temperature": (0.01, 0.3, "log"), "conservatism": (0.0, 1.0, "linear")},
+    ),
+    "dr": _offline("dr", "SlatePPO's network, by foreseen rewards put right by weights", _WEIGHING),
 }
 """Every agent that learns. SlatePPO's training can also be resumed: `instructrec.agents.slate_ppo`."""
 

@@ -45,7 +45,7 @@ class SessionReader:
     ) -> None:
         self.features, self.encoder, self.memory = features, encoder, memory
         self.texts = wish_encoder(encoder, features.wishes)
-        self._slate_size, self._turn_limit, self._fading = slate_size, turn_limit, fading
+        self.slate_size, self._turn_limit, self._fading = slate_size, turn_limit, fading
         self._profiles = Profiles(features)
         self._table = torch.from_numpy(features.table)
         self._numbers = torch.from_numpy(np.ascontiguousarray(features.table[:, features.blocks["numbers"]]))
@@ -71,7 +71,7 @@ class SessionReader:
         earlier = np.asarray(arrays["earlier_tokens"]).reshape(batch * self.memory, width)
         vectors = self.texts.encode_tokens(np.concatenate([tokens, earlier]))
         turn = np.asarray(arrays["turn"]).reshape(batch).astype(np.int64)
-        shape = (batch, -1, self._slate_size)
+        shape = (batch, -1, self.slate_size)
         slates = np.asarray(arrays["slates"]).reshape(shape).astype(np.int64)
         clicked = np.asarray(arrays["clicked"]).reshape(shape) > 0.5
         if slates.shape[1] != self._turn_limit:

@@ -30,6 +30,20 @@ class Values(NamedTuple):
         return self.items.sum(dim=1) + self.future
 
 
+class ByItem(NamedTuple):
+    """What the critic expects of later turns, for items that were not shown yet.
+
+    Attributes:
+        future: Whatever is shown, [batch].
+        showing: What showing an item does to it, [batch, num_items].
+        clicking: What a click on it does besides, [batch, num_items].
+    """
+
+    future: Tensor
+    showing: Tensor
+    clicking: Tensor
+
+
 class SlateCritic(nn.Module):
     """Expects what positions and later turns bring; see `Values`. Expects nothing at the start.
 
@@ -94,3 +108,20 @@ class SlateCritic(nn.Module):
         showing = torch.einsum("bkd,bd->bk", features, weights[:, :width]) / width**0.5 + weights[:, -2:-1]
         clicking = torch.einsum("bkd,bd->bk", features, weights[:, width:-2]) / width**0.5 + weights[:, -1:]
         return Values(items, future, showing + clicked.to(showing.dtype) * clicking)
+
+    def by_item(self, state: Tensor, features: Tensor) -> ByItem:
+        """Returns what is expected of later turns, item by item.
+
+        Args:
+            state: Features of the sessions, [batch, state_width].
+            features: Of the items: [num_items, item_width], or of each row's own, [batch, num_items, item_width].
+        """
+        hidden, width = self.trunk(state), self.item_width
+        future = self.unit * self.expectation(hidden)[:, self.slate_size]
+        weights = self.unit * self.effect(hidden)
+        one = "bd,md->bm" if features.dim() == 2 else "bd,bmd->bm"
+        showing, clicking = (
+            torch.einsum(one, part, features) / width**0.5 + weights[:, last : last + 1]
+            for part, last in ((weights[:, :width], 2 * width), (weights[:, width:-2], 2 * width + 1))
+        )
+        return ByItem(future, showing, clicking)

@@ -54,8 +54,7 @@ def _by_position(shown: Tensor, log_rest: Tensor, mean_rest: Tensor) -> tuple[Te
     Returns:
         Log-probabilities and entropies, both [batch, slate_size].
     """
-    parts = torch.cat([log_rest[:, None], shown.flip(1)], dim=1)
-    values = torch.cat([mean_rest[:, None], shown.flip(1)], dim=1)
+    parts, values = _joined(log_rest, shown), _joined(mean_rest, shown)
     log_total = torch.logcumsumexp(parts, dim=1)[:, 1:].flip(1)
     top = parts.detach().amax(dim=1, keepdim=True)
     weights = torch.exp(parts - top)
@@ -126,20 +125,56 @@ def divergences(scores: Tensor, anchor: Tensor, places: Tensor) -> Tensor:
         scores = nn.functional.pad(scores, (0, 1), value=UNREACHABLE)
         anchor = nn.functional.pad(anchor, (0, 1), value=UNREACHABLE)
     anchor = anchor.detach()
-    rest, anchor_rest = scores.scatter(1, places, UNREACHABLE), anchor.scatter(1, places, UNREACHABLE)
-    gap = torch.einsum("bc,bc->b", torch.softmax(rest, dim=1), rest - anchor_rest)
+    gap = expectations(scores, scores - anchor, places)
+    return (gap - _log_totals(scores, places) + _log_totals(anchor, places)).clamp_min(0.0)
 
-    def joined(values: Tensor, shown: Tensor) -> Tensor:
-        return torch.cat([values[:, None], shown.flip(1)], dim=1)
 
-    shown, anchor_shown = scores.gather(1, places), anchor.gather(1, places)
-    parts = joined(torch.logsumexp(rest, dim=1), shown)
-    log_total = torch.logcumsumexp(parts, dim=1)
-    anchor_total = torch.logcumsumexp(joined(torch.logsumexp(anchor_rest, dim=1), anchor_shown), dim=1)
+def cross_entropies(target: Tensor, scores: Tensor, places: Tensor) -> Tensor:
+    """Returns -E[log P(item)] of each position's categorical given the items above, [batch, slate_size].
+
+    The items are those of a target policy, whose scores are constants, and the probabilities those of ``scores``:
+    differentiable, and least where both are the same.
+
+    Args:
+        target: Scores of the policy to become like, [batch, num_candidates].
+        scores: As in `slate_terms`.
+        places: As in `slate_terms`.
+    """
+    return _log_totals(scores, places) - expectations(target.detach(), scores, places)
+
+
+def expectations(scores: Tensor, values: Tensor, places: Tensor) -> Tensor:
+    """Returns the mean of ``values`` under each position's categorical given the items above, [batch, slate_size].
+
+    Differentiable in ``scores`` and ``values``.
+
+    Args:
+        scores: As in `slate_terms`.
+        values: Of each candidate, of the same shape.
+        places: As in `slate_terms`.
+    """
+    if scores.shape[1] == places.shape[1]:
+        scores = nn.functional.pad(scores, (0, 1), value=UNREACHABLE)
+        values = nn.functional.pad(values, (0, 1))
+    rest = scores.scatter(1, places, UNREACHABLE)
+    mean_rest = torch.einsum("bc,bc->b", torch.softmax(rest, dim=1), values)
+    parts = _joined(torch.logsumexp(rest, dim=1), scores.gather(1, places))
     weights = torch.exp(parts - parts.detach().amax(dim=1, keepdim=True))
-    sums = torch.cumsum(weights, dim=1).clamp_min(1e-30)
-    mean_gap = torch.cumsum(weights * joined(gap, shown - anchor_shown), dim=1) / sums
-    return (mean_gap - log_total + anchor_total)[:, 1:].flip(1).clamp_min(0.0)
+    means = torch.cumsum(weights * _joined(mean_rest, values.gather(1, places)), dim=1)
+    return (means / torch.cumsum(weights, dim=1).clamp_min(1e-30))[:, 1:].flip(1)
+
+
+def _log_totals(scores: Tensor, places: Tensor) -> Tensor:
+    """Returns log Σ exp(score) over what may stand at each position given the items above, [batch, slate_size]."""
+    if scores.shape[1] == places.shape[1]:
+        scores = nn.functional.pad(scores, (0, 1), value=UNREACHABLE)
+    rest = torch.logsumexp(scores.scatter(1, places, UNREACHABLE), dim=1)
+    return torch.logcumsumexp(_joined(rest, scores.gather(1, places)), dim=1)[:, 1:].flip(1)
+
+
+def _joined(rest: Tensor, shown: Tensor) -> Tensor:
+    """Returns what the slate leaves out, [batch], and then its positions from the last to the first."""
+    return torch.cat([rest[:, None], shown.flip(1)], dim=1)
 
 
 def draw_slates(scores: Tensor, slate_size: int, generator: torch.Generator | None = None) -> Tensor:

@@ -30,6 +30,7 @@ from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
+from instructrec.agents.saving import restore_module, restore_moments, save_module, save_moments
 from instructrec.agents.sb3_worlds import WorldVecEnv, sb3_vec_env
 from instructrec.agents.scorer import Query, ScorerInputs, SlateScorer
 from instructrec.agents.slate_config import SlatePPOConfig
@@ -146,6 +147,30 @@ class SlatePPO(PPO):
         env = sb3_vec_env(world, settings.num_envs, encoder=chosen, seed=seed, memory=settings.memory)
         return cls(env, reader, settings, seed=seed, **arguments)
 
+    def begin_with(self, scorer: SlateScorer) -> None:
+        """Begins with what another agent learned, actor and critic, instead of with nothing; call it before `learn`.
+
+        The policy it stays near (``anchor``) is then that agent's.
+
+        Args:
+            scorer: The other's network, of the same sizes and features; it is copied.
+
+        Raises:
+            ValueError: If its sizes are others, or this has learned already.
+        """
+        if self.num_timesteps:
+            raise ValueError(f"it has learned for {self.num_timesteps:,} user-steps; begin with another one's weights")
+        own, other = self.policy.scorer.state_dict(), scorer.state_dict()
+        wrong = [name for name in own.keys() | other.keys() if name not in own or name not in other]
+        wrong = wrong or [name for name, tensor in own.items() if tensor.shape != other[name].shape]
+        if wrong:
+            raise ValueError(
+                f"the other network differs in {', '.join(sorted(wrong)[:3])}; use the same scorer settings"
+            )
+        self.policy.scorer.load_state_dict(other)
+        if self._start is not None:
+            self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
+
     @property
     def world_env(self) -> WorldVecEnv:
         """The sessions it learns from."""
@@ -169,12 +194,8 @@ class SlatePPO(PPO):
         folder = _folder(path)
         if args or kwargs:
             raise ValueError("SlatePPO saves everything, always; it takes a folder and nothing else")
-        scorer = self.policy.scorer
-        weights = {name: tensor.detach().numpy() for name, tensor in scorer.state_dict().items()}
-        runs.write_arrays(folder / "weights.safetensors", weights, {"features": self._features.fingerprint})
-        state = self.policy.optimizer.state_dict()["state"]
-        moments = {f"{at}.{name}": np.asarray(value) for at, part in state.items() for name, value in part.items()}
-        runs.write_arrays(folder / "optimiser.safetensors", moments)
+        save_module(folder / "weights.safetensors", self.policy.scorer, {"features": self._features.fingerprint})
+        save_moments(folder / "optimiser.safetensors", self.policy.optimizer)
         if self._last_obs is not None:
             runs.write_arrays(folder / "sessions.safetensors", self.world_env.snapshot())
         counts = {"steps": self.num_timesteps, "iteration": self.iteration, "updates": self._n_updates}
@@ -194,14 +215,8 @@ class SlatePPO(PPO):
         for name, value in mine.items():
             if counts.get(name) != value:
                 raise ValueError(f"{folder} was saved with {name} {counts.get(name)}, this is {value}; use the same")
-        weights = runs.read_arrays(folder / "weights.safetensors")
-        self.policy.scorer.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        state: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for name, array in runs.read_arrays(folder / "optimiser.safetensors").items():
-            at, _, part = name.partition(".")
-            state[int(at)][part] = torch.from_numpy(array)
-        groups = self.policy.optimizer.state_dict()["param_groups"]
-        self.policy.optimizer.load_state_dict({"state": dict(state), "param_groups": groups})
+        restore_module(folder / "weights.safetensors", self.policy.scorer)
+        restore_moments(folder / "optimiser.safetensors", self.policy.optimizer)
         self.num_timesteps, self.iteration = counts["steps"], counts["iteration"]
         self._n_updates = counts["updates"]
         if (folder / "sessions.safetensors").exists():

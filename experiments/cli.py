@@ -21,6 +21,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
 from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log, Ope, Select
+from instructrec.experiments.commands_offline import Learn
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -51,6 +52,7 @@ COMMANDS: dict[str, type[Command]] = {
     "select": Select,
     "import-log": ImportLog,
     "export-log": ExportLog,
+from instructrec.experiments.commands_offline import Learn
     "twins": Twins,
     "fidelity": Fidelity,
     "ablate": Ablate,
@@ -66,7 +68,7 @@ COMMANDS: dict[str, type[Command]] = {
 
 # What to do after Ctrl-C, by commands that do not begin anew.
 _GOES_ON = {
-    Train: "go on with --resume.",
+    **dict.fromkeys((Train, Learn), "go on with --resume."),
     **dict.fromkeys(
         (Demo, Compare, Tune, Log, ImportLog, Ablate, Robustness, Transfer), "run it again, and it goes on from there."
     ),

@@ -75,6 +75,8 @@ class Train(AmongPeople):
     """Train even where the language model does not read what people speak."""
     keep_log: bool = False
     """Keep what is shown while it learns, a kilobyte a turn: what is fitted to a log can learn from it."""
+    start: Annotated[str, arg(metavar="RUN")] = ""
+    """Begin with what a run learned, actor, critic and reading, such as one of `learn`, and stay near it."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Trains."""
@@ -89,6 +91,7 @@ class Train(AmongPeople):
             steps=at_least(1, "steps", self.steps),
             any_language=self.any_language,
             keep_log=self.keep_log,
+            start=self.start,
         )
         summary = train(plan, self.out, resume=self.resume, narrator=narrator)
         lines = [f"{self.agent} trained for {summary['steps']:,} user-steps; it lies in {self.out}."]

@@ -16,6 +16,7 @@ from instructrec.envs.parser import parse
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.envs.worlds import spoken_in
 from instructrec.experiments.agent_files import FEATURES, read_features, write_features
+from instructrec.experiments.beginnings import Beginning
 from instructrec.experiments.catalogue_files import write_catalogue
 from instructrec.experiments.checkups import Examiner
 from instructrec.experiments.competitors import features_for, references, untrained, warm_reader, world_of
@@ -55,6 +56,8 @@ class TrainPlan:
         any_language: Whether to train with a language model that does not read what people speak.
         candidates: Which items may be ranked, instead of what the world says; for training without some items.
         keep_log: Whether to keep what is shown while it learns in the run folder's ``log``, for those fitted to a log.
+        start: The folder of a run to begin with, actor, critic and reading, such as one that learned from a log; empty
+            for none. Its network must have the same sizes.
     """
 
     world: str
@@ -68,6 +71,7 @@ class TrainPlan:
     any_language: bool = False
     candidates: CandidateSource | None = None
     keep_log: bool = False
+    start: str = ""
 
     def place(self, split: str) -> World:
         """Returns the world of one split's people."""
@@ -101,11 +105,16 @@ def train(
     settings = dict(plan.agent_settings)
     encoder_name = str(settings.pop("encoder", "minilm"))
     learning = configured(SlatePPOConfig, settings, others=("encoder",))
+    begun = Beginning.of(plan.start, world) if plan.start else None
     config = RunConfig(
         world=plan.world,
         world_settings=runs.plain(dict(plan.world_settings)),
         agent=plan.agent,
-        agent_settings={"encoder": encoder_name, **runs.plain(learning)},
+        agent_settings={
+            "encoder": encoder_name,
+            **runs.plain(learning),
+            **({} if begun is None else {"start": begun.fingerprint}),
+        },
         seed=plan.seed,
         steps=plan.steps,
         fingerprint=world.fingerprint,
@@ -116,17 +125,23 @@ def train(
     if not plan.any_language:
         check_reads(encoder, encoder_name, world.language)
     with runs.locked(out):
-        _begin(out, config, world, resume=resume)
+        begin(out, config, world, resume=resume)
         found = runs.latest_checkpoint(out)
         if (out / FEATURES).exists():
             features = read_features(out)
         else:
-            features = features_for(world, encoder, narrator, prompts=learning.prompts)
-            write_features(out, features)
+            known = (
+                features_for(world, encoder, narrator, prompts=learning.prompts) if begun is None else begun.features
+            )
+            write_features(out, known)
+            # As a resumed run will find them.
+            features = known if begun is None else read_features(out)
         deaf = plan.agent == DEAF
         trainer = SlatePPOTrainer(unheard(world) if deaf else world, encoder, features, learning, plan.seed)
         if not deaf:
             warm_reader(trainer.reader, world, narrator, "Reading what the instructions ask for")
+        if begun is not None:
+            trainer.begin_with(begun.weights)
         if found is not None:
             trainer.restore(found.folder)
             narrator.say(f"Going on from step {found.step:,}.")
@@ -145,8 +160,12 @@ def train(
     return summary
 
 
-def _begin(out: Path, config: RunConfig, world: World, *, resume: bool) -> None:
-    """Makes the run folder, or checks that the run in it is this one."""
+def begin(out: Path, config: RunConfig, world: World, *, resume: bool) -> None:
+    """Makes a run folder, or checks that the run in it is this one.
+
+    Raises:
+        RunError: If it holds a run and ``resume`` is off, or that run is another one.
+    """
     if (out / runs.CONFIG).exists():
         if not resume:
             raise RunError(f"{out} holds a run already; go on with it by --resume, or choose another --out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -125,6 +126,16 @@ class SlatePPOTrainer:
     def ranker(self, model: Any = None) -> TimedRanker:
         """Returns the present ranker."""
         return TimedRanker(self.model.policy.scorer, self.reader)
+
+    def begin_with(self, weights: Path) -> None:
+        """Begins with the weights of another run, whose features these are.
+
+        Raises:
+            RunError: If the file is missing, damaged, or of a network of other sizes.
+        """
+        other = copy.deepcopy(self.model.policy.scorer)
+        read_module(weights, other)
+        self.model.begin_with(other)
 
     def learn(self, steps: int, watch: Watch, *others: BaseCallback) -> None:
         """Trains up to ``steps`` user-steps in all; ``others`` look on beside the watch."""
