@@ -50,9 +50,9 @@ COMMANDS: dict[str, type[Command]] = {
     "log": Log,
     "ope": Ope,
     "select": Select,
+    "learn": Learn,
     "import-log": ImportLog,
     "export-log": ExportLog,
-from instructrec.experiments.commands_offline import Learn
     "twins": Twins,
     "fidelity": Fidelity,
     "ablate": Ablate,
