@@ -36,12 +36,14 @@ def select_text(document: Mapping[str, Any]) -> str:
         decision = f"Keep the policy that logged ({name}): {document['why']}."
     else:
         decision = f"Deploy {document['selected']}: {document['why']}."
-    lines = [fold(decision), "", *_about(document), "", _GAINS, "─" * len(_GAINS)]
+    known = document["truth"] is not None
+    head = f"{'policy':<22}{'gain':>9}  {'interval':^21}{'value':>9}{'truth' if known else '':>9}{'trusted':>8}"
+    lines = [fold(decision), "", *_about(document), "", head, "─" * len(head)]
     for one in document["ranking"]:
         gain = one["gain"]
         lines.append(
             f"{_name(one['policy'])}{_figure(gain['value']):>9}  {_span(gain):^21}{_figure(one['value']):>9}"
-            f"{_figure(one.get('truth')):>9}{'yes' if one['trusted'] else 'no':>8}"
+            f"{_figure(one.get('truth')) if known else '':>9}{'yes' if one['trusted'] else 'no':>8}"
         )
         if not one["trusted"]:
             lines += _indented(f"not trusted: {one['why']}")
@@ -60,9 +62,6 @@ def select_text(document: Mapping[str, Any]) -> str:
         )
         lines.append(fold(f"Regret: {said}."))
     return "\n".join(lines)
-
-
-_GAINS = f"{'policy':<22}{'gain':>9}  {'interval':^21}{'value':>9}{'truth':>9}{'trusted':>8}"
 
 
 def _about(document: Mapping[str, Any]) -> Iterator[str]:
