@@ -20,7 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
-from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log, Ope, Select
+from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log, Ope, OpeStudy, Select
 from instructrec.experiments.commands_offline import Learn
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
@@ -51,6 +51,7 @@ COMMANDS: dict[str, type[Command]] = {
     "ope": Ope,
     "select": Select,
     "learn": Learn,
+    "ope-study": OpeStudy,
     "import-log": ImportLog,
     "export-log": ExportLog,
     "twins": Twins,
@@ -70,7 +71,8 @@ COMMANDS: dict[str, type[Command]] = {
 _GOES_ON = {
     **dict.fromkeys((Train, Learn), "go on with --resume."),
     **dict.fromkeys(
-        (Demo, Compare, Tune, Log, ImportLog, Ablate, Robustness, Transfer), "run it again, and it goes on from there."
+        (Demo, Compare, Tune, Log, ImportLog, OpeStudy, Ablate, Robustness, Transfer),
+        "run it again, and it goes on from there.",
     ),
 }
 

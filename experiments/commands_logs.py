@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -17,6 +17,7 @@ from instructrec.experiments.commands import (
     allow_imports,
     at_least,
     listed,
+    settings,
     texts,
     world_name,
 )
@@ -208,3 +209,74 @@ class Select(AboutLog):
 
         document = select(self.log, self.question(), narrator)
         return Answer(document=document, text=select_text(document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeStudy(AmongPeople):
+    """Ask how good off-policy evaluation is: estimates from many fresh logs beside what policies truly earn.
+
+    A killed study goes on where it stood; one with more logs keeps those it has.
+    """
+
+    policy: Annotated[str, arg(metavar="NAME")]
+    """Who logs: an agent by name, or NAME=RUN from a run folder."""
+    policies: Annotated[str, arg(metavar="NAMES")]
+    """Who is evaluated, separated by commas: NAME or NAME=RUN, with @T behind it for a temperature other than 1."""
+    out: Path
+    """Folder for results.json, ope_study.md and pictures."""
+    temperature: float = 1.0
+    """The temperature of the policy that logs."""
+    sessions: str = "500,2000,8000"
+    """How many sessions the logs hold, sizes separated by commas."""
+    logs: str = "20"
+    """How many logs of each size: one number, or one for each size."""
+    grid: Annotated[Settings, arg(metavar="NAME=VALUE,...")] = ()
+    """Settings of the world with several values, such as slate_size=3,5 candidates=50,100; each combination is a world
+    of its own."""
+    truth_sessions: int = 20_000
+    """On how many fresh sessions the truth is measured."""
+    independent: bool = False
+    """Use the estimator independent_ips on small logs, too; it takes most of the time then."""
+    keep_logs: bool = False
+    """Keep the logs, in the folder logs."""
+    split: Literal["train", "validation"] = "train"
+    """Whose people and phrasings."""
+    final: bool = False
+    """Use the test people and phrasings instead."""
+    seed: int = 0
+    """The seed of the truth's sessions; logs have those that follow."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Studies."""
+        if not 0 < self.temperature < float("inf"):
+            raise UserError(f"--temperature must be above 0 and finite, got {self.temperature:g}")
+        from instructrec.experiments.ope_study import Study, ope_study
+        from instructrec.experiments.ope_study_page import to_text
+
+        study = Study(
+            world=world_name(self.world),
+            policy=self.policy,
+            temperature=self.temperature,
+            policies=tuple(listed(self.policies)),
+            sizes=_numbers("sessions", self.sessions),
+            logs=_numbers("logs", self.logs),
+            world_settings=self.world_settings(),
+            grid={name: _several(name, text) for name, text in texts(self.grid).items()},
+            truth_sessions=self.truth_sessions,
+            marginals=self.independent,
+            split="test" if self.final else self.split,
+            seed=at_least(0, "seed", self.seed),
+        )
+        document = ope_study(study, out=self.out, keep_logs=self.keep_logs, narrator=narrator)
+        return Answer(document=document, text=f"{to_text(document)}\n\nPage and pictures: {self.out}")
+
+
+def _numbers(name: str, given: str) -> tuple[int, ...]:
+    """Returns whole numbers that were typed with commas between them."""
+    if wrong := [part for part in listed(given) if not part.isdecimal()]:
+        raise UserError(f"--{name} takes whole numbers with commas between them, such as 500,2000; got {wrong[0]!r}")
+    return tuple(map(int, listed(given)))
+
+
+def _several(name: str, given: str) -> list[Any]:
+    return [settings([f"{name}={value}"])[name] for value in listed(given)]

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from instructrec import runs
-from instructrec.arrays import Floats
+from instructrec.arrays import Floats, take
 from instructrec.envs.target_policies import target_log_probs
 from instructrec.estimates import Assumes, Choice, OffPolicyEstimate, Term, summarise
 from instructrec.experiments.competitors import check_names, references, untrained
@@ -32,6 +32,9 @@ from instructrec.sessions import Observation, Sessions, World
 
 TRUTH_SESSIONS = 2_000
 """How many fresh sessions the truth is measured on, unless asked otherwise."""
+
+TOGETHER = 256
+"""How many of them are played at a time."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ class Even:
         return np.zeros((observation.batch, size), np.float32)
 
 
-class _Cast:
-    """The policies of a log's world, each agent made once."""
+class Cast:
+    """The policies of a world, each agent made once."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -171,7 +174,7 @@ def ope(folder: Path, question: Question, narrator: Narrator) -> dict[str, Any]:
             "to compare sessions, or --truth"
         )
     world = world_of_log(log, population=question.population)
-    who = _Cast(world)
+    who = Cast(world)
     policies = {target.typed: who.of(target, question.temperature) for target in targets}
     logged_by = who.that_logged(log, targets)
     with narrator.task(f"Evaluating {len(policies)} polic{'y' if len(policies) == 1 else 'ies'} on the log") as advance:
@@ -186,7 +189,16 @@ def ope(folder: Path, question: Question, narrator: Narrator) -> dict[str, Any]:
     truth: dict[str, Any] = {}
     if question.truth:
         everyone = policies | ({} if logged_by is None else {LOGGED: logged_by})
-        truth = _truth(log, world, everyone, question.truth_sessions, narrator)
+        seed = log.plan.seed + 1
+        real = truth_of(world, everyone, Sessions.first(seed, question.truth_sessions), narrator)
+        truth = {
+            "sessions": question.truth_sessions,
+            "seed": seed,
+            "oracle": real.oracle,
+            "random": real.random,
+            "span": real.span,
+            "policies": {name: _ends(one) for name, one in real.policies.items()},
+        }
     return _document(log, found, question, truth)
 
 
@@ -203,33 +215,47 @@ def _of_imported(log: DiskLog, question: Question, narrator: Narrator) -> dict[s
     return _document(log, evaluate_chances(log, chances, slates=question.slates), question, {})
 
 
-def _truth(
-    log: DiskLog, world: World, policies: Mapping[str, Policy], count: int, narrator: Narrator
-) -> dict[str, Any]:
-    """Plays everybody in the world itself, on the same fresh sessions."""
-    seed = log.plan.seed + 1
-    sessions = Sessions.first(seed, count)
-    everyone: dict[str, Competitor] = dict(policies)
+def truth_of(world: World, policies: Mapping[str, Policy], sessions: Sessions, narrator: Narrator) -> Truth:
+    """Plays policies, the oracle and chance in the world itself, all in the same sessions."""
     random = untrained(["random"], world)
     bounds = random | references(["oracle"], world, lambda: world, narrator)
-    played: dict[str, OffPolicyEstimate] = {}
-    with narrator.task(f"Playing {len(everyone) + len(bounds)} policies in {count:,} fresh sessions") as advance:
-        for number, (name, competitor) in enumerate([*everyone.items(), *bounds.items()]):
-            episodes = evaluate(world, competitor, sessions)
-            key = f"bound:{name}" if number >= len(everyone) else name
-            terms = iter([Term(episodes.returns)])
-            played[key] = summarise(key, terms, assumes=Assumes.NOTHING, unit=episodes.person)
-            advance((number + 1) / (len(everyone) + len(bounds)), name)
-    oracle, floor = played.pop("bound:oracle", None), played.pop("bound:random")
-    span = None if oracle is None or not oracle.value > floor.value else oracle.value - floor.value
-    return {
-        "sessions": count,
-        "seed": seed,
-        "oracle": None if oracle is None else oracle.value,
-        "random": floor.value,
-        "span": span,
-        "policies": {name: _ends(one) for name, one in played.items()},
-    }
+    everyone: list[tuple[bool, str, Competitor]] = [(False, name, policy) for name, policy in policies.items()]
+    everyone += [(True, name, competitor) for name, competitor in bounds.items()]
+    count = len(sessions.lane)
+    earned, person = np.zeros((len(everyone), count)), np.zeros(count, np.int64)
+    with narrator.task(f"Playing {len(everyone)} policies in {count:,} fresh sessions") as advance:
+        for begin in range(0, count, TOGETHER):  # All meet the same few people in turn: words are understood once.
+            part = np.arange(begin, min(begin + TOGETHER, count))
+            for row, (_, _, competitor) in enumerate(everyone):
+                episodes = evaluate(world, competitor, take(sessions, part))
+                earned[row, part], person[part] = episodes.returns, episodes.person
+            advance((part[-1] + 1) / count, "")
+    found = [
+        (bound, name, summarise(name, iter([Term(row)]), assumes=Assumes.NOTHING, unit=person))
+        for (bound, name, _), row in zip(everyone, earned, strict=True)
+    ]
+    ends = {name: one.value for bound, name, one in found if bound}
+    return Truth({name: one for bound, name, one in found if not bound}, ends.get("oracle"), ends["random"])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What policies earn on fresh sessions, with what bounds them.
+
+    Attributes:
+        policies: By name.
+        oracle: What the oracle earns; None where the world has none.
+        random: What chance earns.
+    """
+
+    policies: Mapping[str, OffPolicyEstimate]
+    oracle: float | None
+    random: float
+
+    @property
+    def span(self) -> float | None:
+        """V_oracle - V_random, in which errors are counted; None where it is not above 0."""
+        return None if self.oracle is None or not self.oracle > self.random else self.oracle - self.random
 
 
 def _ends(one: OffPolicyEstimate) -> dict[str, float]:
@@ -318,23 +344,22 @@ def select(folder: Path, question: Question, narrator: Narrator) -> dict[str, An
         ``regret``: what the best of them earns beyond the selected one.
     """
     document = ope(folder, question, narrator)
-    others = [one for one in document["policies"] if one["policy"] != LOGGED]
-    level = 1 - 0.05 / max(len(others), 1)
-    quantile = float(stats.t.ppf((1 + level) / 2, max(document["people"] - 1, 1)))
-    ranking = []
-    for one in others:
-        gain, reach = one["gain"]["value"], quantile * one["gain"]["error"]
-        together = {"value": gain, "low": gain - reach, "high": gain + reach}
-        keys = ("policy", "estimator", "value", "low", "high", "trusted", "why", "truth")
-        ranking.append({key: one[key] for key in keys if key in one} | {"gain": together})
-    ranking.sort(key=lambda one: (not one["trusted"], -_number(one["gain"]["low"])))
+    about = {one["policy"]: one for one in document["policies"] if one["policy"] != LOGGED}
+    gains = {name: (one["gain"]["value"], one["gain"]["error"], one["trusted"]) for name, one in about.items()}
+    level, order = ranked(gains, document["people"])
+    keys = ("policy", "estimator", "value", "low", "high", "trusted", "why", "truth")
+    ranking = [
+        {key: about[name][key] for key in keys if key in about[name]}
+        | {"gain": {"value": gains[name][0], "low": low, "high": high}}
+        for name, low, high in order
+    ]
+    selected = picked(gains, document["people"])
     best = ranking[0] if ranking else None
     if best is None or not best["trusted"]:
-        selected, why = LOGGED, "no other policy has an estimate that can be trusted"
+        why = "no other policy has an estimate that can be trusted"
     elif not best["gain"]["low"] > 0:
-        selected, why = LOGGED, f"{best['policy']} is the best of those that can be trusted, and may still earn less"
+        why = f"{best['policy']} is the best of those that can be trusted, and may still earn less"
     else:
-        selected = best["policy"]
         why = f"it gains between {best['gain']['low']:.3g} and {best['gain']['high']:.3g} over the policy that logged"
     found: dict[str, Any] = {
         "selected": selected,
@@ -346,6 +371,27 @@ def select(folder: Path, question: Question, narrator: Narrator) -> dict[str, An
     if question.truth:
         found |= _regret(document, selected)
     return found | document
+
+
+def ranked(gains: Mapping[str, tuple[float, float, bool]], people: int) -> tuple[float, list[tuple[str, float, float]]]:
+    """Returns the level of each interval that makes them hold together, and policies with the ends of theirs.
+
+    Trusted ones come first, and the higher the lower end, the earlier.
+
+    Args:
+        gains: Of each policy the estimated gain over the one that logged, its standard error, whether it is trusted.
+        people: How many people were met.
+    """
+    level = 1 - 0.05 / max(len(gains), 1)
+    quantile = float(stats.t.ppf((1 + level) / 2, max(people - 1, 1)))
+    found = [(name, gain - quantile * error, gain + quantile * error) for name, (gain, error, _) in gains.items()]
+    return level, sorted(found, key=lambda one: (not gains[one[0]][2], -_number(one[1])))
+
+
+def picked(gains: Mapping[str, tuple[float, float, bool]], people: int) -> str:
+    """Returns the policy that the rule of `select` picks, or `LOGGED`; arguments are those of `ranked`."""
+    _, order = ranked(gains, people)
+    return order[0][0] if order and gains[order[0][0]][2] and order[0][1] > 0 else LOGGED
 
 
 def _number(value: float) -> float:

@@ -444,6 +444,7 @@ def evaluate_policies(
     *,
     slates: bool | None = None,
     logged_by: Policy | None = None,
+    marginals: bool = True,
     memory: int = MEMORY,
     progress: Progress | None = None,
 ) -> Evaluations:
@@ -459,6 +460,8 @@ def evaluate_policies(
             ``log_prob(observation, slates)`` and ``act``.
         slates: Whether each turn is read by itself; by default where the world's sessions have one turn.
         logged_by: The policy that logged, where it is at hand: its probabilities are checked, and marginals need them.
+        marginals: Whether the chance of each item at each position may be worked out, for `independent_ips`: most of
+            the time of a small log.
         memory: How many bytes may be kept for policies; where more are needed, the log is read several times.
         progress: Is told which share is done.
 
@@ -476,7 +479,7 @@ def evaluate_policies(
     model = fit_rewards(log, world, rankers)
     candidates = log.plan.world.num_candidates or world.catalogue.num_items
     few = len(log) <= MARGINAL_ROWS and candidates <= MARGINAL_CANDIDATES
-    marginals = by_slate and isinstance(logged_by, PlackettLuce) and few
+    marginals = marginals and by_slate and isinstance(logged_by, PlackettLuce) and few
     each = (_Slates if by_slate else _Sessions).bytes_of_policy(log)
     together = max(1, memory // max(each, 1) - 1)
     names = list(policies)
