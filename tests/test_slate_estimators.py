@@ -465,6 +465,18 @@ def test_what_a_smaller_sample_plainly_contradicts_is_not_chosen():
     assert not choice.chosen.trusted
 
 
+def test_without_a_reference_or_a_model_the_doubly_robust_comes_before_plain_weighting():
+    log = drawn(1_500, 0)
+    plain = standard_ips(log)
+    scores = plain.value + (plain.scores - plain.value) / 3
+    robust = replace(plain, estimator="slate_dr", error=plain.error / 3, ess=0.9 * plain.ess, scores=scores)
+    assert 100 < robust.ess < plain.ess < 1_000
+    choice = choose([plain, robust])
+    assert choice.chosen.estimator == "slate_dr"
+    assert not choice.chosen.trusted
+    assert "it varies least of those that assume nothing" in choice.why
+
+
 # --- Cross-fitting ---------------------------------------------------------------------------------------------------
 
 
