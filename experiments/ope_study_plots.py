@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Draw = Callable[["Axes", Mapping[str, Any]], None]
-_COLOURS = ("#8b95a0", "#5566aa", "#aa4466", "#c58b2b", "#6f8f3f", "#8866aa", "#447799", "#bb6644")
+COLOURS = ("#8b95a0", "#5566aa", "#aa4466", "#c58b2b", "#6f8f3f", "#8866aa", "#447799", "#bb6644")
 _FEW = 5
 """Ranges of effective sample size with fewer estimates are left out."""
 
@@ -41,7 +41,7 @@ def _panels(worlds: Sequence[Mapping[str, Any]], each: Draw) -> bytes:
     across = min(len(worlds), 3)
     down = -(-len(worlds) // across)
     with rc_context(STYLE):
-        figure = _figure(4.2 * across + 2.3, 3.1 * down)
+        figure = figure_of(4.2 * across + 2.3, 3.1 * down)
         panels = figure.subplots(down, across, squeeze=False).ravel()
         for axes in panels[len(worlds) :]:
             axes.set_axis_off()
@@ -53,16 +53,16 @@ def _panels(worlds: Sequence[Mapping[str, Any]], each: Draw) -> bytes:
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
         figure.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=8)
-        return _png(figure)
+        return png(figure)
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()
@@ -77,7 +77,7 @@ def _look(names: Sequence[str], name: str) -> dict[str, Any]:
         return look | {"color": INK, "linestyle": ":"}
     others = [other for other in names if other not in (CHOSEN, MEAN_OF_LOG)]
     place = others.index(name)
-    return look | {"color": _COLOURS[place // 2 % len(_COLOURS)], "linestyle": ("-", "--")[place % 2]}
+    return look | {"color": COLOURS[place // 2 % len(COLOURS)], "linestyle": ("-", "--")[place % 2]}
 
 
 def _names(world: Mapping[str, Any]) -> list[str]:
@@ -120,7 +120,7 @@ def _coverage(axes: Axes, world: Mapping[str, Any]) -> None:
     """Draws a line for each estimator: filled for all its intervals, hollow for those marked trusted."""
     names = _names(world)[::-1]
     for shift, size in zip(_shifts(len(world["sizes"])), world["sizes"], strict=True):
-        colour = _COLOURS[world["sizes"].index(size) % len(_COLOURS)] if size is not world["sizes"][-1] else WORLD
+        colour = COLOURS[world["sizes"].index(size) % len(COLOURS)] if size is not world["sizes"][-1] else WORLD
         for kind, face, words in (("coverage", colour, "all"), ("coverage_trusted", "white", "trusted")):
             held = [(row["estimator"], row[kind]) for row in size["estimators"] if row[kind]["intervals"]]
             share = np.array([one["share"] for _, one in held])
@@ -147,7 +147,7 @@ def _ranking(axes: Axes, world: Mapping[str, Any]) -> None:
     names = [name for name in _names(world) if name != MEAN_OF_LOG][::-1]
     ways = list(PICKED)[::-1]
     for shift, size in zip(_shifts(len(world["sizes"])), world["sizes"], strict=True):
-        colour = _COLOURS[world["sizes"].index(size) % len(_COLOURS)] if size is not world["sizes"][-1] else WORLD
+        colour = COLOURS[world["sizes"].index(size) % len(COLOURS)] if size is not world["sizes"][-1] else WORLD
         ranks = {row["estimator"]: row["rank_correlation"] for row in size["estimators"]}
         rows = [(len(ways) + names.index(name), ranks[name]) for name in names if name in ranks]
         rows += [(ways.index(way), found) for way, found in size["picks"].items()]
@@ -170,7 +170,7 @@ def _between(worlds: Sequence[Mapping[str, Any]]) -> bytes:
     """Returns median errors of each estimator in each world, from its largest logs, and how many are trusted."""
     names = list(dict.fromkeys(name for world in worlds for name in _names(world)))
     with rc_context(STYLE):
-        figure = _figure(max(6.5, 1.1 * len(worlds) + 4), 5.2)
+        figure = figure_of(max(6.5, 1.1 * len(worlds) + 4), 5.2)
         errors, trust = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         rows = [{row["estimator"]: row for row in world["sizes"][-1]["estimators"]} for world in worlds]
         for name in names:
@@ -183,4 +183,4 @@ def _between(worlds: Sequence[Mapping[str, Any]]) -> bytes:
         trust.set_ylim(0, 1)
         trust.set_xticks(range(len(worlds)), [where(world).replace(", ", "\n") for world in worlds])
         figure.legend(*errors.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
-        return _png(figure)
+        return png(figure)

@@ -1,0 +1,125 @@
+"""A study of learning from a log as a Markdown page, and as text of at most 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from instructrec.experiments.folding import fold
+from instructrec.experiments.headline import FLAGSHIP
+
+SPOILED = {"noise": "feedback is another item's", "sparsity": "feedback never arrived"}
+_NO = "–"
+_HEAD = f"{'agent':<21}{'return':>8}  {'95 %':<15}{'norm.':>6}{'share':>7}  {'95 %':<14}{'CSR':>5}"
+
+
+def called(agent: str) -> str:
+    """Returns what an agent is called in tables and pictures."""
+    return f"{agent} among people" if agent == FLAGSHIP else agent
+
+
+def to_text(document: Mapping[str, Any]) -> str:
+    """Returns what was found as tables of at most 80 columns; ``document`` is from `learn_study`."""
+    lines = []
+    for title, rows in _tables(document):
+        lines += ["", *_folded(title), "", _HEAD, "─" * len(_HEAD), *map(_line, rows)]
+    return "\n".join([*lines[1:], "", *_folded(_legend(document))])
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    value, share = row["return"], row.get("share")
+    return (
+        f"{called(row['agent']):<21}{_number(value['value']):>8}  {_between(value):<15}"
+        f"{_number(_middle(row.get('normalised'))):>6}{_number(_middle(share)):>7}  {_between(share):<14}"
+        f"{_number(row.get('csr')):>5}"
+    ).rstrip()
+
+
+def _tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
+    yield "Without learning from the log", document["references"]
+    for size in document["sizes"]:
+        yield f"From {size['sessions']:,} sessions, {size['turns']:,} turns", size["rows"]
+    for one in document["spoiled"]:
+        where = f"From {document['spoiled_sessions']:,} sessions"
+        yield f"{where}, where {one['share']:.0%} of the {SPOILED[one['kind']]}", one["rows"]
+
+
+def _legend(document: Mapping[str, Any]) -> str:
+    by = document["normalised_by"]
+    normalised = "" if by is None else f"norm. is (V − V_random) / (V_{by} − V_random); "
+    seeds = max((row["seeds"] for size in document["sizes"] for row in size["rows"]), default=1)
+    return (
+        f"{normalised}share is (V − V_logger) / (V_among_people − V_logger), with {FLAGSHIP} trained among people for "
+        f"as many turns as the log holds. {document['people']:,} {document['split']} people, {seeds} "
+        f"seed{'' if seeds == 1 else 's'}; intervals are over people and seeds, at 95 %."
+    )
+
+
+def _folded(words: str) -> list[str]:
+    return fold(words, indent="").splitlines()
+
+
+def _middle(found: Mapping[str, Any] | None) -> float | None:
+    return None if found is None else found["value"]
+
+
+def _number(value: float | None) -> str:
+    return _NO if value is None else f"{value:.2f}"
+
+
+def _between(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["low"] is None:
+        return ""
+    return f"{found['low']:.2f} to {found['high']:.2f}"
+
+
+def _ends(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["value"] is None:
+        return _NO
+    return _number(found["value"]) + (f" ({_between(found)})" if _between(found) else "")
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+
+def to_markdown(document: Mapping[str, Any], pictures: Sequence[str]) -> str:
+    """Returns the study as a page.
+
+    Args:
+        document: From `learn_study`.
+        pictures: File names of its pictures, beside the page.
+    """
+    study = document["study"]
+    settings = " ".join(f"{name}={value}" for name, value in study["world_settings"].items())
+    read = f"{study['prompts']:,} prompts of its own" if study["prompts"] else "nothing: it learned no words before"
+    lines = [
+        f"# Learning from a log: {study['world']}",
+        "",
+        f"Logged by {study['policy'].partition('=')[0]} at temperature {study['temperature']:g} with training people"
+        + (f", {settings}" if settings else "")
+        + f"; the network had read {read}. {_legend(document)}",
+        "",
+    ]
+    for title, rows in _tables(document):
+        lines += [f"## {title}", "", *_table(rows), ""]
+    lines += [part for name in pictures for part in (f"![{name.removesuffix('.png')}]({name})", "")]
+    return "\n".join([*lines, "Made by:", "", "```", document["command"], "```", ""])
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    columns = {
+        "return": lambda row: _ends(row["return"]),
+        "normalised": lambda row: _ends(row.get("normalised")),
+        "share": lambda row: _ends(row.get("share")),
+        "above the logger": lambda row: _ends(row.get("above_logger")),
+        "above its best": lambda row: _ends(row.get("above_best")),
+        "above `clone`": lambda row: _ends(row.get("above_clone")),
+        "CSR": lambda row: _number(row.get("csr")),
+    }
+    told = {
+        name: [say(row) for row in rows] for name, say in columns.items() if any(say(row) != _NO for row in rows)
+    }
+    lines = [f"| agent | {' | '.join(told)} |", "|---" * (len(told) + 1) + "|"]
+    for number, row in enumerate(rows):
+        lines.append(f"| {called(row['agent'])} | {' | '.join(column[number] for column in told.values())} |")
+    return lines
