@@ -21,7 +21,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
 from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log, Ope, OpeStudy, Select
-from instructrec.experiments.commands_offline import Learn
+from instructrec.experiments.commands_offline import Learn, LearnStudy
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
 from instructrec.experiments.commands_worlds import Agents, Populations, WorldFile, Worlds
 from instructrec.experiments.folding import fold, width_of
@@ -52,6 +52,7 @@ COMMANDS: dict[str, type[Command]] = {
     "select": Select,
     "learn": Learn,
     "ope-study": OpeStudy,
+    "learn-study": LearnStudy,
     "import-log": ImportLog,
     "export-log": ExportLog,
     "twins": Twins,
@@ -71,7 +72,7 @@ COMMANDS: dict[str, type[Command]] = {
 _GOES_ON = {
     **dict.fromkeys((Train, Learn), "go on with --resume."),
     **dict.fromkeys(
-        (Demo, Compare, Tune, Log, ImportLog, OpeStudy, Ablate, Robustness, Transfer),
+        (Demo, Compare, Tune, Log, ImportLog, OpeStudy, LearnStudy, Ablate, Robustness, Transfer),
         "run it again, and it goes on from there.",
     ),
 }

@@ -254,3 +254,10 @@ def reading(given: Sequence[str], columns: Sequence[str] = (), numbers: Sequence
         else:
             found[name] = int(value) if name in numbers else value
     return found
+
+
+def whole_numbers(name: str, given: str) -> tuple[int, ...]:
+    """Returns whole numbers that were typed with commas between them."""
+    if wrong := [part for part in listed(given) if not part.isdecimal()]:
+        raise UserError(f"--{name} takes whole numbers with commas between them, such as 500,2000; got {wrong[0]!r}")
+    return tuple(map(int, listed(given)))

@@ -19,6 +19,7 @@ from instructrec.experiments.commands import (
     listed,
     settings,
     texts,
+    whole_numbers,
     world_name,
 )
 
@@ -258,8 +259,8 @@ class OpeStudy(AmongPeople):
             policy=self.policy,
             temperature=self.temperature,
             policies=tuple(listed(self.policies)),
-            sizes=_numbers("sessions", self.sessions),
-            logs=_numbers("logs", self.logs),
+            sizes=whole_numbers("sessions", self.sessions),
+            logs=whole_numbers("logs", self.logs),
             world_settings=self.world_settings(),
             grid={name: _several(name, text) for name, text in texts(self.grid).items()},
             truth_sessions=self.truth_sessions,
@@ -269,13 +270,6 @@ class OpeStudy(AmongPeople):
         )
         document = ope_study(study, out=self.out, keep_logs=self.keep_logs, narrator=narrator)
         return Answer(document=document, text=f"{to_text(document)}\n\nPage and pictures: {self.out}")
-
-
-def _numbers(name: str, given: str) -> tuple[int, ...]:
-    """Returns whole numbers that were typed with commas between them."""
-    if wrong := [part for part in listed(given) if not part.isdecimal()]:
-        raise UserError(f"--{name} takes whole numbers with commas between them, such as 500,2000; got {wrong[0]!r}")
-    return tuple(map(int, listed(given)))
 
 
 def _several(name: str, given: str) -> list[Any]:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from instructrec.experiments.commands import Answer, Command, Settings, allow_imports, at_least, settings
+from instructrec.experiments.commands import (
+    AmongPeople,
+    Answer,
+    Command,
+    Settings,
+    UserError,
+    allow_imports,
+    at_least,
+    listed,
+    settings,
+    whole_numbers,
+    world_name,
+)
 
 if TYPE_CHECKING:
     from instructrec.experiments.progress import Narrator
@@ -69,3 +81,83 @@ class Learn(Command):
         lines += [f"Measure it:  instructrec evaluate {run}"]
         lines += [f"Go on among people:  instructrec train WORLD --start {run} --out RUN"]
         return Answer(document=found, text="\n".join(lines))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnStudy(AmongPeople):
+    """Ask what can be learned from a log alone: as logs grow, and as their feedback gets worse.
+
+    Beside those that learn from the log stand SlatePPO, trained among people for as many turns, and who logged. A
+    killed study goes on where it stood.
+    """
+
+    policy: Annotated[str, arg(metavar="NAME")]
+    """Who logs: an agent by name, or NAME=RUN from a run folder."""
+    out: Path
+    """Folder for results.json, learn_study.md and a picture."""
+    temperature: float = 1.0
+    """The temperature of the policy that logs."""
+    agents: str = "clone,ips,dr,fitted_q,supervised"
+    """Who learns from the log, separated by commas."""
+    sessions: str = "1000,3000,10000"
+    """How many sessions the logs hold, sizes separated by commas."""
+    noise: Annotated[str, arg(metavar="SHARES")] = ""
+    """Shares of shown items whose feedback is that of another item, separated by commas, such as 0.2,0.5."""
+    sparsity: Annotated[str, arg(metavar="SHARES")] = ""
+    """Shares of shown items whose feedback never arrived, separated by commas."""
+    spoiled_sessions: int = 0
+    """How many sessions the log holds whose feedback is spoiled, one of --sessions; the largest when 0."""
+    offline_only: bool = False
+    """Train nobody among people."""
+    prompts: int = 0
+    """From how many prompts of its own the network has learned to read before; 0 for none."""
+    encoder: str = "minilm"
+    """The language model."""
+    seeds: int = 1
+    """How many agents of each kind are trained."""
+    people: int = 300
+    """How many sessions each is measured on."""
+    seed: int = 0
+    """The seed of the log's sessions."""
+    final: bool = False
+    """Measure on the test people and phrasings; without it, on the validation ones."""
+
+    def run(self, narrator: Narrator) -> Answer:
+        """Studies."""
+        if not 0 < self.temperature < float("inf"):
+            raise UserError(f"--temperature must be above 0 and finite, got {self.temperature:g}")
+        from instructrec.experiments.learn_study import LearnStudy as Study
+        from instructrec.experiments.learn_study import learn_study
+        from instructrec.experiments.learn_study_page import to_text
+
+        study = Study(
+            world=world_name(self.world),
+            policy=self.policy,
+            temperature=self.temperature,
+            agents=tuple(listed(self.agents)),
+            sizes=whole_numbers("sessions", self.sessions),
+            noise=_shares("noise", self.noise),
+            sparsity=_shares("sparsity", self.sparsity),
+            spoiled_size=self.spoiled_sessions,
+            online=not self.offline_only,
+            prompts=at_least(0, "prompts", self.prompts),
+            world_settings=self.world_settings(),
+            encoder=self.encoder,
+            seeds=at_least(1, "seeds", self.seeds),
+            people=at_least(2, "people", self.people),
+            seed=at_least(0, "seed", self.seed),
+            final=self.final,
+        )
+        document = learn_study(study, out=self.out, narrator=narrator)
+        return Answer(document=document, text=f"{to_text(document)}\n\nPage and picture: {self.out}")
+
+
+def _shares(name: str, given: str) -> tuple[float, ...]:
+    """Returns shares that were typed with commas between them."""
+    found = []
+    for part in listed(given):
+        try:
+            found.append(float(part))
+        except ValueError:
+            raise UserError(f"--{name} takes shares with commas between them, such as 0.2,0.5; got {part!r}") from None
+    return tuple(found)

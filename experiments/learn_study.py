@@ -7,9 +7,11 @@ learned and measured is kept as soon as it is known, so that a killed study goes
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ BOUNDS = ("random", "informed", "oracle")
 SPOILED = {"noise": mistaken, "sparsity": lost}
 """How feedback is spoiled: the share of it that is another item's, and that never arrived."""
 KEPT = 1
-"""Raised whenever policies are learned or measured in another way, so that older findings are not taken for the same."""
+"""Raised whenever policies are learned or measured in another way, so that older findings are not taken for these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +235,7 @@ class _School:
         found.append(Finding(START, [self._measured(decides, self._start)]))
         for name in BOUNDS:
             try:
-                found.append(Finding(name, [self._measured({"agent": name}, lambda name=name: self._bound(name))]))
+                found.append(Finding(name, [self._measured({"agent": name}, partial(self._bound, name))]))
             except AbsentError as error:
                 self.narrator.say(f"{name} is left out: {error}")
         return found
@@ -266,7 +268,7 @@ class _School:
             decides = shop.identity(cell)
             run = self.folder / CELLS / f"run-{hash_of({**decides, 'version': __version__})}"
             self.narrator.say(f"{FLAGSHIP} among people, {turns:,} turns, seed {seed}")
-            found.append(self._measured(decides, lambda: shop.contestant(cell, run).at(self.tested)))
+            found.append(self._measured(decides, partial(self._trained, shop, cell, run)))
         return Finding(FLAGSHIP, found, size, turns)
 
     def _fitted(
@@ -287,11 +289,16 @@ class _School:
             }
             how = "" if spoiled is None else f", {spoiled[0]} {spoiled[1]:g}"
             self.narrator.say(f"{name}, {size:,} sessions{how}, seed {seed}")
-            found.append(self._measured(decides, lambda: self._learned(name, _spoiled(log, spoiled, seed), seed)))
+            found.append(self._measured(decides, partial(self._learned, name, log, spoiled, seed)))
         return Finding(name, found, size, len(log), spoiled)
 
-    def _learned(self, name: str, log: Log, seed: int) -> Competitor:
+    def _trained(self, shop: Workshop, cell: Cell, run: Path) -> Competitor:
+        return shop.contestant(cell, run).at(self.tested)
+
+    def _learned(self, name: str, log: Log, spoiled: tuple[str, float] | None, seed: int) -> Competitor:
         one = learner(name)
+        if spoiled is not None:
+            log = SPOILED[spoiled[0]](log, spoiled[1], seed=seed)
         ground = Ground(self.world, self.shop.reader, len(log), log=log)
         with self.narrator.task(f"Learning {name}") as advance:
             return one.learn(ground, configured(one.config, {}), seed, advance).agent
@@ -313,13 +320,10 @@ class _School:
 
                 sessions = Sessions.first(study.seed + 101, study.people)
                 episodes = evaluate(self.tested, competitor, sessions, progress=tell)
-            known = {name: episodes.mean(name) for name in ("csr", "violation") if name in episodes.metrics}
+            asked = [name for name in ("csr", "violation") if name in episodes.metrics]
+            known = {name: episodes.mean(name) for name in asked if not math.isnan(episodes.mean(name))}
             runs.write_json(path, {"returns": episodes.returns.tolist(), "person": episodes.person.tolist(), **known})
         return dict(runs.read_json(path))
-
-
-def _spoiled(log: Log, how: tuple[str, float] | None, seed: int) -> Log:
-    return log if how is None else SPOILED[how[0]](log, how[1], seed=seed)
 
 
 # --- From findings to the document -----------------------------------------------------------------------------------
@@ -329,11 +333,7 @@ def _document(study: LearnStudy, found: Sequence[Finding]) -> dict[str, Any]:
     crossed = Crossed.of(found[0].measured[0]["person"])
     values = [crossed.ratio([one["returns"] for one in finding.measured]) for finding in found]
     fixed = {finding.name: value for finding, value in zip(found, values, strict=True) if not finding.sessions}
-    online = {
-        finding.sessions: value
-        for finding, value in zip(found, values, strict=True)
-        if finding.name == FLAGSHIP
-    }
+    online = {finding.sessions: value for finding, value in zip(found, values, strict=True) if finding.name == FLAGSHIP}
     clones = {
         (finding.sessions, finding.spoiled): value
         for finding, value in zip(found, values, strict=True)

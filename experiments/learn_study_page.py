@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from instructrec.experiments.folding import fold
@@ -107,7 +107,7 @@ def to_markdown(document: Mapping[str, Any], pictures: Sequence[str]) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    columns = {
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "return": lambda row: _ends(row["return"]),
         "normalised": lambda row: _ends(row.get("normalised")),
         "share": lambda row: _ends(row.get("share")),
@@ -116,9 +116,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "above `clone`": lambda row: _ends(row.get("above_clone")),
         "CSR": lambda row: _number(row.get("csr")),
     }
-    told = {
-        name: [say(row) for row in rows] for name, say in columns.items() if any(say(row) != _NO for row in rows)
-    }
+    told = {name: [say(row) for row in rows] for name, say in columns.items() if any(say(row) != _NO for row in rows)}
     lines = [f"| agent | {' | '.join(told)} |", "|---" * (len(told) + 1) + "|"]
     for number, row in enumerate(rows):
         lines.append(f"| {called(row['agent'])} | {' | '.join(column[number] for column in told.values())} |")

@@ -60,9 +60,20 @@ def _line(axes: Axes, name: str, names: Sequence[str], points: Sequence[tuple[fl
     colour = WORLD if name == FLAGSHIP else COLOURS[names.index(name) % len(COLOURS)]
     across = [at for at, _ in found]
     axes.plot(
-        across, [one["value"] for _, one in found], "o-", color=colour, markersize=3.5, linewidth=1.6, label=called(name)
+        across,
+        [one["value"] for _, one in found],
+        "o-",
+        color=colour,
+        markersize=3.5,
+        linewidth=1.6,
+        label=called(name),
     )
     axes.fill_between(
-        across, [one["low"] for _, one in found], [one["high"] for _, one in found], color=colour, alpha=0.1, linewidth=0
+        across,
+        [one["low"] for _, one in found],
+        [one["high"] for _, one in found],
+        color=colour,
+        alpha=0.1,
+        linewidth=0,
     )
     axes.tick_params(labelcolor=INK)

@@ -237,7 +237,7 @@ class _Ground:
     def logs(self, keep: bool, narrator: Narrator) -> dict[int, list[dict[str, Any]]]:
         """Returns what was found of each log, by size; those not known yet are recorded and evaluated."""
         total = sum(size * logs for size, logs in self.study.plan)
-        done, found = 0, {}
+        done, found = 0, dict[int, list[dict[str, Any]]]()
         where = "".join(f", {name} {value}" for name, value in self.different.items())
         with narrator.task(f"Recording and evaluating {total:,} sessions{where}") as advance:
             for size, logs in self.study.plan:

@@ -231,10 +231,10 @@ def _picked(log: Mapping[str, Any], pick: str) -> str:
         return str(log["selected"])
     if pick == LOGGED:
         return LOGGED
-    chosen = {
+    chosen: dict[str, float] = {
         name: next(_number(row["value"]) for row in rows if row["chosen"]) for name, rows in log["policies"].items()
     }
-    return max(chosen, key=lambda name: -math.inf if math.isnan(chosen[name]) else chosen[name])
+    return str(max(chosen, key=lambda name: -math.inf if math.isnan(chosen[name]) else chosen[name]))
 
 
 def regret(truth: Mapping[str, Any], policy: str) -> float:

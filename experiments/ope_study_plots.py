@@ -57,12 +57,14 @@ def _panels(worlds: Sequence[Mapping[str, Any]], each: Draw) -> bytes:
 
 
 def figure_of(width: float, height: float) -> Figure:
+    """Returns an empty figure, in inches, that needs no screen."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def png(figure: Figure) -> bytes:
+    """Returns a figure as PNG; the same figure is the same bytes."""
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()
