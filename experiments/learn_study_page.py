@@ -15,7 +15,7 @@ _HEAD = f"{'agent':<21}{'return':>8}  {'95 %':<15}{'norm.':>6}{'share':>7}  {'95
 
 def called(agent: str) -> str:
     """Returns what an agent is called in tables and pictures."""
-    return f"{agent} among people" if agent == FLAGSHIP else agent
+    return f"{agent}, online" if agent == FLAGSHIP else agent
 
 
 def to_text(document: Mapping[str, Any]) -> str:
@@ -49,7 +49,7 @@ def _legend(document: Mapping[str, Any]) -> str:
     normalised = "" if by is None else f"norm. is (V − V_random) / (V_{by} − V_random); "
     seeds = max((row["seeds"] for size in document["sizes"] for row in size["rows"]), default=1)
     return (
-        f"{normalised}share is (V − V_logger) / (V_among_people − V_logger), with {FLAGSHIP} trained among people for "
+        f"{normalised}share is (V − V_logger) / (V_online − V_logger), online being {FLAGSHIP} trained among people for "
         f"as many turns as the log holds. {document['people']:,} {document['split']} people, {seeds} "
         f"seed{'' if seeds == 1 else 's'}; intervals are over people and seeds, at 95 %."
     )
