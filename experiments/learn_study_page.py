@@ -49,8 +49,8 @@ def _legend(document: Mapping[str, Any]) -> str:
     normalised = "" if by is None else f"norm. is (V − V_random) / (V_{by} − V_random); "
     seeds = max((row["seeds"] for size in document["sizes"] for row in size["rows"]), default=1)
     return (
-        f"{normalised}share is (V − V_logger) / (V_online − V_logger), online being {FLAGSHIP} trained among people for "
-        f"as many turns as the log holds. {document['people']:,} {document['split']} people, {seeds} "
+        f"{normalised}share is (V − V_logger) / (V_online − V_logger), online being {FLAGSHIP} trained among "
+        f"people for as many turns as the log holds. {document['people']:,} {document['split']} people, {seeds} "
         f"seed{'' if seeds == 1 else 's'}; intervals are over people and seeds, at 95 %."
     )
 
