@@ -351,7 +351,9 @@ class OfflineLearner:
         scores = scores_among(scorer, scorer.query(state, inputs), inputs, among)
         terms = slate_terms(scores, places)
         facts = {"policy/log_likelihood": terms.log_probs.mean()}
-        drawn = draw_slates(scores, slates.shape[1], luck)
+        draws = config.entropy or config.anchor or isinstance(config, DRConfig)
+        # Else nobody reads them.
+        drawn = draw_slates(scores, slates.shape[1], luck) if draws else places
         if type(config) is CloneConfig:
             gain, balance = terms.log_probs.mean(), None
         elif isinstance(config, FittedQConfig):

@@ -96,6 +96,40 @@ class _SlateTerms(torch.autograd.Function):
         return gradient.scatter_(1, places, on_shown), None
 
 
+class _LeftOut(torch.autograd.Function):
+    """What a slate leaves out: log Σ exp(score) over it, and the mean of values under its softmax.
+
+    By hand, because torch.logsumexp spends most of its time, forth and back, on results near the smallest number.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, values: Tensor | None, places: Tensor) -> tuple[Tensor, Tensor]:
+        rest = scores.scatter(1, places, UNREACHABLE)
+        top = rest.amax(dim=1, keepdim=True)
+        chances = _weights(rest - top)
+        total = chances.sum(dim=1, keepdim=True)
+        chances /= total
+        mean = total.new_zeros(len(total)) if values is None else torch.einsum("bc,bc->b", chances, values)
+        ctx.save_for_backward(chances, values, mean)
+        return (torch.log(total) + top).squeeze(1), mean
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        chances, values, mean = ctx.saved_tensors
+        on_log, on_mean = (grad[:, None] for grad in grads)
+        on_scores = on_values = None
+        if ctx.needs_input_grad[0]:
+            on_scores = chances * (on_log if values is None else on_log + on_mean * (values - mean[:, None]))
+        if ctx.needs_input_grad[1]:
+            on_values = chances * on_mean
+        return on_scores, on_values, None
+
+
+def _left_out(scores: Tensor, values: Tensor | None, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the two results of `_LeftOut`, each [batch]; the second is 0 without values."""
+    return cast("tuple[Tensor, Tensor]", _LeftOut.apply(scores, values, places))  # type: ignore[no-untyped-call]
+
+
 def slate_terms(scores: Tensor, places: Tensor) -> SlateTerms:
     """Returns the exact terms of slates, differentiable in ``scores``.
 
@@ -156,9 +190,8 @@ def expectations(scores: Tensor, values: Tensor, places: Tensor) -> Tensor:
     if scores.shape[1] == places.shape[1]:
         scores = nn.functional.pad(scores, (0, 1), value=UNREACHABLE)
         values = nn.functional.pad(values, (0, 1))
-    rest = scores.scatter(1, places, UNREACHABLE)
-    mean_rest = torch.einsum("bc,bc->b", torch.softmax(rest, dim=1), values)
-    parts = _joined(torch.logsumexp(rest, dim=1), scores.gather(1, places))
+    log_rest, mean_rest = _left_out(scores, values, places)
+    parts = _joined(log_rest, scores.gather(1, places))
     weights = torch.exp(parts - parts.detach().amax(dim=1, keepdim=True))
     means = torch.cumsum(weights * _joined(mean_rest, values.gather(1, places)), dim=1)
     return (means / torch.cumsum(weights, dim=1).clamp_min(1e-30))[:, 1:].flip(1)
@@ -168,8 +201,8 @@ def _log_totals(scores: Tensor, places: Tensor) -> Tensor:
     """Returns log Σ exp(score) over what may stand at each position given the items above, [batch, slate_size]."""
     if scores.shape[1] == places.shape[1]:
         scores = nn.functional.pad(scores, (0, 1), value=UNREACHABLE)
-    rest = torch.logsumexp(scores.scatter(1, places, UNREACHABLE), dim=1)
-    return torch.logcumsumexp(_joined(rest, scores.gather(1, places)), dim=1)[:, 1:].flip(1)
+    log_rest, _ = _left_out(scores, None, places)
+    return torch.logcumsumexp(_joined(log_rest, scores.gather(1, places)), dim=1)[:, 1:].flip(1)
 
 
 def _joined(rest: Tensor, shown: Tensor) -> Tensor:
