@@ -374,7 +374,7 @@ class OfflineLearner:
             else:
                 with torch.no_grad():
                     expected = scorer.values(state, slates, self._share(rewards))
-                advantages = (rewards + expected.effects - expected.items) / self._unit
+                advantages = (rewards + expected.effects - config.baseline * expected.items) / self._unit
                 gain = weighted_gain(found, advantages, self_normalised=True)
             single = weighted(terms.log_probs, logged, cap=config.cap)
             if config.behaviour:

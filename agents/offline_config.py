@@ -71,6 +71,9 @@ class IPSConfig(CloneConfig):
         cap: The largest weight of a logged position.
         ratio: A position's weight: the ratio of its own probability given what is above it ("position"), or the product
             of those down to it ("prefix"), which is unbiased and has few rows left to learn from.
+        baseline: Share of what a position was expected to earn that is taken off what it earned. With 1 what did worse
+            than expected is shown less, and what was never shown takes its place; with 0 what earned is shown more, and
+            nothing is shown less.
         behaviour: Weight of the divergence from who showed the log, per position.
         anchor: As in `CloneConfig`.
         entropy: As there.
@@ -79,6 +82,7 @@ class IPSConfig(CloneConfig):
     gamma: float = 0.5
     cap: float = 10.0
     ratio: str = RATIOS[0]
+    baseline: float = 1.0
     behaviour: float = 0.01
     anchor: float = 0.03
     entropy: float = 0.015
@@ -126,5 +130,5 @@ _RANGES: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("folds",), 2, math.inf),
     (("prompts", "learning_rate", "final_learning_rate", "value_rate", "reading_rate", "item_rate"), 0, math.inf),
     (("anchor", "entropy", "behaviour", "conservatism", "max_grad_norm"), 0, math.inf),
-    (("gamma",), 0, 1),
+    (("gamma", "baseline"), 0, 1),
 )

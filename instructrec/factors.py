@@ -186,7 +186,21 @@ def _check(person: Ints, item: Ints, rating: Floats, num_persons: int, num_items
 
 
 def _solve(ratings: Any, mean: float, other: _Side, precision: Doubles, noise_variance: float) -> _Side:
-    """Returns the posterior of one side, given the other's. ``ratings`` is sparse, one row per member of this side."""
+    """Returns the posterior of one side, given the other's. ``ratings`` is sparse, one row per member of this side.
+
+    Where nothing is rated that is the prior, and not worked out: of a large catalogue most items may be so.
+    """
+    vectors = np.zeros((ratings.shape[0], len(precision)))
+    covariances = np.tile(np.diag(1 / precision), (ratings.shape[0], 1, 1))
+    rated = np.flatnonzero(np.diff(ratings.indptr))
+    vectors[rated], covariances[rated] = _posterior(ratings[rated], mean, other, precision, noise_variance)
+    return _Side(vectors, covariances)
+
+
+def _posterior(
+    ratings: Any, mean: float, other: _Side, precision: Doubles, noise_variance: float
+) -> tuple[Doubles, Doubles]:
+    """Returns means and covariances of members who have ratings, as `_solve` does."""
     design = other.vectors.copy()  # [other_size, 1 + rank]
     design[:, 0] = 1.0
     size, width = ratings.shape[0], design.shape[1]
@@ -205,7 +219,7 @@ def _solve(ratings: Any, mean: float, other: _Side, precision: Doubles, noise_va
     explained[:, 1:] += other.covariances[:, 0, 1:]
     evidence = (ratings @ design - present @ explained) / noise_variance
     covariances = np.linalg.inv(information)
-    return _Side((covariances @ evidence[:, :, None])[:, :, 0], covariances)
+    return (covariances @ evidence[:, :, None])[:, :, 0], covariances
 
 
 def _centred(mean: float, people: _Side, items: _Side, rated: npt.NDArray[np.bool_]) -> tuple[float, _Side, _Side]:
