@@ -295,9 +295,9 @@ def choose(estimates: Sequence[OffPolicyEstimate]) -> Choice:
 
     Without a reference, an estimate that assumes nothing and has an effective sample size of `MIN_WITNESS` can still
     contradict others. Of those that it does not, the choice falls on one whose weights are sound, though its assumption
-    is untested, the weakest first; else on a model; else on the smallest standard error of those with such an effective
-    sample size that assume nothing, so on a doubly robust one before plain weighting; else on the largest effective
-    sample size. It stays untrusted.
+    is untested, the weakest first; else on the smallest standard error of those with such an effective sample size that
+    assume nothing, so on a doubly robust one before plain weighting; else on a model, since weights say nothing; else
+    on the largest effective sample size. It stays untrusted.
 
     Args:
         estimates: Of one policy on one log, with the same unit.
@@ -345,11 +345,11 @@ def _choose_without_reference(estimates: Sequence[OffPolicyEstimate]) -> Choice:
     if sound:
         place = min(sound, key=lambda place: (estimates[place].assumes, estimates[place].error))
         why = "its weights are sound, but its assumption is untested"
-    elif models:
-        place, why = min(models, key=lambda place: estimates[place].error), "it does not rest on a few rows"
     elif heard := [place for place in kept if estimates[place] in witnesses]:
         place = min(heard, key=lambda place: estimates[place].error)
         why = "it varies least of those that assume nothing about rewards"
+    elif models:
+        place, why = min(models, key=lambda place: estimates[place].error), "it does not rest on a few rows"
     else:
         place = max(kept, key=lambda place: estimates[place].ess)
         why = "it has the largest effective sample size of those that nothing contradicts"

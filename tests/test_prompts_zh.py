@@ -90,9 +90,11 @@ def test_they_are_chinese_and_english_ones_are_not(films: Catalogue) -> None:
 
 
 def test_hardly_any_instruction_of_the_world_is_a_prompt() -> None:
-    for split in ("train", "test"):
-        world = make_world("instructrec/Movies-v0", split=split, language="zh", bank_size=1000)
-        own = prompts_of(world.catalogue, 8000, language="zh")
-        prompts = {prompt.text.rstrip("。？！") for prompt in own}
+    worlds = [
+        make_world("instructrec/Movies-v0", split=split, language="zh", bank_size=1000) for split in ("train", "test")
+    ]
+    own = prompts_of(worlds[0].catalogue, 8000, language="zh")
+    prompts = {prompt.text.rstrip("。？！") for prompt in own}
+    for world in worlds:
         said = [text for text in world.population.texts.bank if text]
         assert sum(text.rstrip("。？！") in prompts for text in said) <= 0.03 * len(said)

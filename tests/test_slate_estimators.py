@@ -1,6 +1,7 @@
 """What a policy would have earned with a slate: right where an assumption holds, as wrong as it must be elsewhere."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -465,13 +466,14 @@ def test_what_a_smaller_sample_plainly_contradicts_is_not_chosen():
     assert not choice.chosen.trusted
 
 
-def test_without_a_reference_or_a_model_the_doubly_robust_comes_before_plain_weighting():
+def test_without_a_reference_the_doubly_robust_comes_before_plain_weighting_and_before_a_model():
     log = drawn(1_500, 0)
     plain = standard_ips(log)
     scores = plain.value + (plain.scores - plain.value) / 3
     robust = replace(plain, estimator="slate_dr", error=plain.error / 3, ess=0.9 * plain.ess, scores=scores)
     assert 100 < robust.ess < plain.ess < 1_000
-    choice = choose([plain, robust])
+    model = replace(robust, estimator="direct_method", error=plain.error / 9, assumes=Assumes.MODEL, ess=math.nan)
+    choice = choose([model, plain, robust])
     assert choice.chosen.estimator == "slate_dr"
     assert not choice.chosen.trusted
     assert "it varies least of those that assume nothing" in choice.why

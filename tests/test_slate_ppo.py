@@ -142,11 +142,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
 @pytest.mark.parametrize("candidates", [None, 500])
 def test_two_threads_repeat_themselves_on_movies(candidates):
     """Threads that add up gradients in whatever order they come differ in the last bits, and soon in the first."""
-    world, config = make_world("instructrec/Movies-v0", bank_size=400), SlatePPOConfig(prompts=0, candidates=candidates)
+    world = make_world("instructrec/Movies-v0", bank_size=400)
+    config = SlatePPOConfig(prompts=0, candidates=candidates, num_envs=128)
 
     def weights():
         model = SlatePPO.of(world, config, encoder="hashing", seed=0)
-        model.learn(4_096)
+        model.learn(2_048)
         return model.policy.scorer.state_dict()
 
     torch.set_num_threads(2)

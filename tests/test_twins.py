@@ -120,11 +120,11 @@ def test_swapped_words_are_another_persons_of_the_same_turn() -> None:
         assert ear.heard[key, 0] in original.instruction[others, 0]
 
 
-def _edited_bank(name: str) -> list[tuple[str, str]]:
-    """Every text of the bank and what is heard instead."""
+def _edited_bank(name: str, every: int = 1) -> list[tuple[str, str]]:
+    """Every text of the bank, or every third and so on, and what is heard instead."""
     world = _movies()
     words, texts = words_of_edit(name, world, _original(), Splits.of("validation")), world.population.texts
-    ids = np.arange(1, len(texts.bank))
+    ids = np.arange(1, len(texts.bank), every)
 
     class Moment:
         class instructions:  # noqa: N801
@@ -139,7 +139,7 @@ def _meant(text: str) -> set[str]:
 
 
 def test_a_paraphrase_says_the_same_in_other_words() -> None:
-    pairs = _edited_bank("paraphrased")
+    pairs = _edited_bank("paraphrased", every=3)
     # The parser itself misses a misspelt word now and then.
     assert np.mean([_meant(said) == _meant(heard) for said, heard in pairs]) > 0.99
     assert np.mean([said.lower().rstrip(".?") != heard.lower().rstrip(".?") for said, heard in pairs]) > 0.97

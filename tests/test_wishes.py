@@ -52,7 +52,7 @@ def fitted(films: Catalogue, name: str, number: int, steps: int) -> tuple[TextEn
 
 @pytest.fixture(scope="module")
 def read(films: Catalogue) -> tuple[TextEncoder, ItemFeatures]:
-    return fitted(films, "minilm", 3000, 900)
+    return fitted(films, "minilm", 2500, 600)
 
 
 def wanted(read: tuple[TextEncoder, ItemFeatures], films: Catalogue, text: str, genre: str) -> float:
