@@ -389,7 +389,7 @@ LEARNERS: dict[str, Learner] = {
     "cross_mse": _network("query and item crossed, clicks by squared error", Shape.CROSS, Loss.SQUARED_ERROR),
     "like_dislike": _network("two towers, clicked or passed over", Shape.TWO_TOWER, Loss.LIKE_DISLIKE),
     "sasrec": _network("self-attention over what was consumed, led by the words", Shape.SEQUENCE, Loss.CROSS_ENTROPY),
-    "cloning": _network("two towers, likelihood of what was clicked", Shape.TWO_TOWER, Loss.CLONING),
+    "two_tower_cloning": _network("two towers, likelihood of what was clicked", Shape.TWO_TOWER, Loss.CLONING),
     # Policies, on SlatePPO's network; `instructrec learn` also fits them to a log on the disk.
     "clone": _offline("clone", "SlatePPO's network, likelihood of what a log shows", {}),
     "ips": _offline("ips", "SlatePPO's network, by weighted rewards of a log", _WEIGHING),

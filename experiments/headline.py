@@ -38,7 +38,7 @@ ABOUT = {
     "cross_mse": "the same by squared error",
     "like_dislike": "clicked or passed over, learned from a log",
     "sasrec": "self-attention over what was consumed, and words",
-    "cloning": "imitates the clicks of a log",
+    "two_tower_cloning": "imitates the clicks of a log",
     "clone": "SlatePPO's network, imitates a log's slates",
     "ips": "SlatePPO's network, learned from a log by weights",
     "fitted_q": "SlatePPO's network, by what a log says items are worth",

@@ -43,7 +43,7 @@ SMALL = {
     "ips": {**OWN, "epochs": 8, "anchor": 0.0},
     "fitted_q": {**OWN, "rounds": 4, "value_rate": 5e-3},
     "dr": {**OWN, "rounds": 4, "value_rate": 5e-3, "anchor": 0.0},
-} | dict.fromkeys(("two_tower", "two_tower_mse", "cross", "cross_mse", "like_dislike", "cloning"), NETWORK)
+} | dict.fromkeys(("two_tower", "two_tower_mse", "cross", "cross_mse", "like_dislike", "two_tower_cloning"), NETWORK)
 """Settings that suit worlds of twenty items."""
 
 
