@@ -84,7 +84,7 @@ class IPSConfig(CloneConfig):
     ratio: str = RATIOS[0]
     baseline: float = 1.0
     behaviour: float = 0.01
-    anchor: float = 0.03
+    anchor: float = 0.3
     entropy: float = 0.015
 
 

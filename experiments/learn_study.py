@@ -278,6 +278,7 @@ class _School:
         for seed in range(study.seeds):
             decides = {
                 "agent": name,
+                "settings": runs.plain(LEARNERS[name].config()),
                 "log": fingerprint(disk),
                 "sessions": size,
                 "spoiled": spoiled,
