@@ -99,6 +99,7 @@ class FittedQConfig(CloneConfig):
         conservatism: Weight of a penalty on worth where nothing was logged.
         temperature: The policy becomes the softmax of worth over this, in standard deviations of what a position
             earned in the log: lower is surer.
+        anchor: As in `CloneConfig`; what was never shown may be foreseen to be worth anything.
     """
 
     gamma: float = 0.5
@@ -106,6 +107,7 @@ class FittedQConfig(CloneConfig):
     value_rate: float = 1e-3
     conservatism: float = 0.0
     temperature: float = 0.05
+    anchor: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
