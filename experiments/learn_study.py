@@ -7,6 +7,7 @@ learned and measured is kept as soon as it is known, so that a killed study goes
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -143,15 +144,9 @@ def learn_study(study: LearnStudy, *, out: str | os.PathLike[str], narrator: Nar
     school = _School(study, folder, narrator)
     with runs.locked(folder):
         found = school.findings()
-        document = runs.plain(
-            {
-                "study": study,
-                "command": command_line(),
-                "version": __version__,
-                "split": split_name(study.final),
-                **_document(study, found),
-            }
-        )
+        about = {"study": study, "command": command_line(), "version": __version__, "split": split_name(study.final)}
+        # As it will be read again: null for what is not known.
+        document = json.loads(runs.to_json({**about, **_document(study, found)}))
         from instructrec.experiments.learn_study_plots import draw  # Matplotlib takes a second.
 
         pictures = draw(document)
@@ -159,7 +154,7 @@ def learn_study(study: LearnStudy, *, out: str | os.PathLike[str], narrator: Nar
         for name, content in pictures.items():
             runs.write_bytes(folder / name, content)
         runs.write_text(folder / PAGE, to_markdown(document, list(pictures)))
-    return runs.read_json(folder / runs.RESULTS)
+    return document
 
 
 @dataclass(frozen=True)

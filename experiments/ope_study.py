@@ -9,6 +9,7 @@ beginnings of larger ones; logs of one size are of different sessions.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -138,13 +139,14 @@ def ope_study(study: Study, *, out: str | os.PathLike[str], keep_logs: bool = Fa
             truth = ground.truth(narrator)
             logs = ground.logs(keep_logs, narrator)
             worlds.append(ground.about() | {"truth": truth, **measured(truth, logs)})
-        document = runs.plain({"study": study, "command": command_line(), "version": __version__, "worlds": worlds})
+        found = {"study": study, "command": command_line(), "version": __version__, "worlds": worlds}
+        document = json.loads(runs.to_json(found))  # As it will be read again: null for what is not known.
         pictures = _pictures(document)
         runs.write_json(folder / runs.RESULTS, document)
         for name, content in pictures.items():
             runs.write_bytes(folder / name, content)
         runs.write_text(folder / PAGE, to_markdown(document, list(pictures)))
-    return runs.read_json(folder / runs.RESULTS)
+    return document
 
 
 def _pictures(document: Mapping[str, Any]) -> dict[str, bytes]:

@@ -70,6 +70,7 @@ def test_pictures_and_page_are_written_and_the_logs_are_gone(whole: Path) -> Non
     assert all((whole / name).stat().st_size > 5_000 for name in pictures)
     page = (whole / "ope_study.md").read_text()
     assert all(name in page for name in (*pictures, *SMALL.policies, "**the chosen one**"))
+    assert "nan" not in page
     assert not list((whole / "logs").iterdir())
     assert max(len(line) for line in to_text(_results(whole)).splitlines()) <= 80
 
