@@ -130,8 +130,8 @@ def learn_study(study: LearnStudy, *, out: str | os.PathLike[str], narrator: Nar
         The document that is written: ``references``, who is there without the log; ``sizes``, what was learned from as
         many sessions; ``spoiled``, what was learned from spoiled feedback. Every row has ``return`` and ``normalised``;
         those that learned also ``share`` of the way from the logger to the agent that was trained among people for as
-        many turns, and the differences ``above_logger``, ``above_best`` (the logger at its best) and ``above_clone``;
-        all with 95 % intervals over people and seeds.
+        many turns, and the differences ``above_logger``, ``above_best`` (the logger at its best), ``above_start`` (the
+        network before it learned) and ``above_clone``; all with 95 % intervals over people and seeds.
 
     Raises:
         ImportError: If pyarrow is not installed.
@@ -347,6 +347,7 @@ def _document(study: LearnStudy, found: Sequence[Finding]) -> dict[str, Any]:
         if not finding.sessions:
             return told
         told["above_logger"] = _ends(value - fixed[LOGGER])
+        told["above_start"] = _ends(value - fixed[START])
         if AT_ITS_BEST in fixed:
             told["above_best"] = _ends(value - fixed[AT_ITS_BEST])
         clone = clones.get((finding.sessions, finding.spoiled))

@@ -112,7 +112,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "normalised": lambda row: _ends(row.get("normalised")),
         "share": lambda row: _ends(row.get("share")),
         "above the logger": lambda row: _ends(row.get("above_logger")),
-        "above its best": lambda row: _ends(row.get("above_best")),
+        "above reading alone": lambda row: _ends(row.get("above_start")),
+        "above the logger's best": lambda row: _ends(row.get("above_best")),
         "above `clone`": lambda row: _ends(row.get("above_clone")),
         "CSR": lambda row: _number(row.get("csr")),
     }

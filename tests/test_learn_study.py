@@ -75,6 +75,7 @@ def test_shares_and_differences_are_those_of_the_returns(whole: Path) -> None:
             value = values[row["agent"]]
             assert row["above_logger"]["value"] == pytest.approx(value - fixed[LOGGER])
             assert row["above_best"]["value"] == pytest.approx(value - fixed[AT_ITS_BEST])
+            assert row["above_start"]["value"] == pytest.approx(value - fixed[START])
             span = fixed["oracle"] - fixed["random"]
             assert row["normalised"]["value"] == pytest.approx((value - fixed["random"]) / span)
             assert row["return"]["low"] <= value <= row["return"]["high"]
