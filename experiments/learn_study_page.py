@@ -45,14 +45,17 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping
 
 
 def _legend(document: Mapping[str, Any]) -> str:
-    by = document["normalised_by"]
-    normalised = "" if by is None else f"norm. is (V − V_random) / (V_{by} − V_random); "
+    by, said = document["normalised_by"], []
+    if by is not None:
+        said.append(f"norm. is (V − V_random) / (V_{by} − V_random)")
+    if document["study"]["online"]:
+        said.append(
+            f"share is (V − V_logger) / (V_online − V_logger), online being {FLAGSHIP} trained among people for as "
+            "many turns as the log holds"
+        )
     seeds = max((row["seeds"] for size in document["sizes"] for row in size["rows"]), default=1)
-    return (
-        f"{normalised}share is (V − V_logger) / (V_online − V_logger), online being {FLAGSHIP} trained among "
-        f"people for as many turns as the log holds. {document['people']:,} {document['split']} people, {seeds} "
-        f"seed{'' if seeds == 1 else 's'}; intervals are over people and seeds, at 95 %."
-    )
+    said.append(f"{document['people']:,} {document['split']} people, {seeds} seed{'' if seeds == 1 else 's'}")
+    return "; ".join([*said, "intervals are over people and seeds, at 95 %."])
 
 
 def _folded(words: str) -> list[str]:
@@ -91,13 +94,13 @@ def to_markdown(document: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """
     study = document["study"]
     settings = " ".join(f"{name}={value}" for name, value in study["world_settings"].items())
-    read = f"{study['prompts']:,} prompts of its own" if study["prompts"] else "nothing: it learned no words before"
+    read = f"{study['prompts']:,} prompts of its own" if study["prompts"] else "nothing before"
     lines = [
         f"# Learning from a log: {study['world']}",
         "",
         f"Logged by {study['policy'].partition('=')[0]} at temperature {study['temperature']:g} with training people"
         + (f", {settings}" if settings else "")
-        + f"; the network had read {read}. {_legend(document)}",
+        + f"; those that learn from it have read {read}. {_legend(document)}",
         "",
     ]
     for title, rows in _tables(document):

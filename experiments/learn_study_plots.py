@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = Mapping[str, Any]
+_TURNS = "turns in the log"
 _LEVELS = {"logger": ":", "logger at its best": "--", "before learning": "-."}
 
 
 def draw(document: Mapping[str, Any]) -> dict[str, bytes]:
-    """Returns pictures by file name: one, with a panel for sizes and one for each way to spoil feedback."""
+    """Returns pictures by file name: one, with panels for sizes, if there are several, and ways to spoil feedback."""
     sizes = [(size["turns"], size["rows"]) for size in document["sizes"]]
     clean = next(size["rows"] for size in document["sizes"] if size["sessions"] == document["spoiled_sessions"])
-    panels: list[tuple[str, Sequence[tuple[float, Sequence[Row]]]]] = [("turns in the log", sizes)]
+    panels: list[tuple[str, Sequence[tuple[float, Sequence[Row]]]]] = []
+    if len(sizes) > 1 or not document["spoiled"]:
+        panels.append((_TURNS, sizes))
     for kind, words in SPOILED.items():
         spoiled = [(one["share"], one["rows"]) for one in document["spoiled"] if one["kind"] == kind]
         if spoiled:
@@ -38,8 +41,9 @@ def draw(document: Mapping[str, Any]) -> dict[str, bytes]:
             for name in [FLAGSHIP, *names]:
                 _line(axes, name, names, points)
             axes.set_xlabel(across)
-            if not number:
+            if across == _TURNS:
                 axes.set_xscale("log")
+            if not number:
                 axes.set_ylabel("return of a session")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)

@@ -92,6 +92,8 @@ def test_page_picture_and_text_say_it(whole: Path) -> None:
     assert all(words in page for words in ("learning.png", "From 40 sessions", "50% of the feedback never arrived"))
     assert max(map(len, text.splitlines())) <= 80
     assert "slate_ppo, online" in text
+    assert "trained among people" in text
+    assert "share is" not in to_text({**_results(whole), "study": {"online": False}})
 
 
 def test_a_study_goes_on_from_what_it_has_and_ends_the_same(
