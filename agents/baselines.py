@@ -301,18 +301,33 @@ class ParserRanker:
         self._tie = popularity_tie(catalogue)
         self._parsed: OrderedDict[int, tuple[tuple[Predicate, ...], bool]] = OrderedDict()
         self._texts: Texts | None = None
-        self._met: OrderedDict[Predicate, npt.NDArray[np.float32]] = OrderedDict()
+        self._begun: OrderedDict[int, list[tuple[np.float32, Bools]]] = OrderedDict()
+        self._met: OrderedDict[Predicate, Bools] = OrderedDict()
         self._resets = tuple(cue.strip().lower() for cue in self.vocabulary.resets)
 
     def scores(self, observation: Observation) -> Floats:
         """Returns the met share of the weight of what was understood, [batch, num_candidates]; 0 if nothing was."""
-        scores = np.repeat(self._tie[None], observation.batch, axis=0)
+        candidates = observation.candidates
+        scores = np.repeat(self._tie[None], observation.batch, axis=0) if candidates is None else self._tie[candidates]
         for row in range(observation.batch):
-            conditions = self.understood(observation, row)
-            total = sum(condition.weight for condition in conditions)
-            for condition in conditions:
-                scores[row] += np.float32(condition.weight / total) * self.matches(condition)
-        return at_candidates(observation, scores)
+            for share, met in self._weighed(observation, row):
+                scores[row] += share * (met if candidates is None else met[candidates[row]])
+        return scores
+
+    def _weighed(self, observation: Observation, row: int) -> list[tuple[np.float32, Bools]]:
+        """Returns the conditions of one session: the share of the weight that each has, and which items meet it."""
+        first = int(observation.instruction[row]) if observation.turn[row] == 0 else -1
+        self._forget_other_tables(observation)
+        if first in self._begun:
+            return self._begun[first]
+        conditions = self.understood(observation, row)
+        total = sum(condition.weight for condition in conditions)
+        weighed = [(np.float32(one.weight / total), self.matches(one)) for one in conditions]
+        if first >= 0:  # One text alone: it says the same whoever begins with it.
+            self._begun[first] = weighed
+            if len(self._begun) > _TEXTS:
+                self._begun.popitem(last=False)
+        return weighed
 
     def understood(self, observation: Observation, row: int) -> list[Predicate]:
         """Returns the conditions that one session's words add up to, critiques resolved to bounds."""
@@ -328,17 +343,21 @@ class ParserRanker:
             conditions = [old for old in conditions if not any(_replaces(new, old) for new in asked)] + asked
         return conditions
 
-    def _parse(self, observation: Observation, text: int) -> tuple[tuple[Predicate, ...], bool]:
+    def _forget_other_tables(self, observation: Observation) -> None:
         if observation.texts is not self._texts:
             # Ids of another table are other texts: the same ranker may meet training people and others.
             self._parsed.clear()
+            self._begun.clear()
             self._texts = observation.texts
+
+    def _parse(self, observation: Observation, text: int) -> tuple[tuple[Predicate, ...], bool]:
+        self._forget_other_tables(observation)
         if text not in self._parsed:
             words_said = observation.texts.strings(np.array([text]))[0]
             understood = parse(words_said, self.vocabulary)
             fresh = understood.fresh or (bool(self._resets) and words_said.lower().startswith(self._resets))
             self._parsed[text] = (understood.predicates, fresh)
-            if len(self._parsed) > _REMEMBERED:
+            if len(self._parsed) > _TEXTS:
                 self._parsed.popitem(last=False)
         return self._parsed[text]
 
@@ -350,18 +369,18 @@ class ParserRanker:
             return None
         return resolved(predicate, self.catalogue, int(slate[predicate.position - 1]), known)
 
-    def matches(self, condition: Predicate) -> npt.NDArray[np.float32]:
-        """Returns 1 for items that meet a condition, 0 for others, float32 [num_items]."""
+    def matches(self, condition: Predicate) -> Bools:
+        """Returns which items meet a condition, [num_items]."""
         if condition not in self._met:
             goals = compile_goals([[condition]], self.catalogue)
             met = satisfied(goals, self.catalogue, np.arange(self.catalogue.num_items))
-            self._met[condition] = met[0, 0].astype(np.float32)
-            if len(self._met) > _REMEMBERED:
+            self._met[condition] = met[0, 0]
+            if len(self._met) > _CONDITIONS:
                 self._met.popitem(last=False)
         return self._met[condition]
 
 
-_REMEMBERED = 4096
+_TEXTS, _CONDITIONS = 16_384, 4_096  # How many are remembered.
 
 
 def _replaces(new: Predicate, old: Predicate) -> bool:

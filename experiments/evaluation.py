@@ -7,7 +7,7 @@ what an agent sees, how its slates are judged and how its time is taken does not
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, TypeAlias, cast
@@ -253,6 +253,41 @@ def evaluate(
     seconds = perf_counter() - began
     latency = time_decisions(world, competitor, clock.moments) if timed_decisions else None
     return tape.episodes(sessions, latency, seconds)
+
+
+def returns_of(
+    world: World, competitors: Sequence[Competitor], sessions: Sessions, *, batch_size: int = 256
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Plays each session once with each competitor for what it earns, and judges no slate: much faster than `evaluate`.
+
+    Args:
+        world: Where.
+        competitors: Who choose slates; all begin with the very same observations.
+        sessions: Who is met.
+        batch_size: Sessions played at a time.
+
+    Returns:
+        Returns, up to rounding those of `evaluate`, [num_competitors, num_sessions], and persons, [num_sessions].
+
+    Raises:
+        TypeError: If a competitor is none of the three kinds.
+    """
+    deciding, size = [decider(world, competitor) for competitor in competitors], len(sessions.lane)
+    earned, person = np.zeros((len(competitors), size)), np.zeros(size, np.int64)
+    for begin in range(0, size, batch_size):
+        everybody = np.arange(begin, min(begin + batch_size, size))
+        first = start(world, take(sessions, everybody))
+        seen, person[everybody] = observe(world, first), persons_of(world, first)
+        for row, decide in enumerate(deciding):
+            rows, state, observation = everybody, first, seen
+            while len(rows):
+                slates = decide(observation, state, Noise(state.sessions.keys, state.turn))
+                after, outcome = step(world, state, slates)
+                earned[row, rows] += outcome.reward
+                rows, state = rows[~outcome.done], take(after, ~outcome.done)
+                if len(rows):
+                    observation = observe(world, state)
+    return earned, person
 
 
 class _Tape:

@@ -21,7 +21,7 @@ from instructrec.log_files import DiskLog, LogWriter
 from instructrec.log_manifest import LoggedPolicy, LoggedWorld, LogPlan
 from instructrec.log_recording import record_log
 from instructrec.names import unknown_name
-from instructrec.policies import greedy, plackett_luce
+from instructrec.policies import Remembering, greedy, plackett_luce
 from instructrec.protocols import Policy, Ranker
 from instructrec.runs import RunError
 from instructrec.sessions import World
@@ -212,7 +212,7 @@ def agent_of(policy: str, world: World) -> Agent:
         ranker, config = trained_ranker(run, world)
         if config.agent != name:
             raise ValueError(f"{run} holds {config.agent}, not {name}; say {config.agent}={run}")
-        return Agent(name, ranker, None, _hash_of_run(run))
+        return Agent(name, Remembering(ranker), None, _hash_of_run(run))
     if name in REFERENCES:
         raise ValueError(f"{name} sees what is hidden, so no log holds its slates; log with an agent: {_known()}")
     if name in TRAINED or name not in UNTRAINED:
@@ -220,7 +220,7 @@ def agent_of(policy: str, world: World) -> Agent:
     found = untrained([name], world)[name]
     if callable(getattr(found, "act", None)):
         return Agent(name, None, cast("Policy", found))
-    return Agent(name, cast("Ranker", found), None)
+    return Agent(name, Remembering(cast("Ranker", found)), None)
 
 
 def _known() -> str:

@@ -21,7 +21,7 @@ from instructrec.arrays import Floats, take
 from instructrec.envs.target_policies import target_log_probs
 from instructrec.estimates import Assumes, Choice, OffPolicyEstimate, Term, summarise
 from instructrec.experiments.competitors import check_names, references, untrained
-from instructrec.experiments.evaluation import Competitor, evaluate
+from instructrec.experiments.evaluation import returns_of
 from instructrec.experiments.log_sessions import DRAWN, UNIFORM, Agent, agent_of, world_of_log
 from instructrec.experiments.progress import Narrator
 from instructrec.log_files import DiskLog, open_log
@@ -32,6 +32,9 @@ from instructrec.sessions import Observation, Sessions, World
 
 TRUTH_SESSIONS = 2_000
 """How many fresh sessions the truth is measured on, unless asked otherwise."""
+
+ORACLE_SESSIONS = 20_000
+"""How many of them the oracle plays at most: it weighs every item, and only measures the errors of the others."""
 
 TOGETHER = 256
 """How many of them are played at a time."""
@@ -216,26 +219,25 @@ def _of_imported(log: DiskLog, question: Question, narrator: Narrator) -> dict[s
 
 
 def truth_of(world: World, policies: Mapping[str, Policy], sessions: Sessions, narrator: Narrator) -> Truth:
-    """Plays policies, the oracle and chance in the world itself, all in the same sessions."""
-    random = untrained(["random"], world)
-    bounds = random | references(["oracle"], world, lambda: world, narrator)
-    everyone: list[tuple[bool, str, Competitor]] = [(False, name, policy) for name, policy in policies.items()]
-    everyone += [(True, name, competitor) for name, competitor in bounds.items()]
-    count = len(sessions.lane)
-    earned, person = np.zeros((len(everyone), count)), np.zeros(count, np.int64)
-    with narrator.task(f"Playing {len(everyone)} policies in {count:,} fresh sessions") as advance:
+    """Plays policies, the oracle and chance in the world itself, all in the same sessions (the oracle in fewer)."""
+    chance, best = untrained(["random"], world)["random"], references(["oracle"], world, lambda: world, narrator)
+    names, count = [*policies, ""], len(sessions.lane)
+    earned, person = np.zeros((len(names), count)), np.zeros(count, np.int64)
+    bound = np.zeros(min(count, ORACLE_SESSIONS))
+    with narrator.task(f"Playing {len(policies)} policies in {count:,} fresh sessions") as advance:
         for begin in range(0, count, TOGETHER):  # All meet the same few people in turn: words are understood once.
             part = np.arange(begin, min(begin + TOGETHER, count))
-            for row, (_, _, competitor) in enumerate(everyone):
-                episodes = evaluate(world, competitor, take(sessions, part))
-                earned[row, part], person[part] = episodes.returns, episodes.person
-            advance((part[-1] + 1) / count, "")
-    found = [
-        (bound, name, summarise(name, iter([Term(row)]), assumes=Assumes.NOTHING, unit=person))
-        for (bound, name, _), row in zip(everyone, earned, strict=True)
-    ]
-    ends = {name: one.value for bound, name, one in found if bound}
-    return Truth({name: one for bound, name, one in found if not bound}, ends.get("oracle"), ends["random"])
+            earned[:, part], person[part] = returns_of(world, [*policies.values(), chance], take(sessions, part))
+            part = part[part < len(bound)]
+            if best and len(part):
+                bound[part] = returns_of(world, [best["oracle"]], take(sessions, part))[0][0]
+            advance(min(begin + TOGETHER, count) / count, "")
+    found = {
+        name: summarise(name, iter([Term(row)]), assumes=Assumes.NOTHING, unit=person)
+        for name, row in zip(names, earned, strict=True)
+    }
+    random = found.pop("").value
+    return Truth(found, float(bound.mean()) if best else None, random)
 
 
 @dataclass(frozen=True)

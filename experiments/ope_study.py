@@ -37,7 +37,7 @@ from instructrec.sessions import Sessions, World
 
 PAGE = "ope_study.md"
 LOGS = "logs"
-KEPT = 1
+KEPT = 2
 """Raised whenever logs are made or evaluated in another way, so that older findings are not taken for the same."""
 DISTINCT = 2.0
 """Two policies count as truly apart where their true values are, by this many standard errors of the difference."""

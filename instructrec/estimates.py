@@ -38,6 +38,10 @@ AGREEMENT = 2.0
 PAYS = 0.25
 """An assumption must bring the variance below this share of what it is without, or it is not worth the risk."""
 
+CLEARLY = 0.9
+"""An estimate is clearly more precise than another where its error is below this share of the other's. The smallest of
+many errors that are about as large is too small, and intervals made of it miss the truth more often."""
+
 MIN_WITNESS = 100
 """The effective sample size from which an estimate that assumes nothing may contradict others."""
 
@@ -283,10 +287,10 @@ class Choice:
 def choose(estimates: Sequence[OffPolicyEstimate]) -> Choice:
     """Says which of several estimates can be trusted, and picks one, without the truth.
 
-    The *reference* is the most precise trusted estimate that assumes nothing about rewards. One that assumes more stays
-    trusted only if it agrees with the reference: |V - V_ref| within `AGREEMENT` standard errors of the difference,
-    which is measured on the same rows. Where there is no reference nothing tells whether an assumption holds, and none
-    is trusted that makes one.
+    The *reference* is the most precise trusted estimate that assumes nothing about rewards, or the last given of those
+    about as precise (`CLEARLY`). One that assumes more stays trusted only if it agrees with the reference: |V - V_ref|
+    within `AGREEMENT` standard errors of the difference, which is measured on the same rows. Where there is no
+    reference nothing tells whether an assumption holds, and none is trusted that makes one.
 
     Of the trusted the smallest estimated mean squared error is chosen: the variance, and for those that assume more
     max(0, (V - V_ref)² - Var(V - V_ref)) as the square of their bias. They come into question only where their variance
@@ -295,12 +299,13 @@ def choose(estimates: Sequence[OffPolicyEstimate]) -> Choice:
 
     Without a reference, an estimate that assumes nothing and has an effective sample size of `MIN_WITNESS` can still
     contradict others. Of those that it does not, the choice falls on one whose weights are sound, though its assumption
-    is untested, the weakest first; else on the smallest standard error of those with such an effective sample size that
-    assume nothing, so on a doubly robust one before plain weighting; else on a model, since weights say nothing; else
-    on the largest effective sample size. It stays untrusted.
+    is untested, the weakest first; else on the most precise, as above, of those with such an effective sample size that
+    assume nothing; else on a model, since weights say nothing; else on the largest effective sample size. It stays
+    untrusted.
 
     Args:
-        estimates: Of one policy on one log, with the same unit.
+        estimates: Of one policy on one log, with the same unit; of those that assume the same, plain weighting first,
+            as `instructrec.off_policy` lists them.
 
     Raises:
         ValueError: If there is none, or they are of different logs.
@@ -311,19 +316,20 @@ def choose(estimates: Sequence[OffPolicyEstimate]) -> Choice:
     """
     if not estimates:
         raise ValueError("expected at least one estimate to choose from")
-    unbiased = [one for one in estimates if one.trusted and one.assumes == Assumes.NOTHING]
+    unbiased = [place for place, one in enumerate(estimates) if one.trusted and one.assumes == Assumes.NOTHING]
     if not unbiased:
         return _choose_without_reference(estimates)
-    reference = min(unbiased, key=lambda one: one.error)
-    reviewed, errors = [], []
-    for one in estimates:
+    best = _most_precise(estimates, unbiased)
+    reference, reviewed, errors = estimates[best], [], []
+    for place, one in enumerate(estimates):
         noise, apart = one.error_of_difference(reference), abs(one.value - reference.value)
         if one.trusted and one.assumes > Assumes.NOTHING:
             agrees = _agree(one, reference)
             far = apart / noise if noise else np.inf
             why = f"{far:.1f} standard errors from {reference.estimator}, which assumes less"
             one = replace(one, trusted=agrees, why=f"{one.why}; {why}" if agrees else f"it stands {why}")
-        considered = one.trusted and (one.assumes == Assumes.NOTHING or one.error**2 < PAYS * reference.error**2)
+        pays = one.trusted and one.assumes > Assumes.NOTHING and one.error**2 < PAYS * reference.error**2
+        considered = place == best or pays
         bias = max(0.0, apart**2 - noise**2) if one.assumes > Assumes.NOTHING else 0.0
         reviewed.append(one)
         errors.append(one.error**2 + bias if considered else np.inf)
@@ -346,7 +352,7 @@ def _choose_without_reference(estimates: Sequence[OffPolicyEstimate]) -> Choice:
         place = min(sound, key=lambda place: (estimates[place].assumes, estimates[place].error))
         why = "its weights are sound, but its assumption is untested"
     elif heard := [place for place in kept if estimates[place] in witnesses]:
-        place = min(heard, key=lambda place: estimates[place].error)
+        place = _most_precise(estimates, heard)
         why = "it varies least of those that assume nothing about rewards"
     elif models:
         place, why = min(models, key=lambda place: estimates[place].error), "it does not rest on a few rows"
@@ -354,6 +360,12 @@ def _choose_without_reference(estimates: Sequence[OffPolicyEstimate]) -> Choice:
         place = max(kept, key=lambda place: estimates[place].ess)
         why = "it has the largest effective sample size of those that nothing contradicts"
     return Choice(reviewed, place, f"no estimate is trusted; {why}")
+
+
+def _most_precise(estimates: Sequence[OffPolicyEstimate], places: Sequence[int]) -> int:
+    """Returns the place of the smallest error, or the last of ``places`` whose error is not clearly larger."""
+    smallest = min(estimates[place].error for place in places)
+    return [place for place in places if not CLEARLY * estimates[place].error > smallest][-1]
 
 
 def _agree(one: OffPolicyEstimate, other: OffPolicyEstimate) -> bool:

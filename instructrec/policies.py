@@ -102,6 +102,28 @@ class PlackettLuce:
         return log_prob_of_places(scores, places_of(observation, slates))
 
 
+class Remembering:
+    """The same ranker, asked once for what several ask it in turn: it keeps what it said of the last observation.
+
+    To draw a slate and to tell its probability takes the same scores, and so do policies at different temperatures.
+
+    Args:
+        ranker: Whose scores; they must follow from the observation alone.
+    """
+
+    def __init__(self, ranker: Ranker) -> None:
+        self.ranker = ranker
+        self._last: tuple[Observation, Floats] | None = None
+
+    def scores(self, observation: Observation) -> Floats:
+        """Returns the ranker's scores, read-only, [batch, num_candidates]."""
+        if self._last is None or self._last[0] is not observation:
+            scores = np.asarray(self.ranker.scores(observation)).view()
+            scores.setflags(write=False)
+            self._last = observation, scores
+        return self._last[1]
+
+
 def log_prob_of_places(scores: Floats, places: Ints) -> Floats:
     """Returns Plackett–Luce log-probabilities per position.
 

@@ -199,6 +199,20 @@ def test_the_parser_ranks_by_conditions_met_then_by_popularity(films: Catalogue)
     assert order(ranker.scores(seen("")))[0] == "A"
 
 
+def test_the_parser_finds_of_candidates_what_it_finds_of_all(films: Catalogue) -> None:
+    ranker = ParserRanker(films, speech_of("instructrec/Movies-v0"))
+    for said in (("a comedy, no horror",), ("",), ("a comedy", "from before 1990"), ("a comedy, no horror",)):
+        everything, some = ranker.scores(seen(*said)), ranker.scores(seen(*said, candidates=(4, 1, 0)))
+        np.testing.assert_array_equal(some, everything[:, [4, 1, 0]])
+
+
+def test_a_first_sentence_is_forgotten_with_the_table_that_numbers_it(films: Catalogue) -> None:
+    ranker, first = ParserRanker(films, speech_of("instructrec/Movies-v0")), seen("")
+    for words, best in (("a comedy", "A"), ("a western", "Z"), ("a comedy", "A")):
+        asked = replace(first, instruction=np.array([1]), texts=Texts([words]))
+        assert order(ranker.scores(asked))[0] == best
+
+
 def test_the_parser_remembers_until_the_same_is_asked_for_anew(films: Catalogue) -> None:
     ranker = ParserRanker(films, speech_of("instructrec/Movies-v0"))
     assert order(ranker.scores(seen("a comedy", "no horror")))[:2] == "AE"

@@ -11,7 +11,7 @@ import pytest
 
 from instructrec.arrays import Floats, Ints, rows_of
 from instructrec.envs.tiny import TinyPopulation, TinyState, optimal_policy, optimal_value, tiny_world
-from instructrec.experiments.evaluation import decider, evaluate, time_decisions, without_words
+from instructrec.experiments.evaluation import decider, evaluate, returns_of, time_decisions, without_words
 from instructrec.experiments.results import Played, check_comparable, compare_agents, play, results_of
 from instructrec.noise import Noise, Purpose
 from instructrec.policies import greedy, plackett_luce
@@ -99,6 +99,16 @@ def test_the_size_of_a_batch_changes_nothing() -> None:
     np.testing.assert_array_equal(whole.shown, parts.shown)
     np.testing.assert_array_equal(whole.rewards, parts.rewards)
     np.testing.assert_array_equal(whole.turns["csr"], parts.turns["csr"])
+
+
+def test_returns_alone_are_those_of_sessions_that_are_judged() -> None:
+    competitors = [Chance(), Listener(), Knowing()]
+    earned, person = returns_of(WORLD, competitors, SESSIONS, batch_size=50)
+    for row, competitor in zip(earned, competitors, strict=True):
+        played = evaluate(WORLD, competitor, SESSIONS, batch_size=50)
+        np.testing.assert_allclose(row, played.returns, rtol=1e-12)
+        np.testing.assert_array_equal(person, played.person)
+    assert len({*played.length}) > 1
 
 
 def test_what_is_written_down_is_what_happened() -> None:

@@ -13,6 +13,7 @@ from instructrec.envs import tiny_world
 from instructrec.noise import Noise
 from instructrec.policies import (
     Blank,
+    Remembering,
     Swapped,
     best_first,
     greedy,
@@ -139,6 +140,28 @@ def test_policies_show_item_numbers_and_only_candidates():
     absent = np.array([sorted(set(range(20)) - set(row))[:3] for row in observation.candidates])
     with pytest.raises(ValueError, match="in slate 0 is not among the candidates"):
         plackett_luce(ranker, 3).log_prob(observation, absent)
+
+
+def test_a_ranker_that_remembers_is_asked_once_for_what_it_sees():
+    asked = []
+
+    class Counting(Words):
+        def scores(self, observation):
+            asked.append(observation)
+            return super().scores(observation)
+
+    first, second = seen(8), seen(8, turns=1)
+    ranker = Remembering(Counting())
+    policies = [plackett_luce(ranker, 3, temperature) for temperature in (1.0, 2.0)]
+    for observation in (first, second, first):
+        for policy in policies:
+            plain = replace(policy, ranker=Words())
+            slates = policy.act(observation, luck(8))
+            assert np.array_equal(slates, plain.act(observation, luck(8)))
+            assert np.array_equal(policy.log_prob(observation, slates), plain.log_prob(observation, slates))
+    assert [each is one for each, one in zip(asked, (first, second, first), strict=True)] == [True] * 3
+    with pytest.raises(ValueError, match="read-only"):
+        ranker.scores(first)[0] = 0.0
 
 
 def test_blank_hears_nothing_now_or_before():

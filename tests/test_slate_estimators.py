@@ -437,6 +437,17 @@ def test_only_the_trusted_are_chosen_while_there_are_any():
         choose([])
 
 
+def test_of_estimates_about_as_precise_the_refined_one_is_taken_whatever_their_luck():
+    log = drawn(20_000, 1)
+    plain = standard_ips(log)
+    for share, place in ((1.05, 1), (1.3, 0), (0.5, 1)):
+        robust = replace(plain, estimator="slate_dr", error=share * plain.error)
+        choice = choose([plain, robust])
+        assert plain.trusted
+        assert choice.place == place
+        assert "of 1 considered" in choice.why
+
+
 def test_an_assumption_that_nothing_can_test_is_not_trusted():
     log = drawn(20_000, 1)
     alone = independent_ips(log)
