@@ -77,8 +77,9 @@ class SlatePPO(PPO):
         super().__init__(
             SlatePolicy,
             env,
+            # The last iteration may go beyond what was asked for; what is left is then below 0.
             learning_rate=lambda left: (
-                settings.final_learning_rate + left * (settings.learning_rate - settings.final_learning_rate)
+                settings.final_learning_rate + max(left, 0.0) * (settings.learning_rate - settings.final_learning_rate)
             ),
             n_steps=settings.num_steps,
             batch_size=min(settings.minibatch_size, settings.num_steps * env.num_envs),

@@ -208,8 +208,8 @@ def test_the_parser_finds_of_candidates_what_it_finds_of_all(films: Catalogue) -
 
 def test_a_first_sentence_is_forgotten_with_the_table_that_numbers_it(films: Catalogue) -> None:
     ranker, first = ParserRanker(films, speech_of("instructrec/Movies-v0")), seen("")
-    for words, best in (("a comedy", "A"), ("a western", "Z"), ("a comedy", "A")):
-        asked = replace(first, instruction=np.array([1]), texts=Texts([words]))
+    for wish, best in (("a comedy", "A"), ("a western", "Z"), ("a comedy", "A")):
+        asked = replace(first, instruction=np.array([1]), texts=Texts([wish]))
         assert order(ranker.scores(asked))[0] == best
 
 

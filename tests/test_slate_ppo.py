@@ -155,6 +155,14 @@ def test_two_threads_repeat_themselves_on_movies(candidates):
     assert all(torch.equal(one[name], same[name]) for name in one)
 
 
+def test_an_iteration_beyond_what_was_asked_for_learns_at_the_final_rate():
+    model = learner()
+    model.learn(SMALL.num_envs * SMALL.num_steps // 4)  # What is left falls far below 0.
+    rates = [group["lr"] / group["share"] for group in model.policy.optimizer.param_groups]
+    np.testing.assert_allclose(rates, SMALL.final_learning_rate)
+    assert model.lr_schedule(1.0) == SMALL.learning_rate
+
+
 def test_luck_in_between_does_not_change_what_is_learned():
     def weights(disturb):
         model = learner()
