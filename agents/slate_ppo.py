@@ -41,6 +41,8 @@ from instructrec.sessions import World
 
 __all__ = ["SlatePPO", "SlatePPOConfig"]
 
+LEARNING = 2
+"""Raised whenever the same settings and seed learn something else, so that older results are not taken for the same."""
 _WORST_RATIO = 3.0
 _RECALLED = 64
 """Sessions whose best slates are looked for among an iteration's candidates."""

@@ -19,7 +19,7 @@ from instructrec.agents.learners import LEARNERS, Ground, fixed_log
 from instructrec.agents.own_log import ABOUT_LOG, read_log, write_log
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.recording import Regime
-from instructrec.agents.slate_ppo import SlatePPOConfig
+from instructrec.agents.slate_ppo import LEARNING, SlatePPOConfig
 from instructrec.agents.wishes import READING
 from instructrec.candidates import TheseItems
 from instructrec.envs.worlds import make_world, world_spec
@@ -149,6 +149,8 @@ class Workshop:
             decides |= {"regime": str(cell.regime), "seed": cell.seed, "steps": self.steps}
         if cell.agent in LISTENERS or (cell.learns and LEARNERS[cell.agent].reads):
             decides["reading"] = READING
+        if cell.learns and cell.agent in LISTENERS:
+            decides["learning"] = LEARNING
         if cell.learns and cell.agent not in LISTENERS:
             decides["prompts"] = self.prompts
         if cell.regime is Regime.OWN:
