@@ -257,7 +257,7 @@ def evaluate(
 
 def returns_of(
     world: World, competitors: Sequence[Competitor], sessions: Sessions, *, batch_size: int = 256
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+) -> npt.NDArray[np.float64]:
     """Plays each session once with each competitor for what it earns, and judges no slate: much faster than `evaluate`.
 
     Args:
@@ -267,17 +267,17 @@ def returns_of(
         batch_size: Sessions played at a time.
 
     Returns:
-        Returns, up to rounding those of `evaluate`, [num_competitors, num_sessions], and persons, [num_sessions].
+        Returns, up to rounding those of `evaluate`, [num_competitors, num_sessions].
 
     Raises:
         TypeError: If a competitor is none of the three kinds.
     """
     deciding, size = [decider(world, competitor) for competitor in competitors], len(sessions.lane)
-    earned, person = np.zeros((len(competitors), size)), np.zeros(size, np.int64)
+    earned = np.zeros((len(competitors), size))
     for begin in range(0, size, batch_size):
         everybody = np.arange(begin, min(begin + batch_size, size))
         first = start(world, take(sessions, everybody))
-        seen, person[everybody] = observe(world, first), persons_of(world, first)
+        seen = observe(world, first)
         for row, decide in enumerate(deciding):
             rows, state, observation = everybody, first, seen
             while len(rows):
@@ -287,7 +287,7 @@ def returns_of(
                 rows, state = rows[~outcome.done], take(after, ~outcome.done)
                 if len(rows):
                     observation = observe(world, state)
-    return earned, person
+    return earned
 
 
 class _Tape:

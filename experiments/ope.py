@@ -219,21 +219,24 @@ def _of_imported(log: DiskLog, question: Question, narrator: Narrator) -> dict[s
 
 
 def truth_of(world: World, policies: Mapping[str, Policy], sessions: Sessions, narrator: Narrator) -> Truth:
-    """Plays policies, the oracle and chance in the world itself, all in the same sessions (the oracle in fewer)."""
+    """Plays policies, the oracle and chance in the world itself, all in the same sessions (the oracle in fewer).
+
+    The people are those of the log, so that sessions, not people, are what chance draws.
+    """
     chance, best = untrained(["random"], world)["random"], references(["oracle"], world, lambda: world, narrator)
     names, count = [*policies, ""], len(sessions.lane)
-    earned, person = np.zeros((len(names), count)), np.zeros(count, np.int64)
+    earned = np.zeros((len(names), count))
     bound = np.zeros(min(count, ORACLE_SESSIONS))
     with narrator.task(f"Playing {len(policies)} policies in {count:,} fresh sessions") as advance:
         for begin in range(0, count, TOGETHER):  # All meet the same few people in turn: words are understood once.
             part = np.arange(begin, min(begin + TOGETHER, count))
-            earned[:, part], person[part] = returns_of(world, [*policies.values(), chance], take(sessions, part))
+            earned[:, part] = returns_of(world, [*policies.values(), chance], take(sessions, part))
             part = part[part < len(bound)]
             if best and len(part):
-                bound[part] = returns_of(world, [best["oracle"]], take(sessions, part))[0][0]
+                bound[part] = returns_of(world, [best["oracle"]], take(sessions, part))[0]
             advance(min(begin + TOGETHER, count) / count, "")
     found = {
-        name: summarise(name, iter([Term(row)]), assumes=Assumes.NOTHING, unit=person)
+        name: summarise(name, iter([Term(row)]), assumes=Assumes.NOTHING)
         for name, row in zip(names, earned, strict=True)
     }
     random = found.pop("").value
