@@ -284,7 +284,7 @@ def _document(log: DiskLog, found: Evaluations, question: Question, truth: Mappi
             }
             rows.append(row | (_against(one, real, truth["span"]) if truth else {}))
         gain, error = found.gain(name)
-        reach = float(stats.t.ppf(0.975, max(len(found.logged.scores) - 1, 1))) * error
+        reach = float(stats.t.ppf(0.975, max(found.logged.units - 1, 1))) * error
         chosen = next(row for row in rows if row["policy"] == name and row["chosen"])
         policies.append(
             {

@@ -100,7 +100,9 @@ class OffPolicyEstimate:
         trusted: Whether nothing in its own weights speaks against it; `choose` holds it against others. See ``why``.
         why: In words, what speaks against it, or what speaks for it.
         assumes: What must hold for it to be unbiased.
+        units: How many independent rows, sessions or people there are.
         scores: One number per unit; their mean is ``value``. Estimates of one log are compared by differences of these.
+            Empty where they were not kept; see `Choice.lighter`.
     """
 
     estimator: str
@@ -114,25 +116,28 @@ class OffPolicyEstimate:
     trusted: bool
     why: str
     assumes: Assumes
+    units: int
     scores: Scores = field(repr=False, compare=False)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Returns lower and upper end of the interval that covers the value in a share ``level`` of logs."""
         if not 0 < level < 1:
             raise ValueError(f"an interval's level lies between 0 and 1, got {level}; 0.95 is usual")
-        reach = float(stats.t.ppf((1 + level) / 2, max(len(self.scores) - 1, 1))) * self.error
+        reach = float(stats.t.ppf((1 + level) / 2, max(self.units - 1, 1))) * self.error
         return self.value - reach, self.value + reach
 
     def error_of_difference(self, other: OffPolicyEstimate) -> float:
         """Returns the standard error of ``value - other.value``, both estimated on the same rows.
 
         Raises:
-            ValueError: If they are of logs of different size.
+            ValueError: If they are of logs of different size, or the scores of one were not kept.
         """
+        if self.units == other.units and 0 in (len(self.scores), len(other.scores)):
+            raise ValueError("of the estimates of one policy only the chosen one keeps its scores; compare those")
         if self.scores.shape != other.scores.shape:
             raise ValueError(
-                f"estimates of one log can be compared: {self.estimator} has {len(self.scores):,} units and "
-                f"{other.estimator} {len(other.scores):,}; make both with the same rows and the same unit"
+                f"estimates of one log can be compared: {self.estimator} has {self.units:,} units and "
+                f"{other.estimator} {other.units:,}; make both with the same rows and the same unit"
             )
         return _standard_error(self.scores - other.scores)
 
@@ -202,6 +207,7 @@ def summarise(
         trusted=not doubts,
         why="; ".join(doubts) or _praise(ess, len(total), assumes),
         assumes=assumes,
+        units=len(scores),
         scores=scores,
     )
 
@@ -282,6 +288,12 @@ class Choice:
     def chosen(self) -> OffPolicyEstimate:
         """The estimate to go by."""
         return self.estimates[self.place]
+
+    def lighter(self) -> Choice:
+        """Returns the same without the ``scores`` of what was not chosen: of a large log they take the most memory."""
+        nothing = np.empty(0)
+        kept = (one if one is self.chosen else replace(one, scores=nothing) for one in self.estimates)
+        return replace(self, estimates=tuple(kept))
 
 
 def choose(estimates: Sequence[OffPolicyEstimate]) -> Choice:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,19 @@ from instructrec.arrays import Bools, Floats, Ints
 Array = npt.NDArray[np.float64]
 
 _ROWS = 65_536
+
+
+class Rows(Protocol):
+    """Features, [n, num_features]: an array, or what makes rows when they are asked for, as large logs need."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, num_features)."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Returns the features of some rows, given as for an array."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +55,8 @@ class Steps:
     rewards: Floats
     session: npt.NDArray[np.int64]
     turn: npt.NDArray[np.int64]
-    shown: Floats
-    expected: Floats
+    shown: Rows
+    expected: Rows
     discount: float = 1.0
 
     def __post_init__(self) -> None:
@@ -51,14 +65,16 @@ class Steps:
             if array.shape != (rows,):
                 raise ValueError(f"{name} must hold one number for each of {rows:,} rewards, got {array.shape}")
         for name, features in (("shown", self.shown), ("expected", self.expected)):
-            if features.ndim != 2 or len(features) != rows or features.shape != self.shown.shape:
+            if len(features.shape) != 2 or features.shape[0] != rows or features.shape != self.shown.shape:
                 raise ValueError(
                     f"{name} must be [{rows}, num_features], with the same features of what was shown and what is "
                     f"expected; got {features.shape} beside {self.shown.shape}"
                 )
-            if not np.isfinite(features).all():
-                row, column = np.argwhere(~np.isfinite(features))[0]
-                raise ValueError(f"feature {column} of row {row} of {name} is {features[row, column]}")
+            for begin in range(0, rows, _ROWS):
+                part = features[begin : begin + _ROWS]
+                if not np.isfinite(part).all():
+                    row, column = np.argwhere(~np.isfinite(part))[0]
+                    raise ValueError(f"feature {column} of row {begin + row} of {name} is {part[row, column]}")
         if not 0 < self.discount <= 1:
             raise ValueError(f"discount lies above 0 and at most at 1, got {self.discount}")
         starts = np.append(True, self.session[1:] != self.session[:-1])
@@ -106,11 +122,11 @@ class FittedQ:
 
     def predicted(self, steps: Steps) -> Array:
         """Returns Q of what was shown, [n]."""
-        return np.asarray(steps.shown @ self.stages[-1], np.float64)
+        return np.asarray(steps.shown[:] @ self.stages[-1], np.float64)
 
     def expected(self, steps: Steps) -> Array:
         """Returns V under the evaluated policy, [n]."""
-        return np.asarray(steps.expected @ self.stages[-1], np.float64)
+        return np.asarray(steps.expected[:] @ self.stages[-1], np.float64)
 
     def session_scores(self, steps: Steps) -> Array:
         """Returns one number per session it was fitted to, whose mean is the value and whose spread is its error's.
@@ -239,13 +255,16 @@ def out_of_fold(steps: Steps, folds: Ints, *, ridge: float = 1.0) -> tuple[Array
     if len(numbers) < 2:
         raise ValueError("predicting a fold by the others takes two folds or more")
     parts = {number: _Sums.of(steps, folds, number) for number in numbers}
-    predicted, expected = np.empty(len(folds)), np.empty(len(folds))
+    models = []
     for number in parts:
-        held = folds == number
-        rounds = int(steps.turn[~held].max()) + 1
+        rounds = int(steps.turn[folds != number].max()) + 1
         # Added up from the others: what is taken off the whole leaves a trace of rounding.
         others = functools.reduce(_Sums.__add__, (part for other, part in parts.items() if other != number))
-        model = _solved(others, ridge, steps.discount, rounds)
-        predicted[held] = steps.shown[held] @ model.stages[-1]
-        expected[held] = steps.expected[held] @ model.stages[-1]
+        models.append(_solved(others, ridge, steps.discount, rounds).stages[-1])
+    predicted, expected = np.empty(len(folds)), np.empty(len(folds))
+    for begin in range(0, len(folds), _ROWS):
+        rows = slice(begin, begin + _ROWS)
+        model = np.stack(models)[np.searchsorted(numbers, folds[rows])]
+        predicted[rows] = (steps.shown[rows] * model).sum(axis=1)
+        expected[rows] = (steps.expected[rows] * model).sum(axis=1)
     return predicted, expected

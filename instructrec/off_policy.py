@@ -12,13 +12,16 @@ There are two readings of a log. As *sessions*, a policy is worth what a session
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from instructrec.arrays import Floats, Ints
 from instructrec.estimates import Assumes, Choice, OffPolicyEstimate, Term, choose, summarise
+from instructrec.fitted_q import Rows
 from instructrec.log_blocks import Block, blocks, folds_of_people
 from instructrec.log_files import DiskLog
 from instructrec.noise import Purpose
@@ -49,7 +52,7 @@ from instructrec.slate_estimators import (
 Single = npt.NDArray[np.float32]
 Progress = Callable[[float], None]
 
-MEMORY = 600 * 2**20
+MEMORY = 480 * 2**20
 """How many bytes are kept of a log for policies, about; where all do not fit, the log is read more than once."""
 
 MARGINAL_ROWS, MARGINAL_CANDIDATES = 20_000, 1_000
@@ -94,7 +97,7 @@ def slate_estimates(
 
 
 def session_estimates(
-    log: LoggedSessions, *, shown: Floats | None = None, expected: Floats | None = None
+    log: LoggedSessions, *, shown: Rows | None = None, expected: Rows | None = None
 ) -> list[OffPolicyEstimate]:
     """Returns every estimate of a policy's sessions that the arrays allow.
 
@@ -114,38 +117,64 @@ def session_estimates(
 
 
 SESSION_FEATURES = 10
-"""How many features `session_features` gives."""
+"""How many features `SessionFeatures` has."""
 
 
-def session_features(
-    turn: Ints, rewards: Floats, turn_limit: int, possible: Floats, surplus: Floats | None = None
-) -> Single:
-    """Returns what the value of a session's rest is fitted to, float32 [n, 10].
+@dataclass(frozen=True, eq=False)
+class SessionFeatures:
+    """What the value of a session's rest is fitted to, made when it is asked for: float32 [n, 10].
 
     Turns left and their square; what the evaluated policy's slate should earn now; how the session went so far; and by
     how much the slate that was shown is better than the policy's, each alone and times the turns left. On average over
     the policy's slates that last part is 0.
 
+    Attributes:
+        turn: The turn of each row, session by session, [n].
+        rewards: What each turn earned, [n].
+        so_far: What the turns before it earned on average, one turn of nothing counted in, [n].
+        turn_limit: The world's.
+        possible: What a slate of the evaluated policy should earn, [n].
+        shown: What the slate that was shown should earn, [n]; what the evaluated policy's should when None.
+    """
+
+    turn: Ints
+    rewards: Floats
+    so_far: Floats
+    turn_limit: int
+    possible: Floats
+    shown: Floats | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, 10)."""
+        return len(self.turn), SESSION_FEATURES
+
+    def __getitem__(self, rows: Any) -> Single:
+        """Returns the features of some rows, float32 [num_rows, 10]."""
+        place = np.arange(len(self.turn))[rows]
+        turn, possible, so_far = self.turn[rows], self.possible[rows], self.so_far[rows]
+        found = np.zeros((len(place), SESSION_FEATURES), np.float32)
+        left = (self.turn_limit - turn) / np.float32(self.turn_limit)
+        found[:, 0] = 1
+        found[:, 1], found[:, 2] = left, left**2
+        found[:, 3], found[:, 4] = possible, possible * left
+        found[:, 5], found[:, 6] = so_far, so_far * left
+        found[:, 7] = np.where(turn > 0, self.rewards[place - 1], 0)
+        if self.shown is not None:
+            surplus = self.shown[rows] - possible
+            found[:, 8], found[:, 9] = surplus, surplus * left
+        return found
+
+
+def earned_so_far(turn: Ints, rewards: Floats) -> Single:
+    """Returns what the turns before each earned on average, one turn of nothing counted in, float32 [n].
+
     Args:
         turn: The turn of each row, session by session, [n].
         rewards: What each turn earned, [n].
-        turn_limit: The world's.
-        possible: What a slate of the evaluated policy should earn, [n].
-        surplus: What the slate that was shown should earn beyond that, [n]; the evaluated policy's mean when omitted.
     """
-    found = np.zeros((len(turn), SESSION_FEATURES), np.float32)
-    left = (turn_limit - turn) / np.float32(turn_limit)
     before = np.append(0.0, np.cumsum(rewards, dtype=np.float64)[:-1])
-    start = np.arange(len(turn)) - turn
-    so_far = (before - before[start]) / (turn + 1)
-    last = np.where(turn > 0, np.append(0.0, rewards[:-1]), 0)
-    found[:, 0] = 1
-    found[:, 1], found[:, 2] = left, left**2
-    found[:, 3], found[:, 4] = possible, possible * left
-    found[:, 5], found[:, 6], found[:, 7] = so_far, so_far * left, last
-    if surplus is not None:
-        found[:, 8], found[:, 9] = surplus, surplus * left
-    return found
+    return np.asarray((before - before[np.arange(len(turn)) - turn]) / (turn + 1), np.float32)
 
 
 # --- From a log to arrays ----------------------------------------------------------------------------------------
@@ -298,9 +327,13 @@ class _Sessions:
             unsupported=unsupported if unsupported.any() else None,
         )
         log = LoggedSessions(slates=slates, session=self.session, turn=self.turn, person=self.person)
-        shown = session_features(self.turn, self.rewards, self.limit, possible, self.predicted - possible)
-        expected = session_features(self.turn, self.rewards, self.limit, possible)
+        expected = SessionFeatures(self.turn, self.rewards, self.so_far, self.limit, possible)
+        shown = replace(expected, shown=self.predicted)
         return choose(session_estimates(log, shown=shown, expected=expected))
+
+    @cached_property
+    def so_far(self) -> Single:
+        return earned_so_far(self.turn, self.rewards)
 
     def logged(self) -> OffPolicyEstimate:
         starts = np.flatnonzero(self.turn == 0)
@@ -415,8 +448,8 @@ class Evaluations:
         sessions: How many sessions.
         people: How many people, the unit of intervals.
         logged: What the policy that logged earned: the mean of the log.
-        policies: The estimates of each policy, and the choice among them; that of the policy that logged under
-            `LOGGED`, as a check: each of its weights is 1.
+        policies: The estimates of each policy, and the choice among them, which alone keeps its ``scores``; that of the
+            policy that logged under `LOGGED`, as a check: each of its weights is 1.
         notes: What else there is to say, in sentences.
     """
 
@@ -501,7 +534,7 @@ def evaluate_policies(
                 kept.keep(rows, block, shown, judged)
             if progress is not None:
                 progress((number + rows.stop / len(log)) / len(groups))
-        found |= {name: kept.choice(name) for name in wanted}
+        found |= {name: kept.choice(name).lighter() for name in wanted}
         logged = logged or kept.logged()
         people = len(np.unique(kept.person))
     assert logged is not None, "there is at least one group"

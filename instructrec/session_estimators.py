@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from instructrec.arrays import Floats, Ints
 from instructrec.estimates import Assumes, OffPolicyEstimate, Scores, Term, summarise, weights_of
-from instructrec.fitted_q import Array, Steps, fit_q, folds_of, out_of_fold
+from instructrec.fitted_q import Array, Rows, Steps, fit_q, folds_of, out_of_fold
 from instructrec.slate_estimators import LoggedSlates, doubly_robust_terms
 
 
@@ -91,6 +91,11 @@ class LoggedSessions:
     def num_sessions(self) -> int:
         """How many sessions there are."""
         return len(self.starts)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the turns were given session by session already."""
+        return bool((self.order[1:] > self.order[:-1]).all())
 
     @property
     def horizon(self) -> int:
@@ -225,7 +230,7 @@ def weighted_doubly_robust(
     return log.summarise("weighted_doubly_robust", terms, assumes=Assumes.NOTHING, self_normalised=self_normalised)
 
 
-def steps_of(log: LoggedSessions, shown: Floats, expected: Floats) -> Steps:
+def steps_of(log: LoggedSessions, shown: Rows, expected: Rows) -> Steps:
     """Returns the log's turns in order, as `fitted_q` takes them; row i is turn ``log.order[i]`` of the log.
 
     Args:
@@ -234,10 +239,10 @@ def steps_of(log: LoggedSessions, shown: Floats, expected: Floats) -> Steps:
         expected: The same on average over what the evaluated policy would show, [n, num_features].
     """
     for name, features in (("shown", shown), ("expected", expected)):
-        if features.ndim != 2 or len(features) != len(log.slates):
+        if len(features.shape) != 2 or features.shape[0] != len(log.slates):
             raise ValueError(f"{name} must be [{len(log.slates)}, num_features], got {features.shape}")
-    # Most logs are in order already, and features are what takes the most memory.
-    ordered = bool((log.order[1:] > log.order[:-1]).all())
+    # Most logs are in order already.
+    ordered = log.ordered
     return Steps(
         rewards=log.rewards()[log.order],
         session=np.repeat(np.arange(log.num_sessions), log.lengths),
@@ -249,7 +254,7 @@ def steps_of(log: LoggedSessions, shown: Floats, expected: Floats) -> Steps:
 
 
 def fitted_values(
-    log: LoggedSessions, shown: Floats, expected: Floats, *, folds: int = 5, ridge: float = 1.0, seed: int = 0
+    log: LoggedSessions, shown: Rows, expected: Rows, *, folds: int = 5, ridge: float = 1.0, seed: int = 0
 ) -> tuple[Array, Array]:
     """Returns q̂(s_t, a_t) and v̂(s_t) for `weighted_doubly_robust`, [n] both, each from a fit to other folds.
 
@@ -264,14 +269,14 @@ def fitted_values(
     steps = steps_of(log, shown, expected)
     unit = steps.session if log.person is None else log.person[log.order]
     found = out_of_fold(steps, folds_of(unit, folds, seed=seed), ridge=ridge)
+    if log.ordered:
+        return found
     back = np.empty_like(log.order)
     back[log.order] = np.arange(len(back))
     return found[0][back], found[1][back]
 
 
-def fitted_q_evaluation(
-    log: LoggedSessions, shown: Floats, expected: Floats, *, ridge: float = 1.0
-) -> OffPolicyEstimate:
+def fitted_q_evaluation(log: LoggedSessions, shown: Rows, expected: Rows, *, ridge: float = 1.0) -> OffPolicyEstimate:
     """Fits values and reads them off where sessions begin: V = mean of φ(s_0, π)ᵀθ, with θ from `fitted_q.fit_q`.
 
     Uses no weights, so no length of session is too long. Assumes that the values of π are linear in the features, and

@@ -14,7 +14,7 @@ from instructrec.log_files import DiskLog, open_log
 from instructrec.log_manifest import LoggedPolicy, LoggedWorld, LogPlan
 from instructrec.log_recording import play, record_log
 from instructrec.noise import Noise
-from instructrec.off_policy import LOGGED, evaluate_policies, session_estimates, session_features
+from instructrec.off_policy import LOGGED, SessionFeatures, earned_so_far, evaluate_policies, session_estimates
 from instructrec.policies import greedy, plackett_luce
 from instructrec.reward_model import attribute_matrix, fit_rewards
 from instructrec.runs import RunError
@@ -300,12 +300,27 @@ def test_blocks_are_whole_sessions_numbered_through(six_turns) -> None:
 def test_features_of_sessions_differ_from_what_is_expected_by_the_surplus_alone() -> None:
     turn, rewards = np.array([0, 1, 2, 0, 1]), np.array([1.0, 2, 3, 4, 5])
     possible = np.ones(5)
-    shown = session_features(turn, rewards, 4, possible, np.full(5, 0.5))
-    expected = session_features(turn, rewards, 4, possible)
+    lazily = SessionFeatures(turn, rewards, earned_so_far(turn, rewards), 4, possible)
+    shown, expected = replace(lazily, shown=possible + 0.5)[:], lazily[:]
+    assert shown.shape == lazily.shape
+    for rows in (slice(1, 4), np.array([3, 0]), turn == 0):
+        np.testing.assert_array_equal(lazily[rows], expected[rows])
     np.testing.assert_array_equal(shown[:, :8], expected[:, :8])
     np.testing.assert_allclose(shown[:, 5], [0, 0.5, 1, 0, 2])  # So far, over the turns with the present one.
     np.testing.assert_array_equal(shown[:, 7], [0, 1, 2, 0, 4])
     assert (expected[:, 8:] == 0).all()
+
+
+def test_only_the_chosen_estimate_keeps_its_scores_and_all_keep_their_intervals(six_turns) -> None:
+    world, log = six_turns
+    for choice in evaluate_policies(log, world, {"weaker": policy(world, 0.8)}).policies.values():
+        assert len(choice.chosen.scores) == choice.chosen.units > 1
+        for one in choice.estimates:
+            assert (one is choice.chosen) == (len(one.scores) > 0)
+            assert one.interval() == pytest.approx((one.low, one.high), nan_ok=True)
+        other = choice.estimates[choice.place - 1]
+        with pytest.raises(ValueError, match="only the chosen one keeps its scores"):
+            other.error_of_difference(choice.chosen)
 
 
 def test_numbers_are_cut_into_quarters_and_values_are_unit_rows() -> None:
