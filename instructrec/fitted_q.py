@@ -45,7 +45,7 @@ class Steps:
     Attributes:
         rewards: What each step earned, [n].
         session: Which session it is of, numbered 0, 1, … without gaps, int64 [n].
-        turn: How many steps of the session came before it, int64 [n].
+        turn: How many steps of the session came before it, [n].
         shown: φ(s, a), features of what was seen and shown, [n, num_features]; a column of ones among them.
         expected: φ(s, π) = Σ_a π(a | s) φ(s, a), of what was seen and what the evaluated policy would show,
             [n, num_features]; the mean over slates drawn from π will do.
@@ -54,7 +54,7 @@ class Steps:
 
     rewards: Floats
     session: npt.NDArray[np.int64]
-    turn: npt.NDArray[np.int64]
+    turn: Ints
     shown: Rows
     expected: Rows
     discount: float = 1.0

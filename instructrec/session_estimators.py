@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from instructrec.arrays import Floats, Ints
 from instructrec.estimates import Assumes, OffPolicyEstimate, Scores, Term, summarise, weights_of
 from instructrec.fitted_q import Array, Rows, Steps, fit_q, folds_of, out_of_fold
 from instructrec.slate_estimators import LoggedSlates, doubly_robust_terms
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,8 @@ class LoggedSessions:
         turn: How many turns of the session came before, from 0, [n].
         person: Who the session is of, [n], where people have several; their sessions then move together in intervals.
         discount: What a reward one turn later counts, above 0 and at most 1.
-        order: The turns session by session, int64 [n]. This and what follows are worked out.
+        ordered: Whether the turns were given session by session already. This and what follows are worked out.
+        order: The turns session by session, int64 [n].
         starts: Where each session begins in ``order``, int64 [num_sessions].
         lengths: How many turns each session has, int64 [num_sessions].
     """
@@ -46,6 +50,7 @@ class LoggedSessions:
     turn: Ints
     person: Ints | None = None
     discount: float = 1.0
+    ordered: bool = field(init=False, repr=False)
     order: npt.NDArray[np.int64] = field(init=False, repr=False)
     starts: npt.NDArray[np.int64] = field(init=False, repr=False)
     lengths: npt.NDArray[np.int64] = field(init=False, repr=False)
@@ -66,36 +71,35 @@ class LoggedSessions:
             raise ValueError(
                 "turns of a session move together: give person to LoggedSessions, and no unit to its slates"
             )
-        order = np.lexsort((self.turn, self.session)).astype(np.int64)
-        session, turn = self.session[order], self.turn[order]
+        # Most logs are in order already, and the arrays of a large one should be in memory once.
+        later, same = self.session[1:] > self.session[:-1], self.session[1:] == self.session[:-1]
+        ordered = bool((later | (same & (self.turn[1:] > self.turn[:-1]))).all())
+        order = np.arange(rows) if ordered else np.lexsort((self.turn, self.session)).astype(np.int64)
+        session, turn = (self.session, self.turn) if ordered else (self.session[order], self.turn[order])
         first = np.append(True, session[1:] != session[:-1])
         starts = np.flatnonzero(first)
         lengths = np.diff(np.append(starts, rows))
-        expected = np.arange(rows) - np.repeat(starts, lengths)
-        if (turn != expected).any():
-            row = int(np.argmax(turn != expected))
+        wrong = turn != np.where(first, 0, np.append(0, turn[:-1] + 1))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            expected = row - starts[np.searchsorted(starts, row, side="right") - 1]
             raise ValueError(
-                f"session {session[row]} has turn {turn[row]} where turn {expected[row]} should stand: every session "
+                f"session {session[row]} has turn {turn[row]} where turn {expected} should stand: every session "
                 "needs its turns from 0 on, each once; leave out sessions that are not whole"
             )
         if self.person is not None:
-            person = self.person[order]
-            if (person != np.repeat(person[starts], lengths)).any():
+            person = self.person if ordered else self.person[order]
+            if ((person[1:] != person[:-1]) & ~first[1:]).any():
                 raise ValueError("person changes within a session: a session is of one person")
         if len(starts) < 2:
             raise ValueError("one session says nothing about chance: expected two or more")
-        for name, found in (("order", order), ("starts", starts), ("lengths", lengths)):
+        for name, found in (("ordered", ordered), ("order", order), ("starts", starts), ("lengths", lengths)):
             object.__setattr__(self, name, found)
 
     @property
     def num_sessions(self) -> int:
         """How many sessions there are."""
         return len(self.starts)
-
-    @property
-    def ordered(self) -> bool:
-        """Whether the turns were given session by session already."""
-        return bool((self.order[1:] > self.order[:-1]).all())
 
     @property
     def horizon(self) -> int:
@@ -119,6 +123,10 @@ class LoggedSessions:
         found[alive] = there
         return found
 
+    def in_order(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Returns one value per turn session by session: the array itself where that is how it was given, [n]."""
+        return values if self.ordered else values[self.order]
+
     def rewards(self) -> Array:
         """Returns the reward of each turn's slate, [n]."""
         return np.asarray(self.slates.rewards.sum(axis=1, dtype=np.float64))
@@ -133,7 +141,7 @@ class LoggedSessions:
             terms,
             assumes=assumes,
             self_normalised=self_normalised,
-            unit=None if self.person is None else self.person[self.order][self.starts],
+            unit=None if self.person is None else self.in_order(self.person)[self.starts],
             unsupported=None if missing is None else float(missing.mean()),
         )
 
@@ -179,7 +187,7 @@ def trajectory_is(log: LoggedSessions, *, self_normalised: bool = False) -> OffP
     earned = np.zeros(log.num_sessions)
     for part in _discounted(log, log.rewards()):
         earned += part
-    weights = weights_of(np.add.reduceat(_log_ratios(log)[log.order], log.starts))
+    weights = weights_of(np.add.reduceat(log.in_order(_log_ratios(log)), log.starts))
     terms = iter([Term(earned, weights)])
     return log.summarise("trajectory_is", terms, assumes=Assumes.NOTHING, self_normalised=self_normalised)
 
@@ -241,14 +249,12 @@ def steps_of(log: LoggedSessions, shown: Rows, expected: Rows) -> Steps:
     for name, features in (("shown", shown), ("expected", expected)):
         if len(features.shape) != 2 or features.shape[0] != len(log.slates):
             raise ValueError(f"{name} must be [{len(log.slates)}, num_features], got {features.shape}")
-    # Most logs are in order already.
-    ordered = log.ordered
     return Steps(
-        rewards=log.rewards()[log.order],
+        rewards=log.in_order(log.rewards()),
         session=np.repeat(np.arange(log.num_sessions), log.lengths),
-        turn=np.asarray(log.turn[log.order], np.int64),
-        shown=shown if ordered else shown[log.order],
-        expected=expected if ordered else expected[log.order],
+        turn=log.in_order(log.turn),
+        shown=shown if log.ordered else shown[log.order],
+        expected=expected if log.ordered else expected[log.order],
         discount=log.discount,
     )
 
@@ -267,8 +273,8 @@ def fitted_values(
         seed: What sessions, or people, are shuffled with.
     """
     steps = steps_of(log, shown, expected)
-    unit = steps.session if log.person is None else log.person[log.order]
-    found = out_of_fold(steps, folds_of(unit, folds, seed=seed), ridge=ridge)
+    unit = np.arange(log.num_sessions) if log.person is None else log.in_order(log.person)[log.starts]
+    found = out_of_fold(steps, np.repeat(folds_of(unit, folds, seed=seed), log.lengths), ridge=ridge)
     if log.ordered:
         return found
     back = np.empty_like(log.order)
