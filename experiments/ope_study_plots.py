@@ -25,10 +25,10 @@ _FEW = 5
 
 
 def draw(document: Mapping[str, Any]) -> dict[str, bytes]:
-    """Returns pictures by file name: ``by_world.png`` only where there are several worlds."""
+    """Returns pictures by file name; those of errors by size and by world only where there are several."""
     worlds = document["worlds"]
-    found = {
-        "error_by_size.png": _panels(worlds, _by_size),
+    found = {"error_by_size.png": _panels(worlds, _by_size)} if len(worlds[0]["sizes"]) > 1 else {}
+    found |= {
         "error_by_ess.png": _panels(worlds, _by_ess),
         "coverage.png": _panels(worlds, _coverage),
         "ranking.png": _panels(worlds, _ranking),

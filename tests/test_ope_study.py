@@ -184,3 +184,4 @@ def test_a_grid_has_a_world_for_every_combination_and_a_picture_between_them(tmp
     assert run([*arguments, "--world-set", "turn_limit=1"]) == 0
     assert [world["settings"] for world in _results(tmp_path)["worlds"]] == [{"slate_size": 1}, {"slate_size": 2}]
     assert (tmp_path / "error_by_world.png").stat().st_size > 5_000
+    assert not (tmp_path / "error_by_size.png").exists()  # Of one size.
