@@ -6,6 +6,7 @@ Everything here is fitted on the catalogue and on training people's visible past
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -152,7 +153,7 @@ def _text_block(vectors: Floats, width: int) -> tuple[Floats, npt.NDArray[np.flo
 
 
 def past_factors(past: Ints, ratings: Floats, num_items: int, *, rank: int = 16, seed: int = 0) -> Factors | None:
-    """Fits factors to people's visible pasts; None where nobody rated anything.
+    """Fits factors to people's visible pasts; None where nobody rated anything. The latest fits are remembered.
 
     Args:
         past: Items padded with -1, [num_people, past_length].
@@ -166,15 +167,24 @@ def past_factors(past: Ints, ratings: Floats, num_items: int, *, rank: int = 16,
         return None
     _, first = np.unique(person * np.int64(num_items) + past[person, place], return_index=True)
     person, place = person[first], place[first]
-    return fit_factors(
-        person,
-        past[person, place],
-        ratings[person, place],
-        num_persons=len(past),
-        num_items=num_items,
-        rank=rank,
-        seed=seed,
-    )
+    item, rating = past[person, place], ratings[person, place]
+    digest = hashlib.sha256(repr((len(past), num_items, rank, seed, rating.dtype)).encode())
+    for array in (person, item, rating):
+        digest.update(array.tobytes())
+    key = digest.hexdigest()
+    if key not in _FITTED:
+        # Agents trained one after the other in a process meet the same people.
+        _FITTED[key] = fit_factors(
+            person, item, rating, num_persons=len(past), num_items=num_items, rank=rank, seed=seed
+        )
+        if len(_FITTED) > _FITS:
+            _FITTED.popitem(last=False)
+    return _FITTED[key]
+
+
+_FITTED: OrderedDict[str, Factors] = OrderedDict()
+_FITS = 4
+"""How many fits of factors are remembered."""
 
 
 def world_features(

@@ -245,7 +245,7 @@ def fit_wishes(
         prompts: What to learn from.
         steps: Gradient steps; if omitted, so many that each prompt is looked at `_TIMES` times, `_FEWEST_STEPS` at
             least.
-        batch: Prompts per step.
+        batch: Prompts per step, no more than there are.
         learning_rate: Of AdamW; falls in a straight line.
         seed: Of the start and the order.
         progress: Called with (done, total).
@@ -255,6 +255,7 @@ def fit_wishes(
     """
     if not prompts:
         return None
+    batch = min(batch, len(prompts))
     if steps is None:
         steps = max(_FEWEST_STEPS, _TIMES * len(prompts) // batch)
     tokens, starts, lengths, mean, basis = _tokens(encoder, [prompt.text for prompt in prompts])

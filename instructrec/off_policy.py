@@ -52,7 +52,7 @@ from instructrec.slate_estimators import (
 Single = npt.NDArray[np.float32]
 Progress = Callable[[float], None]
 
-MEMORY = 480 * 2**20
+MEMORY = 360 * 2**20
 """How many bytes are kept of a log for policies, about; where all do not fit, the log is read more than once."""
 
 MARGINAL_ROWS, MARGINAL_CANDIDATES = 20_000, 1_000

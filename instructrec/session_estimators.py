@@ -39,8 +39,8 @@ class LoggedSessions:
         turn: How many turns of the session came before, from 0, [n].
         person: Who the session is of, [n], where people have several; their sessions then move together in intervals.
         discount: What a reward one turn later counts, above 0 and at most 1.
-        ordered: Whether the turns were given session by session already. This and what follows are worked out.
-        order: The turns session by session, int64 [n].
+        order: The turns session by session, int64 [n]; None where they were given so. This and what follows are worked
+            out.
         starts: Where each session begins in ``order``, int64 [num_sessions].
         lengths: How many turns each session has, int64 [num_sessions].
     """
@@ -50,8 +50,7 @@ class LoggedSessions:
     turn: Ints
     person: Ints | None = None
     discount: float = 1.0
-    ordered: bool = field(init=False, repr=False)
-    order: npt.NDArray[np.int64] = field(init=False, repr=False)
+    order: npt.NDArray[np.int64] | None = field(init=False, repr=False)
     starts: npt.NDArray[np.int64] = field(init=False, repr=False)
     lengths: npt.NDArray[np.int64] = field(init=False, repr=False)
 
@@ -74,8 +73,8 @@ class LoggedSessions:
         # Most logs are in order already, and the arrays of a large one should be in memory once.
         later, same = self.session[1:] > self.session[:-1], self.session[1:] == self.session[:-1]
         ordered = bool((later | (same & (self.turn[1:] > self.turn[:-1]))).all())
-        order = np.arange(rows) if ordered else np.lexsort((self.turn, self.session)).astype(np.int64)
-        session, turn = (self.session, self.turn) if ordered else (self.session[order], self.turn[order])
+        order = None if ordered else np.lexsort((self.turn, self.session)).astype(np.int64)
+        session, turn = (self.session, self.turn) if order is None else (self.session[order], self.turn[order])
         first = np.append(True, session[1:] != session[:-1])
         starts = np.flatnonzero(first)
         lengths = np.diff(np.append(starts, rows))
@@ -88,12 +87,12 @@ class LoggedSessions:
                 "needs its turns from 0 on, each once; leave out sessions that are not whole"
             )
         if self.person is not None:
-            person = self.person if ordered else self.person[order]
+            person = self.person if order is None else self.person[order]
             if ((person[1:] != person[:-1]) & ~first[1:]).any():
                 raise ValueError("person changes within a session: a session is of one person")
         if len(starts) < 2:
             raise ValueError("one session says nothing about chance: expected two or more")
-        for name, found in (("ordered", ordered), ("order", order), ("starts", starts), ("lengths", lengths)):
+        for name, found in (("order", order), ("starts", starts), ("lengths", lengths)):
             object.__setattr__(self, name, found)
 
     @property
@@ -114,7 +113,8 @@ class LoggedSessions:
             turn: From 0.
         """
         alive = np.flatnonzero(self.lengths > turn)
-        return alive, np.asarray(values[self.order[self.starts[alive] + turn]], np.float64)
+        place = self.starts[alive] + turn
+        return alive, np.asarray(values[place if self.order is None else self.order[place]], np.float64)
 
     def filled(self, values: Floats, turn: int) -> Scores:
         """Returns one value of each session at a turn, 0 for sessions that have ended, [num_sessions]."""
@@ -125,10 +125,12 @@ class LoggedSessions:
 
     def in_order(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """Returns one value per turn session by session: the array itself where that is how it was given, [n]."""
-        return values if self.ordered else values[self.order]
+        return values if self.order is None else values[self.order]
 
-    def rewards(self) -> Array:
+    def rewards(self) -> Floats:
         """Returns the reward of each turn's slate, [n]."""
+        if self.slates.slate_size == 1:  # As they are: a large log's should be in memory once.
+            return self.slates.rewards[:, 0]
         return np.asarray(self.slates.rewards.sum(axis=1, dtype=np.float64))
 
     def summarise(
@@ -239,7 +241,7 @@ def weighted_doubly_robust(
 
 
 def steps_of(log: LoggedSessions, shown: Rows, expected: Rows) -> Steps:
-    """Returns the log's turns in order, as `fitted_q` takes them; row i is turn ``log.order[i]`` of the log.
+    """Returns the log's turns in order, as `fitted_q` takes them; in the order of ``log.in_order``.
 
     Args:
         log: Whole sessions.
@@ -253,8 +255,8 @@ def steps_of(log: LoggedSessions, shown: Rows, expected: Rows) -> Steps:
         rewards=log.in_order(log.rewards()),
         session=np.repeat(np.arange(log.num_sessions), log.lengths),
         turn=log.in_order(log.turn),
-        shown=shown if log.ordered else shown[log.order],
-        expected=expected if log.ordered else expected[log.order],
+        shown=shown if log.order is None else shown[log.order],
+        expected=expected if log.order is None else expected[log.order],
         discount=log.discount,
     )
 
@@ -275,7 +277,7 @@ def fitted_values(
     steps = steps_of(log, shown, expected)
     unit = np.arange(log.num_sessions) if log.person is None else log.in_order(log.person)[log.starts]
     found = out_of_fold(steps, np.repeat(folds_of(unit, folds, seed=seed), log.lengths), ridge=ridge)
-    if log.ordered:
+    if log.order is None:
         return found
     back = np.empty_like(log.order)
     back[log.order] = np.arange(len(back))

@@ -215,7 +215,7 @@ def test_a_failed_gate_is_a_sentence_and_a_failing_exit_after_the_results(
 
 def test_ctrl_c_while_training_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     arguments = ["train", "tiny", "--out", str(tmp_path / "run"), "--set", "encoder=hashing", "num_envs=16",
-                 "--steps", "100000000"]  # fmt: skip
+                 "prompts=0", "--steps", "100000000"]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "instructrec.experiments.cli", *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -21,7 +21,7 @@ PLAN = TrainPlan(
     world="instructrec/Tiny-v0",
     agent_settings={
         "encoder": "hashing",
-        "prompts": 60,
+        "prompts": 16,
         "num_envs": 16,
         "num_steps": 8,
         "minibatch_size": 64,
@@ -90,7 +90,7 @@ def _scalars(out: Path, name: str) -> list[tuple[int, float]]:
 
 
 # From before the first checkpoint, through the middle of writing several, to after the last.
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.43, 0.56, 0.7, 0.85, 0.99])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.56, 0.85, 0.99])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_killed_and_resumed_ends_with_the_same_weights(
     unharmed: tuple[Path, int], dies: Dies, tmp_path: Path, share: float

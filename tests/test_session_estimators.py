@@ -202,7 +202,7 @@ def test_fitted_q_finds_the_value_where_its_features_can_hold_it():
     assert found.value == pytest.approx(truth(), abs=1e-8)
     steps = steps_of(ALL, *features(SHOWN, SEEN))
     model = fit_q(steps, ridge=1e-10)
-    predicted, expected = perfect_values(SHOWN[ALL.order], SEEN[ALL.order])
+    predicted, expected = perfect_values(ALL.in_order(SHOWN), ALL.in_order(SEEN))
     assert np.allclose(model.predicted(steps), predicted)
     assert np.allclose(model.expected(steps), expected)
 

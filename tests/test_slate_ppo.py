@@ -147,7 +147,7 @@ def test_two_threads_repeat_themselves_on_movies(candidates):
 
     def weights():
         model = SlatePPO.of(world, config, encoder="hashing", seed=0)
-        model.learn(2_048)
+        model.learn(1_024)
         return model.policy.scorer.state_dict()
 
     torch.set_num_threads(2)
