@@ -19,7 +19,7 @@ QUIET = Narrator(quiet=True)
 TINY = "instructrec/Tiny-v0"
 AGENT = {
     "encoder": "hashing",
-    "prompts": 200,
+    "prompts": 32,
     "num_envs": 32,
     "scorer.hidden": 16,
     "scorer.text_width": 16,

@@ -129,7 +129,7 @@ def test_the_default_model_refuses_chinese_before_anything_is_made(command, tmp_
 def trained(tmp_path_factory) -> Path:
     """A run in a Chinese shop, with an encoder that knows no language."""
     out = tmp_path_factory.mktemp("chinese") / "run"
-    small = ["encoder=hashing", "prompts=200", "num_envs=16", "num_steps=4", "scorer.hidden=16"]
+    small = ["encoder=hashing", "prompts=32", "num_envs=16", "num_steps=4", "scorer.hidden=16"]
     world = ["language=zh", "num_items=120", "bank_size=200"]
     assert run(["train", "shop", "--world-set", *world, "--set", *small, "--steps", "128", "--out", str(out)]) == 0
     return out
