@@ -346,7 +346,12 @@ def choose(estimates: Sequence[OffPolicyEstimate]) -> Choice:
         reviewed.append(one)
         errors.append(one.error**2 + bias if considered else np.inf)
     place = int(np.argmin(errors))
-    why = f"the smallest estimated error, {np.sqrt(errors[place]):.3g}, of {np.isfinite(errors).sum()} considered"
+    error = np.sqrt(errors[place])
+    if place == best:
+        why = f"none that assumes as little is clearly more precise (standard error {error:.3g})"
+    else:
+        gained = f"{error:.3g} instead of {reference.error:.3g}"
+        why = f"what it assumes agrees with the log and makes it more precise ({gained})"
     return Choice(tuple(reviewed), place, why)
 
 

@@ -394,6 +394,7 @@ def test_the_choice_assumes_what_holds_and_pays():
     assert alone.error < 0.5 * unbiased.error
     assert choice.chosen.estimator == "sn_independent_ips"
     assert choice.chosen.trusted
+    assert "what it assumes agrees with the log" in choice.why
     assert "standard errors from sn_standard_ips" in choice.chosen.why
 
 
@@ -401,7 +402,7 @@ def test_the_choice_assumes_nothing_where_it_hardly_pays():
     choice = choose(family(drawn(20_000, 1, rewards=independent)))
     assert choice.estimates[2].error < choice.estimates[0].error
     assert choice.place == 0
-    assert "smallest estimated error" in choice.why
+    assert "none that assumes as little is clearly more precise" in choice.why
 
 
 def test_the_choice_leaves_an_assumption_that_the_log_contradicts_and_trusts_it_no_more():
@@ -445,7 +446,6 @@ def test_of_estimates_about_as_precise_the_refined_one_is_taken_whatever_their_l
         choice = choose([plain, robust])
         assert plain.trusted
         assert choice.place == place
-        assert "of 1 considered" in choice.why
 
 
 def test_an_assumption_that_nothing_can_test_is_not_trusted():
