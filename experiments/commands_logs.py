@@ -184,7 +184,7 @@ class AboutLog(Command):
 class Ope(AboutLog):
     """Evaluate policies on a log of another one (off-policy evaluation), and say which estimates to trust.
 
-    Estimates come with intervals that resample people, and one is chosen for each policy without the truth.
+    Estimates come with intervals, and one is chosen for each policy without the truth.
     """
 
     all: bool = False
@@ -201,7 +201,7 @@ class Ope(AboutLog):
 
 @dataclass(frozen=True, kw_only=True)
 class Select(AboutLog):
-    """Pick the policy to deploy from a log: the surest gain over the one that logged, or keep that one."""
+    """Pick the policy to deploy from a log: the largest gain in the worst case, or the one that logged."""
 
     def run(self, narrator: Narrator) -> Answer:
         """Picks."""

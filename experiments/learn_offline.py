@@ -6,7 +6,6 @@ and resumed ends with the same weights.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -90,7 +89,7 @@ def learn_offline(plan: LearnPlan, out: str | os.PathLike[str], *, resume: bool,
         world=log.plan.world.id,
         world_settings=runs.plain(dict(log.plan.world.settings)),
         agent=plan.agent,
-        agent_settings={"encoder": encoder_name, "log": fingerprint(log), **runs.plain(learning)},
+        agent_settings={"encoder": encoder_name, "log": log.fingerprint, **runs.plain(learning)},
         seed=plan.seed,
         steps=len(log),
         fingerprint=world.fingerprint,
@@ -126,11 +125,6 @@ def learn_offline(plan: LearnPlan, out: str | os.PathLike[str], *, resume: bool,
         # Last, since it says that nothing is left to do.
         runs.write_json(out / SUMMARY, summary)
     return summary
-
-
-def fingerprint(log: DiskLog) -> str:
-    """Returns a hash of all that a log holds."""
-    return hashlib.sha256("".join(shard.sha256 for shard in log.manifest.shards).encode()).hexdigest()[:16]
 
 
 def _check_people(log: DiskLog) -> None:

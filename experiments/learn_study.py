@@ -27,7 +27,6 @@ from instructrec.experiments.cells import CELLS, Cell, hash_of
 from instructrec.experiments.competitors import split_name
 from instructrec.experiments.evaluation import Competitor, evaluate
 from instructrec.experiments.headline import FLAGSHIP
-from instructrec.experiments.learn_offline import fingerprint
 from instructrec.experiments.learn_study_page import to_markdown
 from instructrec.experiments.log_sessions import agent_of, behaviour
 from instructrec.experiments.outputs import check_place, command_line
@@ -274,7 +273,7 @@ class _School:
             decides = {
                 "agent": name,
                 "settings": runs.plain(LEARNERS[name].config()),
-                "log": fingerprint(disk),
+                "log": disk.fingerprint,
                 "sessions": size,
                 "spoiled": spoiled,
                 "seed": seed,

@@ -55,7 +55,7 @@ def _legend(document: Mapping[str, Any]) -> str:
         )
     seeds = max((row["seeds"] for size in document["sizes"] for row in size["rows"]), default=1)
     said.append(f"{document['people']:,} {document['split']} people, {seeds} seed{'' if seeds == 1 else 's'}")
-    return "; ".join([*said, "intervals are over people and seeds, at 95 %."])
+    return "; ".join([*said, f"intervals are over people{'' if seeds == 1 else ' and seeds'}, at 95 %."])
 
 
 def _folded(words: str) -> list[str]:

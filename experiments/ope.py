@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from instructrec.log_files import DiskLog, open_log
 from instructrec.off_policy import LOGGED, Evaluations, check_evaluable, evaluate_chances, evaluate_policies
 from instructrec.policies import plackett_luce
 from instructrec.protocols import Policy
+from instructrec.runs import RunConfig
 from instructrec.sessions import Observation, Sessions, World
 
 TRUTH_SESSIONS = 2_000
@@ -35,6 +36,8 @@ TRUTH_SESSIONS = 2_000
 
 ORACLE_SESSIONS = 20_000
 """How many of them the oracle plays at most: it weighs every item, and only measures the errors of the others."""
+
+LEARNED_HERE = "it was learned from this very log, whose luck is in both: evaluate it on another log"
 
 TOGETHER = 256
 """How many of them are played at a time."""
@@ -74,6 +77,11 @@ class Target:
         agent = agent if temperature is not None else typed
         check_names([agent.partition("=")[0]])
         return cls(typed, agent, temperature)
+
+    def learned_from(self, log: DiskLog) -> bool:
+        """Returns whether it is a run that was learned from this log, or begun with such a one."""
+        run = self.agent.partition("=")[2]
+        return bool(run) and RunConfig.read(run).agent_settings.get("log") == log.fingerprint
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,7 @@ def ope(folder: Path, question: Question, narrator: Narrator) -> dict[str, Any]:
     who = Cast(world)
     policies = {target.typed: who.of(target, question.temperature) for target in targets}
     logged_by = who.that_logged(log, targets)
+    learned_here = [target.typed for target in targets if target.learned_from(log)]
     with narrator.task(f"Evaluating {len(policies)} polic{'y' if len(policies) == 1 else 'ies'} on the log") as advance:
         found = evaluate_policies(
             log,
@@ -189,6 +198,8 @@ def ope(folder: Path, question: Question, narrator: Narrator) -> dict[str, Any]:
             logged_by=logged_by,
             progress=lambda done: advance(done, ""),
         )
+    distrusted = {name: found.policies[name].distrusted(LEARNED_HERE) for name in learned_here}
+    found = replace(found, policies={**found.policies, **distrusted})
     truth: dict[str, Any] = {}
     if question.truth:
         everyone = policies | ({} if logged_by is None else {LOGGED: logged_by})

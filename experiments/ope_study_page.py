@@ -39,8 +39,8 @@ def to_text(document: Mapping[str, Any]) -> str:
 
 _LEGEND = (
     "|error| is the median over logs and policies, as a share of V_oracle − V_random; ≤ stands where it is below the "
-    "error of the truth itself. In brackets: 95 % of a binomial with as many trials as logs. Ranks: Spearman's rho of "
-    "estimated and true values, mean over logs."
+    "error of the truth itself. In brackets, at 95 %: behind shares, a binomial with as many trials as logs; behind "
+    "ranks and regrets, a mean over logs. Ranks: Spearman's rho of estimated and true values, mean over logs."
 )
 
 

@@ -123,7 +123,7 @@ def _said(one: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:
     if not one["trusted"]:
         yield from _indented(f"not trusted: {one['why']}")
     if one["unsupported"] > 0.005:
-        yield from _indented(f"{one['unsupported']:.1%} of what it shows is outside what the log covers")
+        yield from _indented(f"{one['unsupported']:.1%} of what it shows is hardly or never in the log")
     if one.get("truth") is not None:
         ends = {"low": one["truth_low"], "high": one["truth_high"]}
         share = one["relative_error"]

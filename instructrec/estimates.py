@@ -95,8 +95,8 @@ class OffPolicyEstimate:
         error: The standard error that the interval is made of.
         ess: Effective sample size, (Σ weight)² / Σ weight², the smallest over positions or turns; NaN without weights.
         max_weight: The largest weight, where the mean is 1; NaN without weights.
-        unsupported: Share of what the evaluated policy shows that the log cannot contain: as given, or what the mean
-            weight falls short of 1 by beyond two standard errors. NaN without weights and where it was not given.
+        unsupported: Share of what the evaluated policy shows that the log cannot contain; where that was not given, by
+            how much the mean weight falls short of 1, beyond two standard errors. NaN without either.
         trusted: Whether nothing in its own weights speaks against it; `choose` holds it against others. See ``why``.
         why: In words, what speaks against it, or what speaks for it.
         assumes: What must hold for it to be unbiased.
@@ -188,13 +188,12 @@ def summarise(
     if total is None:
         raise ValueError("an estimate is a sum of terms, and none was given")
     value, scores = float(total.mean()), _by_unit(total, unit)
-    found = [share for share in (unsupported, shortfall if weighed else None) if share is not None]
-    missing = float(np.clip(max(found), 0, 1)) if found else np.nan
+    missing = unsupported if unsupported is not None else float(np.clip(shortfall, 0, 1)) if weighed else np.nan
     error = _standard_error(scores)
     reach = float(stats.t.ppf(0.975, max(len(scores) - 1, 1))) * error
     if not weighed:
         ess = largest = np.nan
-    doubts = list(_doubts(weighed, value, ess, missing, surplus, len(scores)))
+    doubts = list(_doubts(weighed, value, ess, unsupported or 0.0, shortfall, surplus, len(scores)))
     return OffPolicyEstimate(
         estimator=("sn_" if self_normalised else "") + estimator,
         value=value,
@@ -241,7 +240,9 @@ def effective_sample_size(weights: Floats) -> float:
     return float(scaled.sum() ** 2 / (scaled @ scaled))
 
 
-def _doubts(weighed: bool, value: float, ess: float, missing: float, surplus: float, units: int) -> Iterable[str]:
+def _doubts(
+    weighed: bool, value: float, ess: float, missing: float, shortfall: float, surplus: float, units: int
+) -> Iterable[str]:
     if not weighed:
         yield "nothing in the log measures the model's own error: see whether a weighting estimate agrees"
     if np.isnan(value):
@@ -255,6 +256,11 @@ def _doubts(weighed: bool, value: float, ess: float, missing: float, surplus: fl
         yield (
             f"{missing:.0%} of what the policy shows is outside what the log covers: log with a policy that can show "
             "everything"
+        )
+    elif weighed and shortfall > MAX_UNSUPPORTED:
+        yield (
+            f"weights fall short of their mean of 1 by {min(shortfall, 1):.0%}: much of what the policy shows is "
+            "hardly or never in the log; log with a policy that shows it more often"
         )
     if surplus > MAX_UNSUPPORTED:
         yield (
@@ -288,6 +294,10 @@ class Choice:
     def chosen(self) -> OffPolicyEstimate:
         """The estimate to go by."""
         return self.estimates[self.place]
+
+    def distrusted(self, why: str) -> Choice:
+        """Returns the same with no estimate trusted, for a reason that is not in the numbers."""
+        return replace(self, estimates=tuple(replace(one, trusted=False, why=why) for one in self.estimates))
 
     def lighter(self) -> Choice:
         """Returns the same without the ``scores`` of what was not chosen: of a large log they take the most memory."""

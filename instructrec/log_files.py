@@ -217,6 +217,11 @@ class DiskLog:
         return self.manifest.plan
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of all that it holds, hex."""
+        return hashlib.sha256("".join(shard.sha256 for shard in self.manifest.shards).encode()).hexdigest()[:16]
+
+    @property
     def num_sessions(self) -> int:
         """How many sessions it holds."""
         return sum(shard.sessions for shard in self.manifest.shards)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from instructrec.arrays import Floats, Ints
+from instructrec.arrays import Bools, Floats, Ints
 from instructrec.estimates import Assumes, Choice, OffPolicyEstimate, Term, choose, summarise
 from instructrec.fitted_q import Rows
 from instructrec.log_blocks import Block, blocks, folds_of_people
@@ -190,7 +190,8 @@ class _Judged:
             None where it only draws.
         expected: What the model expects of its slates, [batch].
         marginals: The log-probability of each item at its position, whatever stands above, [batch, slate_size].
-        unsupported: The share of what it shows first that the logging policy never does, [batch].
+        unsupported: The share of what it shows first that the logging policy never does, [batch]; None where nobody
+            knows.
     """
 
     log_probs: Floats
@@ -242,7 +243,7 @@ class _Judge:
         absent = None
         if self.logged_by is not None:
             self._check(block, self.logged_by, logged, places)
-        if logged is not None and np.isneginf(logged).any():
+        if logged is not None:
             absent = np.isneginf(logged)
         own = None if logged is None or not self.marginals else log_marginals(logged, places, nodes=32)
         found = {LOGGED: _Judged(block.turns.log_probs, here, model.shown(block.fold, here).sum(axis=1), own)}
@@ -261,7 +262,7 @@ class _Judge:
                 after,
                 model.shown(block.fold, mean).sum(axis=1),
                 None if own is None else log_marginals(weights, places, nodes=32),
-                None if absent is None else (_softmax(weights) * absent).sum(axis=1),
+                None if absent is None else _share_of(weights, absent),
             )
         return here, found
 
@@ -283,6 +284,11 @@ def _log_weights(policy: Policy, scores: Mapping[int, Floats]) -> Floats | None:
     if not isinstance(policy, PlackettLuce):
         return None
     return np.asarray(scores[id(policy.ranker)] / policy.temperature, np.float64)
+
+
+def _share_of(log_weights: Floats, absent: Bools) -> Floats:
+    """Returns how likely what comes first is one of some candidates, [batch]."""
+    return (_softmax(log_weights) * absent).sum(axis=1) if absent.any() else np.zeros(len(log_weights))
 
 
 def _softmax(log_weights: Floats) -> Floats:
@@ -316,7 +322,7 @@ class _Sessions:
             found = judged[name]
             kept[0, rows] = found.log_probs.sum(axis=1)
             kept[1, rows] = found.expected
-            kept[2, rows] = 0 if found.unsupported is None else found.unsupported
+            kept[2, rows] = np.nan if found.unsupported is None else found.unsupported
 
     def choice(self, name: str) -> Choice:
         evaluation, possible, unsupported = self.policies[name]
@@ -324,7 +330,7 @@ class _Sessions:
             rewards=self.rewards[:, None],
             behaviour=self.behaviour[:, None],
             evaluation=evaluation[:, None],
-            unsupported=unsupported if unsupported.any() else None,
+            unsupported=None if np.isnan(unsupported).any() else unsupported,
         )
         log = LoggedSessions(slates=slates, session=self.session, turn=self.turn, person=self.person)
         expected = SessionFeatures(self.turn, self.rewards, self.so_far, self.limit, possible)
@@ -375,7 +381,7 @@ class _Slates:
             behaviour_marginal=self.marginal if kept.marginals is not None else None,
             evaluation_marginal=kept.marginals,
             unit=self.person,
-            unsupported=kept.unsupported if kept.unsupported.any() else None,
+            unsupported=None if np.isnan(kept.unsupported).any() else kept.unsupported,
         )
         predicted = self.model.shown(fold, self.worth)
         conditional = None
@@ -420,8 +426,7 @@ class _KeptSlates:
             self.marginals = None
         elif self.marginals is not None:
             self.marginals[rows] = found.marginals
-        if found.unsupported is not None:
-            self.unsupported[rows] = found.unsupported
+        self.unsupported[rows] = np.nan if found.unsupported is None else found.unsupported
 
 
 def _later(values: Floats) -> Floats:

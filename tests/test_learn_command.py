@@ -57,6 +57,21 @@ def scores(folder: Path) -> np.ndarray:
     return np.asarray(trained_ranker(str(folder), world)[0].scores(observe(world, start(world, Sessions.first(0, 20)))))
 
 
+def test_what_was_learned_from_a_log_is_not_trusted_on_it(
+    log: Path, learned: Path, tmp_path: Path, capsys: Said
+) -> None:
+    other = tmp_path / "other"
+    assert run(["log", "tiny", "--policy", "popularity", "--sessions", "60", "--seed", "5", "--out", str(other)]) == 0
+    capsys.readouterr()
+    for where, here in ((log, True), (other, False)):
+        assert run(["ope", str(where), "--policies", f"ips={learned}@2,random", "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)["policies"]
+        why = {row["policy"]: row["why"] for row in rows}
+        assert ("learned from this very log" in why[f"ips={learned}@2"]) == here
+        assert "learned from this very log" not in why["random"]
+        assert not here or not next(row["trusted"] for row in rows if row["policy"].startswith("ips"))
+
+
 def refused(capsys: Said, *arguments: str) -> str:
     assert run(list(arguments)) == 2
     return " ".join(capsys.readouterr().err.split())

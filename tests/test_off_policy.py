@@ -169,7 +169,7 @@ def test_what_the_log_hardly_shows_is_not_trusted_and_it_says_why(tmp_path) -> N
     assert not any(one.trusted for one in choice.estimates)
     weighted = next(one for one in choice.estimates if one.estimator == "standard_ips")
     assert weighted.unsupported > 0.5
-    assert "outside what the log covers" in weighted.why
+    assert "hardly or never in the log" in weighted.why
 
 
 def test_items_that_were_never_shown_are_counted_as_unsupported(tmp_path) -> None:

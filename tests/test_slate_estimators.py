@@ -318,7 +318,7 @@ def test_what_the_log_cannot_contain_is_told_and_not_trusted():
     missing = 1 - chance(EVALUATION)[(SLATES != 1).all(axis=1)].sum()
     assert missing - 0.05 < found.unsupported < missing
     assert not found.trusted
-    assert "outside what the log covers" in found.why
+    assert "hardly or never in the log" in found.why
     exact = standard_ips(replace(log, unsupported=np.full(20_000, missing)))
     assert exact.unsupported == pytest.approx(missing)
 
