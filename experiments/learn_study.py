@@ -145,7 +145,7 @@ def learn_study(study: LearnStudy, *, out: str | os.PathLike[str], narrator: Nar
         found = school.findings()
         about = {"study": study, "command": command_line(), "version": __version__, "split": split_name(study.final)}
         # As it will be read again: null for what is not known.
-        document = json.loads(runs.to_json({**about, **_document(study, found)}))
+        document = json.loads(runs.to_json({**about, **document_of(study, found)}))
         from instructrec.experiments.learn_study_plots import draw  # Matplotlib takes a second.
 
         pictures = draw(document)
@@ -324,7 +324,8 @@ class _School:
 # --- From findings to the document -----------------------------------------------------------------------------------
 
 
-def _document(study: LearnStudy, found: Sequence[Finding]) -> dict[str, Any]:
+def document_of(study: LearnStudy, found: Sequence[Finding]) -> dict[str, Any]:
+    """Returns what `learn_study` says of those that were measured: its three tables, and how returns are normalised."""
     crossed = Crossed.of(found[0].measured[0]["person"])
     values = [crossed.ratio([one["returns"] for one in finding.measured]) for finding in found]
     fixed = {finding.name: value for finding, value in zip(found, values, strict=True) if not finding.sessions}

@@ -93,18 +93,6 @@ class Steps:
         """How many steps the longest session has."""
         return int(self.turn.max()) + 1
 
-    def rows(self, chosen: Bools) -> Steps:
-        """Returns some sessions, renumbered."""
-        session = np.unique(self.session[chosen], return_inverse=True)[1].astype(np.int64)
-        return Steps(
-            rewards=self.rewards[chosen],
-            session=session.ravel(),
-            turn=self.turn[chosen],
-            shown=self.shown[chosen],
-            expected=self.expected[chosen],
-            discount=self.discount,
-        )
-
 
 @dataclass(frozen=True)
 class FittedQ:
@@ -119,14 +107,6 @@ class FittedQ:
     stages: Array
     inverse: Array
     step: Array
-
-    def predicted(self, steps: Steps) -> Array:
-        """Returns Q of what was shown, [n]."""
-        return np.asarray(steps.shown[:] @ self.stages[-1], np.float64)
-
-    def expected(self, steps: Steps) -> Array:
-        """Returns V under the evaluated policy, [n]."""
-        return np.asarray(steps.expected[:] @ self.stages[-1], np.float64)
 
     def session_scores(self, steps: Steps) -> Array:
         """Returns one number per session it was fitted to, whose mean is the value and whose spread is its error's.

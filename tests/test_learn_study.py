@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from instructrec.agents.recording import collect_log
 from instructrec.envs.worlds import make_world
 from instructrec.experiments import learn_study as studies
 from instructrec.experiments.cli import run
-from instructrec.experiments.learn_study import AT_ITS_BEST, LOGGER, START, LearnStudy, learn_study
+from instructrec.experiments.learn_study import (
+    AT_ITS_BEST,
+    LOGGER,
+    START,
+    Finding,
+    LearnStudy,
+    document_of,
+    learn_study,
+)
 from instructrec.experiments.learn_study_page import to_text
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.spoiled_feedback import lost, mistaken
@@ -79,11 +88,26 @@ def test_shares_and_differences_are_those_of_the_returns(whole: Path) -> None:
             span = fixed["oracle"] - fixed["random"]
             assert row["normalised"]["value"] == pytest.approx((value - fixed["random"]) / span)
             assert row["return"]["low"] <= value <= row["return"]["high"]
-            if "share" in row:
-                way = values["slate_ppo"] - fixed[LOGGER]
-                assert row["share"]["value"] == pytest.approx((value - fixed[LOGGER]) / way)
         (ips,) = (row for row in size["rows"] if row["agent"] == "ips")
         assert ips["above_clone"]["value"] == pytest.approx(values["ips"] - values["clone"])
+
+
+def _earned(name: str, mean: float, sessions: int = 0) -> Finding:
+    """Returns an agent of whom 40 people earn a mean, each half a point more or less than the next."""
+    person = np.arange(40)
+    returns = mean + 0.25 * (-1.0) ** person
+    return Finding(name, [{"returns": returns.tolist(), "person": person.tolist()}], sessions, 5 * sessions)
+
+
+@pytest.mark.parametrize(("online", "shares"), [(6.0, {"slate_ppo": 1.0, "clone": 0.0, "ips": 0.75}), (2.0, {})])
+def test_a_share_is_of_the_way_from_the_logger_to_the_agent_among_people(
+    online: float, shares: dict[str, float]
+) -> None:
+    people = [_earned("slate_ppo", online, 20), _earned("clone", 2.0, 20), _earned("ips", 5.0, 20)]
+    study = replace(SMALL, sizes=(20,), noise=(), sparsity=())
+    (size,) = document_of(study, [_earned(LOGGER, 2.0), _earned(START, 1.0), *people])["sizes"]
+    found = {row["agent"]: row["share"] for row in size["rows"] if "share" in row}
+    assert {name: share["value"] for name, share in found.items()} == pytest.approx(shares), "no way, no shares"
 
 
 def test_page_picture_and_text_say_it(whole: Path) -> None:

@@ -93,14 +93,13 @@ def plain_pseudo_inverse(log, behaviour=BEHAVIOUR, **more):
 def wrong_model():
     """Predictions that are wrong, with the evaluated policy's exact means of them."""
     predicted = table(ITEMS, ITEMS, ITEMS, ITEMS, seed=1)
-    first = np.where(np.arange(ITEMS) < ITEMS, predicted[:, 0, 0, 0], 0)
     values, means = np.empty((len(SLATES), SIZE)), np.empty((len(SLATES), SIZE))
     for row, slate in enumerate(SLATES):
         for j in range(SIZE):
             rest = np.exp(EVALUATION)
             rest[slate[:j]] = 0
             rest /= rest.sum()
-            answers = [first, predicted[slate[0], :, 0, 1], predicted[slate[0], slate[1], :, 2]][j]
+            answers = [predicted[:, 0, 0, 0], predicted[slate[0], :, 0, 1], predicted[slate[0], slate[1], :, 2]][j]
             values[row, j], means[row, j] = answers[slate[j]], rest @ answers
     return values, means
 
@@ -505,7 +504,6 @@ def test_folds_keep_a_unit_together_and_are_of_like_size():
 
 
 def test_positions_are_steps_to_the_cascade_model_which_fitted_out_of_fold_beats_weights():
-    log = drawn(2_000, 0, noise=0.3)
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(SLATES), 2_000, p=chance(BEHAVIOUR))
     log = LoggedSlates(
