@@ -154,6 +154,8 @@ class AboutLog(Command):
     """What scores are divided by, of policies without @T; lower shows the best items more often."""
     slates: bool = False
     """Take each slate by itself, in the states that the log visited; so it always is where sessions have one turn."""
+    same_people: bool = False
+    """Make intervals of these people again, in fresh sessions, instead of others like them; they are shorter."""
     truth: bool = False
     """Play the policies in the world, too: the truth beside the estimates, in fresh sessions of the same people."""
     truth_sessions: int = 2000
@@ -174,6 +176,7 @@ class AboutLog(Command):
             policies=tuple(listed(self.policies)),
             temperature=self.temperature,
             slates=True if self.slates else None,
+            same_people=self.same_people,
             truth=self.truth,
             truth_sessions=at_least(2, "truth-sessions", self.truth_sessions),
             population=self.population,

@@ -142,6 +142,7 @@ class Question:
         policies: As they were typed.
         temperature: Of those that have none of their own.
         slates: Whether turns are read one by one; None for what the world suggests.
+        same_people: Whether intervals are of these people again, and not of others like them.
         truth: Whether the truth is measured, too.
         truth_sessions: On how many fresh sessions.
         population: The place of the log's people where they are code of yours.
@@ -150,6 +151,7 @@ class Question:
     policies: tuple[str, ...]
     temperature: float = 1.0
     slates: bool | None = None
+    same_people: bool = False
     truth: bool = False
     truth_sessions: int = TRUTH_SESSIONS
     population: str = ""
@@ -195,6 +197,7 @@ def ope(folder: Path, question: Question, narrator: Narrator) -> dict[str, Any]:
             world,
             policies,
             slates=question.slates,
+            same_people=question.same_people,
             logged_by=logged_by,
             progress=lambda done: advance(done, ""),
         )
@@ -226,7 +229,8 @@ def _of_imported(log: DiskLog, question: Question, narrator: Narrator) -> dict[s
     with narrator.task("Reading what the policies would have shown"):
         turns = log.read()
         chances = {typed: target_log_probs(typed, log, turns) for typed in dict.fromkeys(question.policies)}
-    return _document(log, evaluate_chances(log, chances, slates=question.slates), question, {})
+    found = evaluate_chances(log, chances, slates=question.slates, same_people=question.same_people)
+    return _document(log, found, question, {})
 
 
 def truth_of(world: World, policies: Mapping[str, Policy], sessions: Sessions, narrator: Narrator) -> Truth:
@@ -318,6 +322,8 @@ def _document(log: DiskLog, found: Evaluations, question: Question, truth: Mappi
         "turns": found.turns,
         "sessions": found.sessions,
         "people": found.people,
+        "same_people": found.same_people,
+        "units": found.logged.units,
         "whole": log.is_whole,
         "temperature": question.temperature,
         "truth": {key: value for key, value in truth.items() if key != "policies"} or None,
@@ -347,8 +353,9 @@ def select(folder: Path, question: Question, narrator: Narrator) -> dict[str, An
     """Ranks policies on a log and says which to deploy.
 
     The rule: of the policies whose chosen estimate is trusted, the one with the highest lower end of its gain over the
-    policy that logged, if that is above 0; else the one that logged stays. Gains are paired, person by person; their
-    intervals hold for all policies at once (Bonferroni), since the best of many estimates is likely a lucky one.
+    policy that logged, if that is above 0; else the one that logged stays. Gains are paired, person by person (session
+    by session where the same people are meant); their intervals hold for all policies at once (Bonferroni), since the
+    best of many estimates is likely a lucky one.
 
     Args:
         folder: As for `ope`.
@@ -362,14 +369,14 @@ def select(folder: Path, question: Question, narrator: Narrator) -> dict[str, An
     document = ope(folder, question, narrator)
     about = {one["policy"]: one for one in document["policies"] if one["policy"] != LOGGED}
     gains = {name: (one["gain"]["value"], one["gain"]["error"], one["trusted"]) for name, one in about.items()}
-    level, order = ranked(gains, document["people"])
+    level, order = ranked(gains, document["units"])
     keys = ("policy", "estimator", "value", "low", "high", "trusted", "why", "truth")
     ranking = [
         {key: about[name][key] for key in keys if key in about[name]}
         | {"gain": {"value": gains[name][0], "low": low, "high": high}}
         for name, low, high in order
     ]
-    selected = picked(gains, document["people"])
+    selected = picked(gains, document["units"])
     best = ranking[0] if ranking else None
     if best is None or not best["trusted"]:
         why = "no other policy has an estimate that can be trusted"
@@ -389,24 +396,24 @@ def select(folder: Path, question: Question, narrator: Narrator) -> dict[str, An
     return found | document
 
 
-def ranked(gains: Mapping[str, tuple[float, float, bool]], people: int) -> tuple[float, list[tuple[str, float, float]]]:
+def ranked(gains: Mapping[str, tuple[float, float, bool]], units: int) -> tuple[float, list[tuple[str, float, float]]]:
     """Returns the level of each interval that makes them hold together, and policies with the ends of theirs.
 
     Trusted ones come first, and the higher the lower end, the earlier.
 
     Args:
         gains: Of each policy the estimated gain over the one that logged, its standard error, whether it is trusted.
-        people: How many people were met.
+        units: How many people, or sessions, intervals are made of.
     """
     level = 1 - 0.05 / max(len(gains), 1)
-    quantile = float(stats.t.ppf((1 + level) / 2, max(people - 1, 1)))
+    quantile = float(stats.t.ppf((1 + level) / 2, max(units - 1, 1)))
     found = [(name, gain - quantile * error, gain + quantile * error) for name, (gain, error, _) in gains.items()]
     return level, sorted(found, key=lambda one: (not gains[one[0]][2], -_number(one[1])))
 
 
-def picked(gains: Mapping[str, tuple[float, float, bool]], people: int) -> str:
+def picked(gains: Mapping[str, tuple[float, float, bool]], units: int) -> str:
     """Returns the policy that the rule of `select` picks, or `LOGGED`; arguments are those of `ranked`."""
-    _, order = ranked(gains, people)
+    _, order = ranked(gains, units)
     return order[0][0] if order and gains[order[0][0]][2] and order[0][1] > 0 else LOGGED
 
 

@@ -1,9 +1,10 @@
 """How good is off-policy evaluation? Estimates from many fresh logs, held against what the policies truly earn.
 
 In each world of a grid, logs of several sizes are recorded with one policy; every other policy is estimated from each
-of them, and played itself, once, on fresh sessions of the same people. What was found of a log is kept as soon as it is
-known, so that a killed study goes on where it stood, and one with more logs keeps those it has. Smaller logs are the
-beginnings of larger ones; logs of one size are of different sessions.
+of them, and played itself, once, on fresh sessions. These are of the same people as the logs', and so are the
+intervals. What was found of a log is kept as soon as it is known, so that a killed study goes on where it stood, and
+one with more logs keeps those it has. Smaller logs are the beginnings of larger ones; logs of one size are of different
+sessions.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from instructrec.sessions import Sessions, World
 
 PAGE = "ope_study.md"
 LOGS = "logs"
-KEPT = 2
+KEPT = 3
 """Raised whenever logs are made or evaluated in another way, so that older findings are not taken for the same."""
 DISTINCT = 2.0
 """Two policies count as truly apart where their true values are, by this many standard errors of the difference."""
@@ -268,14 +269,16 @@ class _Ground:
 
     def _found(self, log: DiskLog) -> dict[str, Any]:
         everyone, marginals = self.targets, self.study.marginals
-        found = evaluate_policies(log, self.world, everyone, logged_by=self.logger, marginals=marginals)
+        found = evaluate_policies(
+            log, self.world, everyone, same_people=True, logged_by=self.logger, marginals=marginals
+        )
         gains = {name: (*found.gain(name), found.policies[name].chosen.trusted) for name in everyone}
         return {
             "sessions": found.sessions,
             "turns": found.turns,
             "people": found.people,
             "logged": found.logged.value,
-            "selected": picked(gains, found.people),
+            "selected": picked(gains, found.logged.units),
             "policies": {name: _estimates(found, name) for name in everyone},
         }
 

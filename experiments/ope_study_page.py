@@ -132,7 +132,7 @@ def to_markdown(document: Mapping[str, Any], pictures: Sequence[str]) -> str:
         f"Logged by {study['policy']} at temperature {study['temperature']:g}, {study['split']} people"
         + (f", {settings}" if settings else "")
         + f". Evaluated: {', '.join(study['policies'])}. The truth was measured on {study['truth_sessions']:,} fresh "
-        "sessions of the same people.",
+        "sessions of the same people, of whom the intervals are, too (`--same-people`).",
         "",
         _LEGEND + " Intervals of one log count as one trial. *Spread*: how much estimates of one policy vary between "
         "logs, divided by what they say of it; *bias*: how far their mean is from the truth, mean over policies.",

@@ -47,8 +47,9 @@ def select_text(document: Mapping[str, Any]) -> str:
         )
         if not one["trusted"]:
             lines += _indented(f"not trusted: {one['why']}")
+    unit = "session" if document["same_people"] else "person"
     rule = (
-        f"The rule: {document['rule']}. Gains are over the policy that logged, person by person; their intervals hold "
+        f"The rule: {document['rule']}. Gains are over the policy that logged, {unit} by {unit}; their intervals hold "
         f"at {document['level']:.1%} each, so at 95 % all together."
     )
     lines += ["", *_folded(rule)]
@@ -70,7 +71,8 @@ def _about(document: Mapping[str, Any]) -> Iterator[str]:
     reading = "the reward of a session" if document["reading"] == "sessions" else "the reward of a slate"
     yield from _folded(
         f"{world['id']}, {world['split'] or 'all'} people: {document['sessions']:,} sessions, {document['turns']:,} "
-        f"turns of {document['people']:,} people, logged by {behaviour['name']}{at}. Values are {reading}."
+        f"turns of {document['people']:,} people, logged by {behaviour['name']}{at}. Values are {reading}. "
+        f"Intervals are of {'these people in fresh sessions' if document['same_people'] else 'people like these'}."
     )
     for note in document["notes"]:
         yield from _folded(note)

@@ -299,8 +299,9 @@ def _softmax(log_weights: Floats) -> Floats:
 class _Sessions:
     """What is kept of a log to read it as sessions."""
 
-    def __init__(self, log: DiskLog, names: Sequence[str]) -> None:
+    def __init__(self, log: DiskLog, names: Sequence[str], *, same_people: bool) -> None:
         rows = len(log)
+        self.same_people = same_people
         self.limit = log.plan.world.turn_limit
         self.rewards, self.behaviour, self.predicted = np.zeros((3, rows), np.float32)
         self.person, self.session = np.zeros(rows, np.int64), np.zeros(rows, np.int32)
@@ -332,7 +333,8 @@ class _Sessions:
             evaluation=evaluation[:, None],
             unsupported=None if np.isnan(unsupported).any() else unsupported,
         )
-        log = LoggedSessions(slates=slates, session=self.session, turn=self.turn, person=self.person)
+        person = None if self.same_people else self.person
+        log = LoggedSessions(slates=slates, session=self.session, turn=self.turn, person=person)
         expected = SessionFeatures(self.turn, self.rewards, self.so_far, self.limit, possible)
         shown = replace(expected, shown=self.predicted)
         return choose(session_estimates(log, shown=shown, expected=expected))
@@ -344,17 +346,19 @@ class _Sessions:
     def logged(self) -> OffPolicyEstimate:
         starts = np.flatnonzero(self.turn == 0)
         earned = np.add.reduceat(self.rewards.astype(np.float64), starts)
-        return _mean("mean_of_log", earned, self.person[starts])
+        return _mean("mean_of_log", earned, None if self.same_people else self.person[starts])
 
 
 class _Slates:
     """What is kept of a log to read it as slates."""
 
-    def __init__(self, log: DiskLog, names: Sequence[str], model: RewardModel, *, marginals: bool) -> None:
+    def __init__(
+        self, log: DiskLog, names: Sequence[str], model: RewardModel, *, marginals: bool, same_people: bool
+    ) -> None:
         shape = (len(log), log.plan.world.slate_size)
-        self.model = model
+        self.model, self.same_people = model, same_people
         self.rewards, self.behaviour, self.worth = np.zeros((3, *shape), np.float32)
-        self.person = np.zeros(len(log), np.int64)
+        self.person, self.session = np.zeros(len(log), np.int64), np.zeros(len(log), np.int32)
         self.marginal = np.zeros(shape, np.float32) if marginals else None
         self.policies = {name: _KeptSlates.empty(shape, marginals) for name in names}
 
@@ -366,11 +370,16 @@ class _Slates:
     def keep(self, rows: slice, block: Block, shown: Floats, judged: Mapping[str, _Judged], here: Floats) -> None:
         turns = block.turns
         self.rewards[rows], self.behaviour[rows], self.worth[rows] = turns.item_rewards, turns.log_probs, here
-        self.person[rows] = turns.person
+        self.person[rows], self.session[rows] = turns.person, block.session
         if self.marginal is not None and judged[LOGGED].marginals is not None:
             self.marginal[rows] = judged[LOGGED].marginals
         for name, kept in self.policies.items():
             kept.keep(rows, judged[name])
+
+    @property
+    def unit(self) -> Ints:
+        """What moves together, [n]."""
+        return self.session if self.same_people else self.person
 
     def choice(self, name: str) -> Choice:
         kept, fold = self.policies[name], folds_of_people(self.person)
@@ -380,7 +389,7 @@ class _Slates:
             evaluation=kept.log_probs,
             behaviour_marginal=self.marginal if kept.marginals is not None else None,
             evaluation_marginal=kept.marginals,
-            unit=self.person,
+            unit=self.unit,
             unsupported=None if np.isnan(kept.unsupported).any() else kept.unsupported,
         )
         predicted = self.model.shown(fold, self.worth)
@@ -396,7 +405,7 @@ class _Slates:
         )
 
     def logged(self) -> OffPolicyEstimate:
-        return _mean("mean_of_log", self.rewards.sum(axis=1, dtype=np.float64), self.person)
+        return _mean("mean_of_log", self.rewards.sum(axis=1, dtype=np.float64), self.unit)
 
 
 @dataclass
@@ -434,10 +443,10 @@ def _later(values: Floats) -> Floats:
     return np.asarray(values.sum(axis=1, keepdims=True) - np.cumsum(values, axis=1))
 
 
-def _mean(name: str, earned: Floats, person: Ints) -> OffPolicyEstimate:
+def _mean(name: str, earned: Floats, unit: Ints | None) -> OffPolicyEstimate:
     """Returns the mean of what was earned, as an estimate."""
     ones = np.ones(len(earned))
-    return summarise(name, iter([Term(earned, ones)]), assumes=Assumes.NOTHING, unit=person)
+    return summarise(name, iter([Term(earned, ones)]), assumes=Assumes.NOTHING, unit=unit)
 
 
 # --- All together ------------------------------------------------------------------------------------------------
@@ -451,7 +460,8 @@ class Evaluations:
         reading: ``sessions`` or ``slates``.
         turns: How many turns it holds.
         sessions: How many sessions.
-        people: How many people, the unit of intervals.
+        people: How many people.
+        same_people: Whether intervals are of these people again, and not of others like them.
         logged: What the policy that logged earned: the mean of the log.
         policies: The estimates of each policy, and the choice among them, which alone keeps its ``scores``; that of the
             policy that logged under `LOGGED`, as a check: each of its weights is 1.
@@ -462,6 +472,7 @@ class Evaluations:
     turns: int
     sessions: int
     people: int
+    same_people: bool
     logged: OffPolicyEstimate
     policies: Mapping[str, Choice]
     notes: tuple[str, ...] = ()
@@ -469,7 +480,7 @@ class Evaluations:
     def gain(self, policy: str) -> tuple[float, float]:
         """Returns by how much a policy is estimated to earn more than the one that logged, and the standard error.
 
-        Both are of the same people, whose luck largely cancels.
+        Both are of the same sessions, whose luck largely cancels.
         """
         chosen = self.policies[policy].chosen
         return chosen.value - self.logged.value, chosen.error_of_difference(self.logged)
@@ -481,6 +492,7 @@ def evaluate_policies(
     policies: Mapping[str, Policy],
     *,
     slates: bool | None = None,
+    same_people: bool = False,
     logged_by: Policy | None = None,
     marginals: bool = True,
     memory: int = MEMORY,
@@ -497,6 +509,10 @@ def evaluate_policies(
         policies: By name. Those of `plackett_luce` get every estimator; of others there must be
             ``log_prob(observation, slates)`` and ``act``.
         slates: Whether each turn is read by itself; by default where the world's sessions have one turn.
+        same_people: What intervals are of. By default others like the people of the log, each of whom counts as one
+            trial, with all their sessions. If true, these very people in fresh sessions: each session is a trial, which
+            is right where whom it is of was drawn by chance, as in all logs of this package. Such intervals are the
+            shorter, the more sessions each has.
         logged_by: The policy that logged, where it is at hand: its probabilities are checked, and marginals need them.
         marginals: Whether the chance of each item at each position may be worked out, for `independent_ips`: most of
             the time of a small log.
@@ -527,7 +543,9 @@ def evaluate_policies(
     for number, group in enumerate(groups):
         wanted = [*([LOGGED] if not number else []), *group]
         kept: _Slates | _Sessions = (
-            _Slates(log, wanted, model, marginals=marginals) if by_slate else _Sessions(log, wanted)
+            _Slates(log, wanted, model, marginals=marginals, same_people=same_people)
+            if by_slate
+            else _Sessions(log, wanted, same_people=same_people)
         )
         judge = _Judge(model, {name: policies[name] for name in group}, logged_by, marginals=marginals)
         for rows, block in _batches(log, world, max(32, _CELLS // candidates)):
@@ -548,13 +566,16 @@ def evaluate_policies(
         turns=len(log),
         sessions=log.num_sessions,
         people=people,
+        same_people=same_people,
         logged=logged,
         policies=found,
         notes=tuple(_notes(log, by_slate, marginals)),
     )
 
 
-def evaluate_chances(log: DiskLog, chances: Mapping[str, Floats], *, slates: bool | None = None) -> Evaluations:
+def evaluate_chances(
+    log: DiskLog, chances: Mapping[str, Floats], *, slates: bool | None = None, same_people: bool = False
+) -> Evaluations:
     """Estimates what policies would earn of which only the probabilities are known, by weights alone.
 
     Args:
@@ -562,6 +583,7 @@ def evaluate_chances(log: DiskLog, chances: Mapping[str, Floats], *, slates: boo
         chances: By name, the log-probability of each shown item given the ones above it, -inf for what is never shown,
             [num_turns, slate_size] (`instructrec.envs.target_policies`).
         slates: As for `evaluate_policies`.
+        same_people: As for `evaluate_policies`.
 
     Raises:
         RunError: If the log is deterministic, empty or damaged.
@@ -573,12 +595,15 @@ def evaluate_chances(log: DiskLog, chances: Mapping[str, Floats], *, slates: boo
         raise ValueError(f"{LOGGED} is the name of the policy that logged; call yours otherwise")
     turns, by_slate = log.read(), log.plan.world.turn_limit == 1 if slates is None else slates
 
+    person = None if same_people else turns.person
+    unit = turns.session if person is None else person
+
     def choice(evaluation: Floats) -> Choice:
         if by_slate:
             return choose(
                 slate_estimates(
                     LoggedSlates(
-                        rewards=turns.item_rewards, behaviour=turns.log_probs, evaluation=evaluation, unit=turns.person
+                        rewards=turns.item_rewards, behaviour=turns.log_probs, evaluation=evaluation, unit=unit
                     )
                 )
             )
@@ -588,19 +613,20 @@ def evaluate_chances(log: DiskLog, chances: Mapping[str, Floats], *, slates: boo
             evaluation=evaluation.sum(axis=1, keepdims=True),
         )
         return choose(
-            session_estimates(LoggedSessions(slates=whole, session=turns.session, turn=turns.turn, person=turns.person))
+            session_estimates(LoggedSessions(slates=whole, session=turns.session, turn=turns.turn, person=person))
         )
 
-    earned, person = turns.item_rewards.sum(axis=1, dtype=np.float64), turns.person
+    earned = turns.item_rewards.sum(axis=1, dtype=np.float64)
     if not by_slate:
         starts = np.flatnonzero(turns.begins)
-        earned, person = np.add.reduceat(turns.rewards.astype(np.float64), starts), person[starts]
+        earned, unit = np.add.reduceat(turns.rewards.astype(np.float64), starts), unit[starts]
     return Evaluations(
         reading="slates" if by_slate else "sessions",
         turns=len(turns),
         sessions=log.num_sessions,
         people=len(np.unique(turns.person)),
-        logged=_mean("mean_of_log", earned, person),
+        same_people=same_people,
+        logged=_mean("mean_of_log", earned, unit),
         policies={name: choice(array) for name, array in {LOGGED: turns.log_probs, **chances}.items()},
         notes=(
             *_notes(log, by_slate, True),

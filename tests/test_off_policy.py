@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from instructrec.agents.baselines import baselines
 from instructrec.catalogue import Catalogue, Column
 from instructrec.envs.worlds import make_world
 from instructrec.log_blocks import blocks, folds_of_people
@@ -151,6 +152,27 @@ def test_it_makes_no_difference_how_a_log_lies(tmp_path, monkeypatch) -> None:
             mine, theirs = whole.policies[name], apart.policies[name]
             assert by_name(mine) == pytest.approx(by_name(theirs), rel=1e-4, abs=1e-5), name
             assert mine.chosen.low == pytest.approx(theirs.chosen.low, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("turn_limit", [1, 2])
+def test_the_same_people_again_are_sessions_and_others_like_them_are_people(turn_limit, tmp_path) -> None:
+    world = make_world("instructrec/Movies-v0", turn_limit=turn_limit, slate_size=3, candidates=10)
+    popular = baselines(world)["popularity"]
+    log = recorded(world, tmp_path, plackett_luce(popular, 3, 2.0), 1200)
+    targets = {"bolder": plackett_luce(popular, 3, 1.5)}
+    others = evaluate_policies(log, world, targets)
+    same = evaluate_policies(log, world, targets, same_people=True)
+    assert (others.same_people, same.same_people) == (False, True)
+    assert (others.logged.units, same.logged.units) == (others.people, 1200)
+    assert others.people < 400
+    turns = log.read()
+    returns = np.add.reduceat(turns.rewards.astype(float), np.flatnonzero(turns.begins))
+    assert same.logged.error == pytest.approx(returns.std(ddof=1) / np.sqrt(1200), rel=1e-6)
+    assert same.logged.value == others.logged.value
+    weighted = "standard_ips" if turn_limit == 1 else "trajectory_is"
+    ours, theirs = (by_name(found.policies["bolder"])[weighted] for found in (others, same))
+    assert ours == theirs
+    assert same.logged.error != others.logged.error
 
 
 def test_turns_of_sessions_can_be_read_as_slates(six_turns) -> None:
