@@ -21,7 +21,18 @@ from instructrec.names import unknown_name
 if TYPE_CHECKING:
     from instructrec.experiments.progress import Narrator
 
-Settings = Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")]
+
+def metavar(name: str) -> Any:
+    """Returns how an argument is shown in help: what it takes, and its default only where it has one."""
+    return arg(metavar=name, help_behavior_hint=default_told)
+
+
+def default_told(written: str) -> str:
+    """Returns how a default is told behind a help text: not at all where there is none."""
+    return "" if written in ("", "''", "None") else f"(default: {written})"
+
+
+Settings = Annotated[tuple[str, ...], metavar("NAME=VALUE")]
 
 
 class UserError(Exception):
@@ -50,7 +61,7 @@ class Command:
 class InWorld(Command):
     """What commands share that happen in a world."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    world: Annotated[Positional[str], metavar("WORLD")]
     """The world; `instructrec worlds` lists them."""
     world_set: Settings = ()
     """Settings of the world, such as slate_size=5."""
@@ -60,7 +71,7 @@ class InWorld(Command):
 class AmongPeople(InWorld):
     """What commands share that happen in a world to which others may come."""
 
-    population: str = ""
+    population: Annotated[str, metavar("MODULE:NAME")] = ""
     """Who comes instead of the world's own people: a name of `instructrec populations`, or package.module:Name."""
     population_set: Settings = ()
     """Settings of the population."""

@@ -20,6 +20,7 @@ from instructrec.experiments.commands import (
     at_least,
     comparison,
     listed,
+    metavar,
     nested,
     settings,
     variants,
@@ -75,7 +76,7 @@ class Train(AmongPeople):
     """Train even where the language model does not read what people speak."""
     keep_log: bool = False
     """Keep what is shown while it learns, a kilobyte a turn: what is fitted to a log can learn from it."""
-    start: Annotated[str, arg(metavar="RUN")] = ""
+    start: Annotated[str, metavar("RUN")] = ""
     """Begin with what a run learned, actor, critic and reading, such as one of `learn`, and stay near it."""
 
     def run(self, narrator: Narrator) -> Answer:
@@ -104,7 +105,7 @@ class Train(AmongPeople):
 class Evaluate(Command):
     """Measure a trained run on people it has not met."""
 
-    folder: Annotated[Positional[str], arg(metavar="RUN")]
+    folder: Annotated[Positional[str], metavar("RUN")]
     """The run folder."""
     people: int = 500
     """How many people to meet, one session each; real tastes may come more than once."""
@@ -112,7 +113,7 @@ class Evaluate(Command):
     """The seed of the people met."""
     final: bool = False
     """Read the test people and phrasings; without it, the validation ones."""
-    population: str = ""
+    population: Annotated[str, metavar("MODULE:NAME")] = ""
     """The run's population, where it is code of yours (package.module:Name): no run folder may choose what is run."""
     world_set: Settings = ()
     """What the people met speak, as language=zh: the rest of the world is what it was trained in."""
@@ -150,19 +151,19 @@ class Compare(AmongPeople):
     """Agents by name, separated by commas; AGENT=RUN takes a trained one from its run folder. AGENT@rounds and
     AGENT@own say where those that are fitted have their log from: their own slates in five rounds, or SlatePPO's
     training."""
-    variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")] = ()
+    variant: Annotated[tuple[str, ...], metavar("NAME:SETTING=VALUE,...")] = ()
     """Agents with other settings, one each: myopic:gamma=0 narrow:agent=supervised,regime=rounds."""
     out: Path
     """Folder for results.json, tables.md, tables.tex, report.html, events, cells; a killed comparison goes on there."""
     protocol: Literal["quick", "full"] = "quick"
     """quick: held-out people and sentences. full: also every split, unseen items, cold starts, rankings, edited words
     and real later ratings."""
-    aspects: tuple[str, ...] = ()
+    aspects: Annotated[tuple[str, ...], metavar("NAME ...")] = ()
     """What is measured beside held-out people, instead of a protocol: generalisation unseen_items cold_start
     ranking edits held_out_ratings."""
-    other: str = ""
+    other: Annotated[str, metavar("WORLD")] = ""
     """Another world of the same items, where agents are played too, such as MoviesTalk."""
-    seeds: Annotated[int | None, arg(metavar="INT")] = None
+    seeds: Annotated[int | None, metavar("INT")] = None
     """How many agents to train of each kind, 1 or more, with the seeds 0, 1, ...; one, with --seed, when omitted."""
     steps: int = 50_000
     """User-steps of training, the same for each agent that learns."""
@@ -208,9 +209,9 @@ class Compare(AmongPeople):
 class Recommend(Command):
     """Ask a trained run for items in your own words."""
 
-    folder: Annotated[Positional[str], arg(metavar="RUN")]
+    folder: Annotated[Positional[str], metavar("RUN")]
     """The run folder."""
-    text: Annotated[Positional[str], arg(metavar="TEXT")]
+    text: Annotated[Positional[str], metavar("TEXT")]
     """What you want, for example "a tense thriller from the 90s, no horror"."""
     k: Annotated[int, arg(aliases=["-k"])] = 10
     """How many items."""
@@ -253,7 +254,7 @@ class Replay(AmongPeople):
     """The page: one HTML file."""
     people: int = 4
     """How many people to show, one session each."""
-    person: tuple[int, ...] = ()
+    person: Annotated[tuple[int, ...], metavar("INT ...")] = ()
     """Which people to show instead, by number."""
     seed: int = 1
     """The seed of the people met."""
@@ -296,7 +297,7 @@ class Tune(AmongPeople):
     """The seed of training, of the people met and of what is tried."""
     regime: str = "fixed"
     """Where logs come from: fixed, rounds, or own (SlatePPO's, by --log)."""
-    log: str = ""
+    log: Annotated[str, metavar("LOG")] = ""
     """The run folder of SlatePPO with the log to learn from (train --keep-log)."""
     encoder: str = "minilm"
     """The language model, as for compare."""

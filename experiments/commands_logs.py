@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from instructrec.experiments.commands import (
     AmongPeople,
@@ -17,6 +17,7 @@ from instructrec.experiments.commands import (
     allow_imports,
     at_least,
     listed,
+    metavar,
     settings,
     texts,
     whole_numbers,
@@ -35,7 +36,7 @@ class Log(AmongPeople):
     A killed recording goes on where it stood when it is run again.
     """
 
-    policy: Annotated[str, arg(metavar="NAME")]
+    policy: Annotated[str, metavar("NAME")]
     """Who shows the slates: random, popularity, bm25, cosine or parser, or NAME=RUN from a run folder. Slates are drawn
     from its scores, position by position (Plackett-Luce)."""
     sessions: int
@@ -87,7 +88,7 @@ class ImportLog(Command):
     A table has a row for every shown item, or one for every slate with lists in its cells; CSV or Parquet.
     """
 
-    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILES")]
+    files: Annotated[Positional[tuple[Path, ...]], metavar("FILES")]
     """Tables, parts of one log; for open-bandit the folder of one campaign."""
     out: Path
     """Folder for manifest.json and the files of turns."""
@@ -97,7 +98,7 @@ class ImportLog(Command):
     """Which column means what, where it is not called so: session=visit turn=n item=sku position=rank
     propensity=p (or log_propensity=lp) reward=euros clicked=c person=uid instruction=query; for slates in one row
     slate=skus instead of item and position."""
-    items: Path | None = None
+    items: Annotated[Path | None, metavar("FILE")] = None
     """A table of all items that might have been shown (item_id, title); those that occur when omitted."""
     policy: str = "logged"
     """What the policy that showed the items is called."""
@@ -122,7 +123,7 @@ class ImportLog(Command):
 class ExportLog(Command):
     """Write a log for other programs: Minari, Open Bandit Pipeline, RecBole, or a plain table."""
 
-    log: Annotated[Positional[Path], arg(metavar="LOG")]
+    log: Annotated[Positional[Path], metavar("LOG")]
     """The log's folder."""
     format: Literal["minari", "obp", "recbole", "table"]
     """minari: HDF5, in a folder NAME-vN. obp: bandit feedback, NAME.npz. recbole: atomic files, in a folder. table:
@@ -144,9 +145,9 @@ class ExportLog(Command):
 class AboutLog(Command):
     """What commands share that ask a log about policies."""
 
-    log: Annotated[Positional[Path], arg(metavar="LOG")]
+    log: Annotated[Positional[Path], metavar("LOG")]
     """A folder that `instructrec log` recorded."""
-    policies: Annotated[str, arg(metavar="NAMES")]
+    policies: Annotated[str, metavar("NAMES")]
     """Policies, separated by commas: NAME, or NAME=RUN from a run folder; with @T behind it for a temperature of its
     own, such as popularity@0.5. Each draws slates from its scores, as in `instructrec log`. On an imported log: random,
     NAME=FILE with the probabilities of a policy of yours, or NAME=LOG."""
@@ -160,7 +161,7 @@ class AboutLog(Command):
     """Play the policies in the world, too: the truth beside the estimates, in fresh sessions of the same people."""
     truth_sessions: int = 2000
     """How many sessions the truth is measured on."""
-    population: str = ""
+    population: Annotated[str, metavar("MODULE:NAME")] = ""
     """The place of the log's people where they are code of yours, package.module:Name."""
 
     def question(self) -> Question:
@@ -222,9 +223,9 @@ class OpeStudy(AmongPeople):
     A killed study goes on where it stood; one with more logs keeps those it has.
     """
 
-    policy: Annotated[str, arg(metavar="NAME")]
+    policy: Annotated[str, metavar("NAME")]
     """Who logs: an agent by name, or NAME=RUN from a run folder."""
-    policies: Annotated[str, arg(metavar="NAMES")]
+    policies: Annotated[str, metavar("NAMES")]
     """Who is evaluated, separated by commas: NAME or NAME=RUN, with @T behind it for a temperature other than 1."""
     out: Path
     """Folder for results.json, ope_study.md and pictures."""
@@ -234,7 +235,7 @@ class OpeStudy(AmongPeople):
     """How many sessions the logs hold, sizes separated by commas."""
     logs: str = "20"
     """How many logs of each size: one number, or one for each size."""
-    grid: Annotated[Settings, arg(metavar="NAME=VALUE,...")] = ()
+    grid: Annotated[Settings, metavar("NAME=VALUE,...")] = ()
     """Settings of the world with several values, such as slate_size=3,5 candidates=50,100; each combination is a world
     of its own."""
     truth_sessions: int = 20_000

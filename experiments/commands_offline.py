@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from instructrec.experiments.commands import (
     AmongPeople,
@@ -18,6 +18,7 @@ from instructrec.experiments.commands import (
     allow_imports,
     at_least,
     listed,
+    metavar,
     settings,
     whole_numbers,
     world_name,
@@ -36,7 +37,7 @@ class Learn(Command):
     from there among people.
     """
 
-    log: Annotated[Positional[str], arg(metavar="LOG")]
+    log: Annotated[Positional[str], metavar("LOG")]
     """The log's folder, as `instructrec log` makes it, of training people."""
     agent: str = "dr"
     """How to learn: clone, ips, dr or fitted_q."""
@@ -48,9 +49,9 @@ class Learn(Command):
     """Go on where the run in the folder stopped; with none there, begin."""
     set: Settings = ()
     """Settings of the agent, such as cap=5, behaviour=0.1 or epochs=4."""
-    reading: Annotated[str, arg(metavar="RUN")] = ""
+    reading: Annotated[str, metavar("RUN")] = ""
     """Take what was learned to read from a run of the same items, instead of learning to read anew."""
-    population: str = ""
+    population: Annotated[str, metavar("MODULE:NAME")] = ""
     """The log's people, where they are code of yours (package.module:Name): no log may choose what is run."""
     any_language: bool = False
     """Learn even where the language model does not read what people speak."""
@@ -91,7 +92,7 @@ class LearnStudy(AmongPeople):
     killed study goes on where it stood.
     """
 
-    policy: Annotated[str, arg(metavar="NAME")]
+    policy: Annotated[str, metavar("NAME")]
     """Who logs: an agent by name, or NAME=RUN from a run folder."""
     out: Path
     """Folder for results.json, learn_study.md and a picture."""
@@ -101,9 +102,9 @@ class LearnStudy(AmongPeople):
     """Who learns from the log, separated by commas."""
     sessions: str = "1000,3000,10000"
     """How many sessions the logs hold, sizes separated by commas."""
-    noise: Annotated[str, arg(metavar="SHARES")] = ""
+    noise: Annotated[str, metavar("SHARES")] = ""
     """Shares of shown items whose feedback is that of another item, separated by commas, such as 0.2,0.5."""
-    sparsity: Annotated[str, arg(metavar="SHARES")] = ""
+    sparsity: Annotated[str, metavar("SHARES")] = ""
     """Shares of shown items whose feedback never arrived, separated by commas."""
     spoiled_sessions: int = 0
     """How many sessions the log holds whose feedback is spoiled, one of --sessions; the largest when 0."""

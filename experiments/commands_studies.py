@@ -18,6 +18,7 @@ from instructrec.experiments.commands import (
     UserError,
     at_least,
     listed,
+    metavar,
     nested,
     reading,
     settings,
@@ -71,7 +72,7 @@ class Ablate(AmongPeople):
 
     out: Path
     """Folder for ablation.json, ablation.md and curves.png; a killed ablation goes on where it stood."""
-    variants: Annotated[str | None, arg(metavar="STR")] = None
+    variants: Annotated[str | None, metavar("STR")] = None
     """Which, separated by commas: myopic, whole_slate, plain_ppo, reward_to_go, no_attribution, shared_future,
     no_anchor, no_entropy, no_item_scores, full_softmax, no_prompts, stemmed, attention, text_only, attributes_only,
     history_only, ppo, a2c, reinforce, slateq; all when omitted."""
@@ -116,9 +117,9 @@ class Ablate(AmongPeople):
 class Transfer(Command):
     """Train among these people, test among those: one agent per variant of a world, all in all."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    world: Annotated[Positional[str], metavar("WORLD")]
     """The world; `instructrec worlds` lists them."""
-    variant: Annotated[tuple[str, ...], arg(metavar="NAME:SETTING=VALUE,...")]
+    variant: Annotated[tuple[str, ...], metavar("NAME:SETTING=VALUE,...")]
     """What differs, one per variant: plain: hasty:turn_limit=5 crowd:population=clickbait talk:world=MoviesTalk."""
     out: Path
     """Folder for the runs, transfer.json and transfer.md; a killed one goes on where it stood."""
@@ -166,12 +167,12 @@ def _in_world(given: dict[str, Any]) -> dict[str, Any]:
 class Twins(AmongPeople):
     """Replay the same people with the same luck under edited instructions, or with another agent."""
 
-    edit: str = ""
+    edit: Annotated[str, metavar("NAME")] = ""
     """What the agent hears instead: removed (nothing), paraphrased, contradicted or swapped; removed if nothing else
     is changed."""
     agent: str = "parser"
     """Who is played: an agent by name, or a run folder."""
-    against: str = ""
+    against: Annotated[str, metavar("NAME")] = ""
     """Who is played the second time, instead of an edit: an agent by name, or a run folder."""
     people: int = 500
     """How many people to meet, one session each; real tastes may come more than once."""
@@ -240,7 +241,7 @@ class Fidelity(AmongPeople):
 class Requests(Command):
     """Measure agents on what real people asked for: the queries of the MIT movie corpus by genre and time."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    world: Annotated[Positional[str], metavar("WORLD")]
     """The world: movies, or another one with its films."""
     corpus: Path
     """A file of the MIT movie corpus (word:TAG word:TAG, a query a line), or a folder with its file valid."""
@@ -281,9 +282,9 @@ class Requests(Command):
 class FitLog(Command):
     """Fit users to a log of clicks, and say how well they foretell people they were not fitted to."""
 
-    world: Annotated[Positional[str], arg(metavar="WORLD")]
+    world: Annotated[Positional[str], metavar("WORLD")]
     """The world whose items were shown; the log names them by their item ids."""
-    log: Annotated[Positional[Path], arg(metavar="LOG")]
+    log: Annotated[Positional[Path], metavar("LOG")]
     """A table of shown items: session, turn, position, item, clicked."""
     out: Path = Path("users.npz")
     """The file of fitted users, NAME.npz."""

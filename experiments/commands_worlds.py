@@ -15,7 +15,9 @@ from instructrec.experiments.commands import (
     Settings,
     UserError,
     at_least,
+    default_told,
     listing,
+    metavar,
     reading,
     world_name,
 )
@@ -54,15 +56,15 @@ class Worlds(Command):
 class WorldFile(Command):
     """Make a world from your own data, or look through a domain file."""
 
-    action: Annotated[Positional[Literal["new", "check"]], arg(metavar="new|check")]
+    action: Annotated[Positional[Literal["new", "check"]], metavar("new|check")]
     """new: read data, infer items, fit tastes, write a domain file. check: read one, and show what people say there."""
-    file: Annotated[Positional[str], arg(metavar="FILE.yaml")]
+    file: Annotated[Positional[str], metavar("FILE.yaml")]
     """The domain file; for check also a world by name."""
-    source: Annotated[str, arg(name="from")] = ""
+    source: Annotated[str, arg(name="from", metavar="SOURCE", help_behavior_hint=default_told)] = ""
     """For new: a file, folder or archive of MovieLens, RecBole, Amazon Reviews, Open Bandit, CSV or Parquet."""
     noun: str = "item"
     """For new: what one item is called, such as film."""
-    data_format: str = ""
+    data_format: Annotated[str, metavar("NAME")] = ""
     """For new: the data's format, where it cannot be seen from the files."""
     columns: Settings = ()
     """For new, plain tables: which column means what, such as person=uid item=sku rating=stars time=ts."""

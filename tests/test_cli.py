@@ -61,6 +61,9 @@ def test_every_option_of_every_command_has_a_sentence(name: str, capsys: pytest.
     words = capsys.readouterr().out
     assert cli.COMMANDS[name].__doc__
     assert words.count("--json") >= 1
+    told = " ".join(words.replace("│", " ").split())
+    for nothing in ("(default: )", "(default: '')", "(default: None)", "{None}"):
+        assert nothing not in told, "a default that is none is not told"
     for kind in cli.COMMANDS[name].__mro__[:-1]:
         source = inspect.getsource(kind)
         for field in getattr(kind, "__annotations__", {}):
