@@ -122,6 +122,6 @@ class Supervised:
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-            if progress is not None:
-                progress((epoch + 1) * batches, total)
+                if progress is not None:
+                    progress(done + 1, total)
         return SlateRanker(scorer.eval(), reader)

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from instructrec import runs
 from instructrec.arrays import Floats, take
 from instructrec.envs.target_policies import target_log_probs
-from instructrec.estimates import Assumes, Choice, OffPolicyEstimate, Term, summarise
+from instructrec.estimates import Assumes, Choice, OffPolicyEstimate, Term, reach_of, summarise
 from instructrec.experiments.competitors import check_names, references, untrained
 from instructrec.experiments.evaluation import returns_of
 from instructrec.experiments.log_sessions import DRAWN, UNIFORM, Agent, agent_of, world_of_log
@@ -299,7 +298,7 @@ def _document(log: DiskLog, found: Evaluations, question: Question, truth: Mappi
             }
             rows.append(row | (_against(one, real, truth["span"]) if truth else {}))
         gain, error = found.gain(name)
-        reach = float(stats.t.ppf(0.975, max(found.logged.units - 1, 1))) * error
+        reach = reach_of(error, found.logged.units)
         chosen = next(row for row in rows if row["policy"] == name and row["chosen"])
         policies.append(
             {
@@ -406,8 +405,8 @@ def ranked(gains: Mapping[str, tuple[float, float, bool]], units: int) -> tuple[
         units: How many people, or sessions, intervals are made of.
     """
     level = 1 - 0.05 / max(len(gains), 1)
-    quantile = float(stats.t.ppf((1 + level) / 2, max(units - 1, 1)))
-    found = [(name, gain - quantile * error, gain + quantile * error) for name, (gain, error, _) in gains.items()]
+    reaches = {name: reach_of(error, units, level) for name, (_, error, _) in gains.items()}
+    found = [(name, gain - reaches[name], gain + reaches[name]) for name, (gain, *_) in gains.items()]
     return level, sorted(found, key=lambda one: (not gains[one[0]][2], -_number(one[1])))
 
 

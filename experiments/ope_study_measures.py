@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from instructrec.estimates import reach_of
 from instructrec.off_policy import LOGGED
 
 CHOSEN = "chosen"
@@ -222,7 +223,7 @@ def mean_interval(values: Iterable[float]) -> dict[str, Any]:
         return {"value": math.nan, "low": math.nan, "high": math.nan, "logs": 0}
     mean, reach = float(known.mean()), math.nan
     if len(known) > 1:
-        reach = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+        reach = reach_of(float(known.std(ddof=1)) / math.sqrt(len(known)), len(known))
     return {"value": mean, "low": mean - reach, "high": mean + reach, "logs": len(known)}
 
 

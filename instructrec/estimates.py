@@ -123,7 +123,7 @@ class OffPolicyEstimate:
         """Returns lower and upper end of the interval that covers the value in a share ``level`` of logs."""
         if not 0 < level < 1:
             raise ValueError(f"an interval's level lies between 0 and 1, got {level}; 0.95 is usual")
-        reach = float(stats.t.ppf((1 + level) / 2, max(self.units - 1, 1))) * self.error
+        reach = reach_of(self.error, self.units, level)
         return self.value - reach, self.value + reach
 
     def error_of_difference(self, other: OffPolicyEstimate) -> float:
@@ -140,6 +140,17 @@ class OffPolicyEstimate:
                 f"{other.estimator} {other.units:,}; make both with the same rows and the same unit"
             )
         return _standard_error(self.scores - other.scores)
+
+
+def reach_of(error: float, units: int, level: float = 0.95) -> float:
+    """Returns how far an interval reaches to either side of a mean, by Student's t.
+
+    Args:
+        error: The mean's standard error.
+        units: Of how many independent numbers it is the mean.
+        level: In which share of cases the interval is to hold.
+    """
+    return float(stats.t.ppf((1 + level) / 2, max(units - 1, 1))) * error
 
 
 def weights_of(log_ratios: npt.ArrayLike) -> Scores:
@@ -190,7 +201,7 @@ def summarise(
     value, scores = float(total.mean()), _by_unit(total, unit)
     missing = unsupported if unsupported is not None else float(np.clip(shortfall, 0, 1)) if weighed else np.nan
     error = _standard_error(scores)
-    reach = float(stats.t.ppf(0.975, max(len(scores) - 1, 1))) * error
+    reach = reach_of(error, len(scores))
     if not weighed:
         ess = largest = np.nan
     doubts = list(_doubts(weighed, value, ess, unsupported or 0.0, shortfall, surplus, len(scores)))
