@@ -238,6 +238,8 @@ def _bank(
 
 def _offered(catalogue: Catalogue, given: CandidateSource | int) -> CandidateSource | None:
     """Returns the source of candidates: as given, or so many drawn by chance."""
+    if isinstance(given, str | float) or given is True:
+        raise TypeError(f"candidates must be a whole number or draw items itself (CandidateSource), got {given!r}")
     if not isinstance(given, int):
         return given
     return RandomCandidates(catalogue, given) if given else None

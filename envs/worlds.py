@@ -12,9 +12,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import numpy as np
 from gymnasium.envs.registration import register, registry
 
 from instructrec.envs.domain_file import FOLDER, domain_at
@@ -232,19 +234,48 @@ def make_world(
 
     Raises:
         ValueError: If there is no such world; the message suggests the nearest name.
-        TypeError: If the builder takes no such setting; the message suggests the nearest. If the population is none.
+        TypeError: If the builder takes no such setting (the message suggests the nearest), or takes another kind of it;
+            if the population is none.
     """
     spec = world_spec(name)
     known = spec.settings()
     for setting in settings:
         if setting not in known:
             raise TypeError(unknown_name(f"setting of {name}", setting, [*known, *_OF_EVERY_WORLD]))
-    world = spec.function()(**settings)
+    builder = spec.function()
+    _check_kinds(name, builder, settings)
+    world = builder(**settings)
     if population is None:
         if population_settings:
             raise TypeError("population_settings are of a population given by name, place or class; none is given")
         return world
     return with_population(world, population, population_settings, split=str(settings.get("split", "train")))
+
+
+_PLAIN: dict[Any, tuple[Any, str]] = {
+    bool: (bool | np.bool_, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a word"),
+    type(None): (type(None), "None"),
+}
+
+
+def _check_kinds(name: str, builder: Callable[..., World], settings: Mapping[str, Any]) -> None:
+    """Checks settings whose annotation is of plain kinds alone, such as ``int | None``; the builder checks the rest."""
+    try:
+        hints = get_type_hints(builder.func if isinstance(builder, partial) else builder)
+    except (NameError, TypeError):  # Annotations of a builder of one's own need not resolve.
+        return
+    for setting, value in settings.items():
+        kinds = get_args(hints.get(setting)) or (hints.get(setting),)
+        if any(kind not in _PLAIN for kind in kinds):
+            continue
+        true_or_false = isinstance(value, _PLAIN[bool][0])  # In Python also a number.
+        fits = bool in kinds if true_or_false else any(isinstance(value, _PLAIN[kind][0]) for kind in kinds)
+        if not fits:
+            wanted = " or ".join(_PLAIN[kind][1] for kind in kinds)
+            raise TypeError(f"{setting} of {name} must be {wanted}, got {value!r}")
 
 
 def as_world(world: World | str, settings: dict[str, Any]) -> World:

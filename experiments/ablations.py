@@ -22,6 +22,7 @@ from instructrec.agents.learners import LEARNERS, Ground, learner
 from instructrec.agents.reading import SessionReader
 from instructrec.experiments.ablation_tables import to_markdown
 from instructrec.experiments.agent_files import FEATURES, read_features, write_features
+from instructrec.experiments.cells import kept
 from instructrec.experiments.competitors import features_for, references, split_name, untrained, warm_reader, world_of
 from instructrec.experiments.evaluation import Competitor, Episodes, evaluate
 from instructrec.experiments.headline import FLAGSHIP
@@ -266,29 +267,27 @@ class _Bench:
         """Returns how one agent did, trained now if it was not before; of one that fails, the ``error``."""
         path = self.out / "agents" / f"{name}-{seed}.json"
         if path.exists():
-            return dict(runs.read_json(path))
+            return kept(path, dict)
         try:
             found = self._trained(name, config, seed)
         except Exception as error:  # Whatever it is, the others go on, and the table says so.
             why = f"{type(error).__name__}: {error}"
             self.narrator.say(f"{name}, seed {seed}, failed: {why}")
             return {"error": why}
-        runs.write_json(path, found)
-        return dict(runs.read_json(path))
+        return kept(path, lambda: found)
 
     def bounds(self) -> dict[str, dict[str, Any]]:
         """Returns how those did that bound the others, and random's checkup."""
-        path = self.out / "bounds.json"
-        if path.exists():
-            return dict(runs.read_json(path))
+        return kept(self.out / "bounds.json", self._bounds, "random")
+
+    def _bounds(self) -> dict[str, dict[str, Any]]:
         known = untrained(["random"], self.tested)
         known |= references(BOUNDS, self.tested, lambda: self.train, self.narrator)
         found = {name: _played(evaluate(self.tested, agent, self.people)) for name, agent in known.items()}
         floor = _Checkups(self.watched, self.steps)
         floor.look(0, untrained(["random"], self.watched)["random"])
         found["random"]["checkups"] = floor.returns
-        runs.write_json(path, found)
-        return dict(runs.read_json(path))
+        return found
 
     def _trained(self, name: str, config: Any, seed: int) -> dict[str, Any]:
         variant = VARIANTS[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,28 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     return [_sorted(entry) for entry in value] if isinstance(value, list) else value
+
+
+def kept(path: Path, make: Callable[[], Mapping[str, Any]], *parts: str) -> dict[str, Any]:
+    """Returns what a file says, which is made and written first where it is not there.
+
+    Args:
+        path: The JSON file, named by a hash of all that decides it.
+        make: Makes its content.
+        parts: What it must have.
+
+    Raises:
+        RunError: If it is damaged, or cannot be written.
+    """
+    if not path.exists():
+        runs.write_json(path, make())
+    try:
+        found = runs.read_json(path)
+    except runs.RunError as error:
+        raise runs.RunError(f"{error}; delete it, and it is made again") from error
+    if lacking := [part for part in parts if not (isinstance(found, dict) and part in found)]:
+        raise runs.RunError(f"{path} is damaged: it has no {lacking[0]!r}; delete it, and it is made again")
+    return dict(found)
 
 
 class CellFolder:

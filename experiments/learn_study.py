@@ -23,7 +23,7 @@ from instructrec.agents.learners import LEARNERS, Ground, learner
 from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.slate_policy import SlateRanker, seeded_scorer
 from instructrec.agents.wishes import READING
-from instructrec.experiments.cells import CELLS, Cell, hash_of
+from instructrec.experiments.cells import CELLS, Cell, hash_of, kept
 from instructrec.experiments.competitors import split_name
 from instructrec.experiments.evaluation import Competitor, evaluate
 from instructrec.experiments.headline import FLAGSHIP
@@ -303,22 +303,23 @@ class _School:
         who = {"tested": self.tested.fingerprint, "people": study.people, "seed_of_people": study.seed}
         key = hash_of({**who, "kept": KEPT, "version": __version__, "of": dict(decides)})
         path = self.folder / CELLS / f"measured-{key}.json"
-        if not path.exists():
-            competitor = make()
-            with self.narrator.task("Measuring") as advance:
-                ended = 0
+        return kept(path, lambda: self._played(make()), "returns", "person")
 
-                def tell(count: int) -> None:
-                    nonlocal ended
-                    ended += count
-                    advance(ended / study.people, "")
+    def _played(self, competitor: Competitor) -> dict[str, Any]:
+        with self.narrator.task("Measuring") as advance:
+            ended = 0
 
-                sessions = Sessions.first(study.seed + 101, study.people)
-                episodes = evaluate(self.tested, competitor, sessions, progress=tell)
-            asked = [name for name in ("csr", "violation") if name in episodes.metrics]
-            known = {name: episodes.mean(name) for name in asked if not math.isnan(episodes.mean(name))}
-            runs.write_json(path, {"returns": episodes.returns.tolist(), "person": episodes.person.tolist(), **known})
-        return dict(runs.read_json(path))
+            def tell(count: int) -> None:
+                nonlocal ended
+                ended += count
+                advance(ended / self.study.people, "")
+
+            sessions = Sessions.first(self.study.seed + 101, self.study.people)
+            episodes = evaluate(self.tested, competitor, sessions, progress=tell)
+        asked = [name for name in ("csr", "violation") if name in episodes.metrics]
+        known: dict[str, float] = {}
+        known |= {name: episodes.mean(name) for name in asked if not math.isnan(episodes.mean(name))}
+        return {"returns": episodes.returns.tolist(), "person": episodes.person.tolist(), **known}
 
 
 # --- From findings to the document -----------------------------------------------------------------------------------

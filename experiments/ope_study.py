@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from instructrec import __version__, runs
-from instructrec.experiments.cells import CELLS, hash_of
+from instructrec.experiments.cells import CELLS, hash_of, kept
 from instructrec.experiments.competitors import world_of
 from instructrec.experiments.log_sessions import behaviour
 from instructrec.experiments.ope import Cast, Target, picked, truth_of
@@ -210,32 +210,31 @@ class _Ground:
     def truth(self, narrator: Narrator) -> dict[str, Any]:
         """Returns what everybody truly earns, played now if it was not before."""
         count, seed = self.study.truth_sessions, self.study.seed
-        path = self._cell("truth", sessions=count, seed=seed)
-        if not path.exists():
-            everyone = {**self.targets, LOGGED: self.logger}
-            real = truth_of(self.world, everyone, Sessions.first(seed, count), narrator)
-            if real.span is None:
-                raise ValueError(
-                    f"the oracle of {self.study.world} earns no more than chance, so that errors have no measure; "
-                    "choose other settings, or more --truth-sessions"
-                )
-            found = real.policies
-            alike = [
-                [one, other]
-                for one, other in itertools.combinations(self.targets, 2)
-                if abs(found[one].value - found[other].value) <= DISTINCT * found[one].error_of_difference(found[other])
-            ]
-            truth = {
-                "sessions": count,
-                "seed": seed,
-                "oracle": real.oracle,
-                "random": real.random,
-                "span": real.span,
-                "policies": {name: {"value": one.value, "error": one.error} for name, one in found.items()},
-                "alike": alike,
-            }
-            runs.write_json(path, truth)
-        return dict(runs.read_json(path))
+        return kept(self._cell("truth", sessions=count, seed=seed), lambda: self._played(narrator), "policies", "span")
+
+    def _played(self, narrator: Narrator) -> dict[str, Any]:
+        count, seed = self.study.truth_sessions, self.study.seed
+        real = truth_of(self.world, {**self.targets, LOGGED: self.logger}, Sessions.first(seed, count), narrator)
+        if real.span is None:
+            raise ValueError(
+                f"the oracle of {self.study.world} earns no more than chance, so that errors have no measure; "
+                "choose other settings, or more --truth-sessions"
+            )
+        found = real.policies
+        alike = [
+            [one, other]
+            for one, other in itertools.combinations(self.targets, 2)
+            if abs(found[one].value - found[other].value) <= DISTINCT * found[one].error_of_difference(found[other])
+        ]
+        return {
+            "sessions": count,
+            "seed": seed,
+            "oracle": real.oracle,
+            "random": real.random,
+            "span": real.span,
+            "policies": {name: {"value": one.value, "error": one.error} for name, one in found.items()},
+            "alike": alike,
+        }
 
     def logs(self, keep: bool, narrator: Narrator) -> dict[int, list[dict[str, Any]]]:
         """Returns what was found of each log, by size; those not known yet are recorded and evaluated."""
@@ -253,14 +252,14 @@ class _Ground:
 
     def _log(self, size: int, seed: int, keep: bool) -> dict[str, Any]:
         path = self._cell("log", sessions=size, seed=seed, marginals=self.study.marginals)
-        if not path.exists():
-            place = self.folder / LOGS / path.stem.removeprefix("log-")
-            log = record_log(self.world, self.logger, self._plan(size, seed), place)
-            found = self._found(log)
-            if not keep:  # Before it counts as done: a killed study leaves no log behind.
-                shutil.rmtree(place)
-            runs.write_json(path, found)
-        return dict(runs.read_json(path))
+        return kept(path, lambda: self._recorded(path.stem.removeprefix("log-"), size, seed, keep), "policies", "turns")
+
+    def _recorded(self, name: str, size: int, seed: int, keep: bool) -> dict[str, Any]:
+        place = self.folder / LOGS / name
+        found = self._found(record_log(self.world, self.logger, self._plan(size, seed), place))
+        if not keep:  # Before it counts as done: a killed study leaves no log behind.
+            shutil.rmtree(place)
+        return found
 
     def _plan(self, size: int, seed: int) -> LogPlan:
         settings = {**self.study.world_settings, **self.different}

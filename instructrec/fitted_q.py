@@ -113,10 +113,15 @@ class FittedQ:
 
         V of the session's first state, plus what the session moved the fitted θ by (its influence), round by round.
         """
-        sessions = int(steps.session[-1]) + 1
-        first = steps.expected[steps.first] @ self.stages[-1]
+        starts = np.flatnonzero(steps.first)
+        sessions = len(starts)
+        first, begins = np.empty(sessions), np.zeros(len(self.inverse))
+        for begin in range(0, sessions, _ROWS):
+            part = np.asarray(steps.expected[starts[begin : begin + _ROWS]], np.float64)
+            first[begin : begin + _ROWS] = part @ self.stages[-1]
+            begins += part.sum(axis=0)
         # What one unit of each coordinate of θ, as it comes out of a round, moves the value by; the last round first.
-        matters = [steps.expected[steps.first].mean(axis=0, dtype=np.float64)]
+        matters = [begins / sessions]
         for _ in self.stages[2:]:
             matters.append(steps.discount * (self.step.T @ matters[-1]))
         ways = self.inverse @ np.stack(matters, axis=1)

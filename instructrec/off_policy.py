@@ -112,6 +112,7 @@ def session_estimates(
     if shown is not None and expected is not None and units > 1:
         values = fitted_values(log, shown, expected, folds=min(5, units))
         found += [weighted_doubly_robust(log, *values, self_normalised=False), weighted_doubly_robust(log, *values)]
+        del values  # Two numbers a turn, which a large log should not hold beside what follows.
         found.append(fitted_q_evaluation(log, shown, expected))
     return found
 

@@ -276,7 +276,8 @@ def fitted_values(
     """
     steps = steps_of(log, shown, expected)
     unit = np.arange(log.num_sessions) if log.person is None else log.in_order(log.person)[log.starts]
-    found = out_of_fold(steps, np.repeat(folds_of(unit, folds, seed=seed), log.lengths), ridge=ridge)
+    number = folds_of(unit, folds, seed=seed).astype(np.min_scalar_type(folds))
+    found = out_of_fold(steps, np.repeat(number, log.lengths), ridge=ridge)
     if log.order is None:
         return found
     back = np.empty_like(log.order)

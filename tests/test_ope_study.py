@@ -16,6 +16,7 @@ from instructrec.experiments.ope_study import Study, ope_study
 from instructrec.experiments.ope_study_measures import CHOSEN, MEAN_OF_LOG, measured, rank_correlation, wilson
 from instructrec.experiments.ope_study_page import to_text
 from instructrec.experiments.progress import Narrator
+from instructrec.runs import RunError
 
 QUIET = Narrator(quiet=True)
 SMALL = Study(
@@ -90,6 +91,18 @@ def test_a_study_goes_on_from_the_logs_it_has_and_ends_the_same(
     assert lost.read_bytes() == (whole / "cells" / lost.name).read_bytes()
     first, second = _results(whole), _results(tmp_path / "parts")
     assert first["worlds"] == second["worlds"]
+
+
+@pytest.mark.parametrize("content", ['{"turns": 3', "[]", '{"turns": 3}'])
+def test_a_finding_that_is_damaged_is_named_with_what_to_do(whole: Path, tmp_path: Path, content: str) -> None:
+    shutil.copytree(whole, tmp_path / "damaged")
+    broken = min((tmp_path / "damaged" / "cells").glob("log-*"))
+    broken.write_text(content)
+    with pytest.raises(RunError, match=f"{broken.name} is damaged.*delete it, and it is made again"):
+        ope_study(SMALL, out=tmp_path / "damaged", narrator=QUIET)
+    broken.unlink()
+    ope_study(SMALL, out=tmp_path / "damaged", narrator=QUIET)
+    assert _results(tmp_path / "damaged")["worlds"] == _results(whole)["worlds"]
 
 
 def _estimate(name: str, value: float, reach: float, *, trusted: bool = False, chosen: bool = False) -> dict[str, Any]:

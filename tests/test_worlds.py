@@ -1,6 +1,7 @@
 """Worlds have names, and misspelt names are mended."""
 
 import gymnasium
+import numpy as np
 import pytest
 from gymnasium.envs.registration import registry
 
@@ -64,6 +65,24 @@ def test_misspelt_names_and_settings_suggest_the_nearest():
         gymnasium.make("instructrec/Tiny-v0", turn_limits=3)
     with pytest.raises(TypeError, match="did you mean 'turn_limit'"):
         gymnasium.make_vec("instructrec/Tiny-v0", 2, turn_limits=3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "wanted"),
+    [
+        ("slate_size", "many", "a whole number"),
+        ("slate_size", 2.5, "a whole number"),
+        ("turn_limit", True, "a whole number"),
+        ("match", "much", "a number"),
+        ("split", 3, "a word"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_in_words(setting, value, wanted):
+    with pytest.raises(TypeError, match=f"{setting} of instructrec/Tiny-v0 must be {wanted}, got"):
+        make_world("instructrec/Tiny-v0", **{setting: value})
+    assert make_world("instructrec/Tiny-v0", turn_limit=np.int64(3), match=1).turn_limit == 3
+    with pytest.raises(TypeError, match="candidates must be a whole number or draw items itself"):
+        make_world("instructrec/Shop-v0", candidates="many")
 
 
 def test_anyone_can_add_a_world(mine):
