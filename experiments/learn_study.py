@@ -27,7 +27,7 @@ from instructrec.experiments.cells import CELLS, Cell, hash_of, kept
 from instructrec.experiments.competitors import split_name
 from instructrec.experiments.evaluation import Competitor, evaluate
 from instructrec.experiments.headline import FLAGSHIP
-from instructrec.experiments.learn_study_page import to_markdown
+from instructrec.experiments.learn_study_page import AT_ITS_BEST, LOGGER, START, to_markdown
 from instructrec.experiments.log_sessions import agent_of, behaviour
 from instructrec.experiments.outputs import check_place, command_line
 from instructrec.experiments.progress import Narrator
@@ -44,7 +44,6 @@ from instructrec.policies import greedy
 from instructrec.sessions import Sessions
 
 PAGE = "learn_study.md"
-LOGGER, AT_ITS_BEST, START = "logger", "logger at its best", "before learning"
 BOUNDS = ("random", "informed", "oracle")
 SPOILED = {"noise": mistaken, "sparsity": lost}
 """How feedback is spoiled: the share of it that is another item's, and that never arrived."""

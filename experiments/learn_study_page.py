@@ -8,6 +8,8 @@ from typing import Any
 from instructrec.experiments.folding import fold
 from instructrec.experiments.headline import FLAGSHIP
 
+LOGGER, AT_ITS_BEST, START = "logger", "logger at its best", "before learning"
+"""Who learns nothing from the log, as they are called in documents, tables and pictures."""
 SPOILED = {"noise": "feedback is another item's", "sparsity": "feedback never arrived"}
 _NO = "–"
 _HEAD = f"{'agent':<21}{'return':>8}  {'95 %':<15}{'norm.':>6}{'share':>7}  {'95 %':<14}{'CSR':>5}"
@@ -23,7 +25,7 @@ def to_text(document: Mapping[str, Any]) -> str:
     lines = []
     for title, rows in _tables(document):
         lines += ["", *_folded(title), "", _HEAD, "─" * len(_HEAD), *map(_line, rows)]
-    return "\n".join([*lines[1:], "", *_folded(_legend(document))])
+    return "\n".join([*lines[1:], "", *_folded(_legend(document, normalised="norm.", gained=False))])
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -44,15 +46,18 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping
         yield f"{where}, where {one['share']:.0%} of the {SPOILED[one['kind']]}", one["rows"]
 
 
-def _legend(document: Mapping[str, Any]) -> str:
+def _legend(document: Mapping[str, Any], *, normalised: str, gained: bool) -> str:
     by, said = document["normalised_by"], []
     if by is not None:
-        said.append(f"norm. is (V − V_random) / (V_{by} − V_random)")
+        said.append(f"{normalised} is (V − V_random) / (V_{by} − V_random)")
     if document["study"]["online"]:
         said.append(
             f"share is (V − V_logger) / (V_online − V_logger), online being {FLAGSHIP} trained among people for as "
             "many turns as the log holds"
         )
+    if gained:
+        said.append(f"gained by learning is V − V_start, where learning starts from what is called {START}")
+    said.append("CSR is the share of what was asked that the shown items meet")
     seeds = max((row["seeds"] for size in document["sizes"] for row in size["rows"]), default=1)
     said.append(f"{document['people']:,} {document['split']} people, {seeds} seed{'' if seeds == 1 else 's'}")
     return "; ".join([*said, f"intervals are over people{'' if seeds == 1 else ' and seeds'}, at 95 %."])
@@ -100,7 +105,7 @@ def to_markdown(document: Mapping[str, Any], pictures: Sequence[str]) -> str:
         "",
         f"Logged by {study['policy'].partition('=')[0]} at temperature {study['temperature']:g} with training people"
         + (f", {settings}" if settings else "")
-        + f"; those that learn from it have read {read}. {_legend(document)}",
+        + f"; those that learn from it have read {read}. {_legend(document, normalised='normalised', gained=True)}",
         "",
     ]
     for title, rows in _tables(document):
@@ -115,7 +120,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "normalised": lambda row: _ends(row.get("normalised")),
         "share": lambda row: _ends(row.get("share")),
         "above the logger": lambda row: _ends(row.get("above_logger")),
-        "above reading alone": lambda row: _ends(row.get("above_start")),
+        "gained by learning": lambda row: _ends(row.get("above_start")),
         "above the logger's best": lambda row: _ends(row.get("above_best")),
         "above `clone`": lambda row: _ends(row.get("above_clone")),
         "CSR": lambda row: _number(row.get("csr")),

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 
 from instructrec.experiments.fidelity_plots import INK, SOFT, STYLE, WORLD
 from instructrec.experiments.headline import FLAGSHIP
-from instructrec.experiments.learn_study_page import SPOILED, called
+from instructrec.experiments.learn_study_page import AT_ITS_BEST, LOGGER, SPOILED, START, called
 from instructrec.experiments.ope_study_plots import COLOURS, figure_of, png
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 _TURNS = "turns in the log"
-_LEVELS = {"logger": ":", "logger at its best": "--", "before learning": "-."}
+_LEVELS = {LOGGER: ":", AT_ITS_BEST: "--", START: "-."}
 
 
 def draw(document: Mapping[str, Any]) -> dict[str, bytes]:

@@ -16,16 +16,8 @@ from instructrec.agents.recording import collect_log
 from instructrec.envs.worlds import make_world
 from instructrec.experiments import learn_study as studies
 from instructrec.experiments.cli import run
-from instructrec.experiments.learn_study import (
-    AT_ITS_BEST,
-    LOGGER,
-    START,
-    Finding,
-    LearnStudy,
-    document_of,
-    learn_study,
-)
-from instructrec.experiments.learn_study_page import to_text
+from instructrec.experiments.learn_study import Finding, LearnStudy, document_of, learn_study
+from instructrec.experiments.learn_study_page import AT_ITS_BEST, LOGGER, START, to_text
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.spoiled_feedback import lost, mistaken
 from instructrec.logs import Log
@@ -117,6 +109,9 @@ def test_page_picture_and_text_say_it(whole: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "slate_ppo, online" in text
     assert "trained among people" in text
+    assert "norm. is" in text
+    assert "normalised is" in page
+    assert "gained by learning is V − V_start" in page
     assert "share is" not in to_text({**_results(whole), "study": {"online": False}})
 
 
