@@ -26,7 +26,7 @@ def to_text(document: Mapping[str, Any], *, every: bool = False) -> str:
     if every:
         for one in document["policies"]:
             lines += ["", *_every(document, one["policy"])]
-    return "\n".join([*lines, "", *_legend()])
+    return "\n".join([*lines, "", *_legend(document)])
 
 
 def select_text(document: Mapping[str, Any]) -> str:
@@ -47,7 +47,7 @@ def select_text(document: Mapping[str, Any]) -> str:
         )
         if not one["trusted"]:
             lines += _indented(f"not trusted: {one['why']}")
-    unit = "session" if document["same_people"] else "person"
+    unit = _unit(document)
     rule = (
         f"The rule: {document['rule']}. Gains are over the policy that logged, {unit} by {unit}; their intervals hold "
         f"at {document['level']:.1%} each, so at 95 % all together."
@@ -152,8 +152,14 @@ def _every(document: Mapping[str, Any], policy: str) -> Iterator[str]:
             )
 
 
-def _legend() -> list[str]:
+def _unit(document: Mapping[str, Any]) -> str:
+    """Returns what chance draws one by one, of which intervals are made."""
+    return "session" if document["same_people"] else "person"
+
+
+def _legend(document: Mapping[str, Any]) -> list[str]:
     return _folded(
         "ESS: effective sample size, how many rows of equal weight would say as much; largest: the largest weight, "
-        "where the mean is 1. Intervals hold what chance does, person by person."
+        "where the mean is 1. Intervals hold what chance does, "
+        f"{_unit(document)} by {_unit(document)}."
     )

@@ -93,10 +93,12 @@ def test_intervals_are_of_people_like_these_or_of_these_again(log: Path, capsys:
     for more, same, words in (((), False, "of people like these"), (("--same-people",), True, "of these people in")):
         found = _document(capsys, "select", str(log), "--policies", "bm25@0.7", *more)
         assert (found["same_people"], found["units"]) == (same, 1500)
-        assert run(["select", str(log), "--policies", "bm25@0.7", *more]) == 0
-        told = " ".join(capsys.readouterr().out.split())
-        assert words in told
-        assert ("session by session" if same else "person by person") in told
+        for command in ("select", "ope"):
+            assert run([command, str(log), "--policies", "bm25@0.7", *more]) == 0
+            told = " ".join(capsys.readouterr().out.split())
+            assert words in told
+            assert ("session by session" if same else "person by person") in told
+            assert ("person by person" if same else "session by session") not in told
 
 
 def test_one_policy_is_picked_or_the_one_that_logged_stays(log: Path, capsys: Said) -> None:
