@@ -300,9 +300,9 @@ def _softmax(log_weights: Floats) -> Floats:
 class _Sessions:
     """What is kept of a log to read it as sessions."""
 
-    def __init__(self, log: DiskLog, names: Sequence[str], *, same_people: bool) -> None:
+    def __init__(self, log: DiskLog, names: Sequence[str], model: RewardModel, *, same_people: bool) -> None:
         rows = len(log)
-        self.same_people = same_people
+        self.model, self.same_people = model, same_people
         self.limit = log.plan.world.turn_limit
         self.rewards, self.behaviour, self.predicted = np.zeros((3, rows), np.float32)
         self.person, self.session = np.zeros(rows, np.int64), np.zeros(rows, np.int32)
@@ -314,11 +314,11 @@ class _Sessions:
         """Returns how much is kept for each policy."""
         return 12 * len(log)
 
-    def keep(self, rows: slice, block: Block, shown: Floats, judged: Mapping[str, _Judged]) -> None:
+    def keep(self, rows: slice, block: Block, here: Floats, judged: Mapping[str, _Judged]) -> None:
         turns = block.turns
         self.rewards[rows] = turns.item_rewards.sum(axis=1)
         self.behaviour[rows] = turns.log_probs.sum(axis=1)
-        self.predicted[rows] = shown.sum(axis=1)
+        self.predicted[rows] = self.model.shown(block.fold, here).sum(axis=1)
         self.person[rows], self.session[rows], self.turn[rows] = turns.person, block.session, turns.turn
         for name, kept in self.policies.items():
             found = judged[name]
@@ -368,7 +368,7 @@ class _Slates:
         """Returns how much is kept for each policy."""
         return 4 * len(log) * (3 * log.plan.world.slate_size + 2)
 
-    def keep(self, rows: slice, block: Block, shown: Floats, judged: Mapping[str, _Judged], here: Floats) -> None:
+    def keep(self, rows: slice, block: Block, here: Floats, judged: Mapping[str, _Judged]) -> None:
         turns = block.turns
         self.rewards[rows], self.behaviour[rows], self.worth[rows] = turns.item_rewards, turns.log_probs, here
         self.person[rows], self.session[rows] = turns.person, block.session
@@ -546,16 +546,11 @@ def evaluate_policies(
         kept: _Slates | _Sessions = (
             _Slates(log, wanted, model, marginals=marginals, same_people=same_people)
             if by_slate
-            else _Sessions(log, wanted, same_people=same_people)
+            else _Sessions(log, wanted, model, same_people=same_people)
         )
         judge = _Judge(model, {name: policies[name] for name in group}, logged_by, marginals=marginals)
         for rows, block in _batches(log, world, max(32, _CELLS // candidates)):
-            here, judged = judge.of(block)
-            shown = model.shown(block.fold, here)
-            if isinstance(kept, _Slates):
-                kept.keep(rows, block, shown, judged, here)
-            else:
-                kept.keep(rows, block, shown, judged)
+            kept.keep(rows, block, *judge.of(block))
             if progress is not None:
                 progress((number + rows.stop / len(log)) / len(groups))
         found |= {name: kept.choice(name).lighter() for name in wanted}
