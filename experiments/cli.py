@@ -20,6 +20,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
 from instructrec.experiments.commands import Answer, Command, GateError, UserError
 from instructrec.experiments.commands_agents import Compare, Demo, Evaluate, Play, Recommend, Replay, Train, Tune
+from instructrec.experiments.commands_bench import Bench
 from instructrec.experiments.commands_logs import ExportLog, ImportLog, Log, Ope, OpeStudy, Select
 from instructrec.experiments.commands_offline import Learn, LearnStudy
 from instructrec.experiments.commands_studies import Ablate, Fidelity, FitLog, Requests, Robustness, Transfer, Twins
@@ -62,6 +63,7 @@ COMMANDS: dict[str, type[Command]] = {
     "transfer": Transfer,
     "requests": Requests,
     "fit-log": FitLog,
+    "bench": Bench,
     "worlds": Worlds,
     "world": WorldFile,
     "populations": Populations,
