@@ -35,6 +35,8 @@ _TEXTS = 256
 """Sentences in a batch that is encoded."""
 _LOOKED_UP = 16_384
 """Known sentences that are looked up."""
+_LOGGED = 512
+"""Sessions of the log that is written, read and evaluated."""
 _ANSWERS = 300
 """Answers whose latency is measured."""
 _HEAD = f"{'':<27}{'size':>9}{'median':>12}  {'from':>11}{'to':>11}{'ratio':>8}"
@@ -282,7 +284,7 @@ def _ope(world: World, plan: BenchPlan) -> Iterator[Row]:
     logger, other = (plackett_luce(popular, world.slate_size, temperature) for temperature in (1.0, 1.25))
     described = LoggedPolicy(name="popularity", fingerprint="bench", draws="plackett_luce", temperature=1.0)
     logged = LoggedWorld.of(world, name=plan.world, settings=dict(plan.world_settings), split="train")
-    log_plan = LogPlan(world=logged, policy=described, sessions=2_048, seed=0, sessions_per_shard=512)
+    log_plan = LogPlan(world=logged, policy=described, sessions=_LOGGED, seed=0, sessions_per_shard=_LOGGED // 4)
     with tempfile.TemporaryDirectory() as folder:
         made = 0
 
@@ -291,13 +293,10 @@ def _ope(world: World, plan: BenchPlan) -> Iterator[Row]:
             made += 1
             return Path(folder) / str(made)
 
-        row = Row.of(
-            "record a log",
-            2_048,
-            "turns/s",
-            _rates(lambda: len(record_log(world, logger, log_plan, place())), plan.repeats),
-        )
-        yield row
+        def record() -> int:
+            return len(record_log(world, logger, log_plan, place()))
+
+        yield Row.of("record a log", _LOGGED, "turns/s", _rates(record, plan.repeats))
         log = record_log(world, logger, log_plan, place())
         shards = list(log.shards())
 
@@ -314,9 +313,9 @@ def _ope(world: World, plan: BenchPlan) -> Iterator[Row]:
             evaluate_policies(log, world, {"other": other})
             return len(log)
 
-        yield Row.of("write turns", 2_048, "turns/s", _rates(write, plan.repeats), row)
-        yield Row.of("read turns", 2_048, "turns/s", _rates(read, plan.repeats), row)
-        yield Row.of("evaluate a policy on it", 2_048, "turns/s", _rates(evaluate, plan.repeats), row)
+        yield Row.of("write turns", _LOGGED, "turns/s", _rates(write, plan.repeats))
+        yield Row.of("read turns", _LOGGED, "turns/s", _rates(read, plan.repeats))
+        yield Row.of("evaluate a policy on it", _LOGGED, "turns/s", _rates(evaluate, plan.repeats))
 
 
 # --- For people ------------------------------------------------------------------------------------------------------
@@ -339,7 +338,7 @@ def to_text(document: Mapping[str, Any]) -> str:
         if row["unit"] != unit:
             unit = row["unit"]
             lines += ["", f"{unit:<27}" + _HEAD[27:], "─" * len(_HEAD)]
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
+        ratio = "" if row["ratio"] is None else _figure(row["ratio"])
         lines.append(
             f"{row['name']:<27}{row['size']:>9,}{_figure(row['median']):>12}  {_figure(row['low']):>11}"
             f"{_figure(row['high']):>11}{ratio:>8}".rstrip()
