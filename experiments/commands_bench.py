@@ -52,7 +52,7 @@ class Bench(Command):
         from instructrec.experiments.bench import PARTS, BenchPlan, bench, to_text
 
         users = whole_numbers("users", self.users)
-        if min(users) < 1 or len(set(users)) < len(users):
+        if not users or min(users) < 1 or len(set(users)) < len(users):
             raise UserError(f"--users takes numbers of 1 or more, each once, such as 1024,8192; got {self.users}")
         plan = BenchPlan(
             parts=tuple(dict.fromkeys(self.parts)) or PARTS,

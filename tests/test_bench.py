@@ -112,6 +112,7 @@ def test_slates_that_are_given_are_slates(slate_size: int) -> None:
     [
         (("--users", "0"), "--users takes numbers of 1 or more"),
         (("--users", "8,8"), "each once"),
+        (("--users", ""), "--users takes numbers of 1 or more"),
         (("--users", "many"), "--users takes whole numbers"),
         (("--repeats", "0"), "--repeats must be 1 or more"),
         (("--world", "tinny"), "did you mean"),
