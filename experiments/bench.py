@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ _TEXTS = 256
 """Sentences in a batch that is encoded."""
 _LOOKED_UP = 16_384
 """Known sentences that are looked up."""
-_LOGGED = 512
+_LOGGED = 1_024
 """Sessions of the log that is written, read and evaluated."""
 _ANSWERS = 300
 """Answers whose latency is measured."""
@@ -256,7 +257,8 @@ def _recommend(world: World, plan: BenchPlan) -> Iterator[Row]:
     from instructrec.experiments.recommend import load
 
     recommender = load(plan.run)
-    texts, items = _sentences(world, _ANSWERS), recommender.catalogue.num_items
+    # Numbers that no earlier call used: what it encoded is still known.
+    texts, items = _sentences(world, _ANSWERS, secrets.randbelow(10**6)), recommender.catalogue.num_items
 
     def times() -> list[float]:
         found = []
@@ -284,7 +286,7 @@ def _ope(world: World, plan: BenchPlan) -> Iterator[Row]:
     logger, other = (plackett_luce(popular, world.slate_size, temperature) for temperature in (1.0, 1.25))
     described = LoggedPolicy(name="popularity", fingerprint="bench", draws="plackett_luce", temperature=1.0)
     logged = LoggedWorld.of(world, name=plan.world, settings=dict(plan.world_settings), split="train")
-    log_plan = LogPlan(world=logged, policy=described, sessions=_LOGGED, seed=0, sessions_per_shard=_LOGGED // 4)
+    log_plan = LogPlan(world=logged, policy=described, sessions=_LOGGED, seed=0, sessions_per_shard=_LOGGED)
     with tempfile.TemporaryDirectory() as folder:
         made = 0
 
