@@ -316,8 +316,7 @@ class _School:
             sessions = Sessions.first(self.study.seed + 101, self.study.people)
             episodes = evaluate(self.tested, competitor, sessions, progress=tell)
         asked = [name for name in ("csr", "violation") if name in episodes.metrics]
-        known: dict[str, float] = {}
-        known |= {name: episodes.mean(name) for name in asked if not math.isnan(episodes.mean(name))}
+        known: dict[str, Any] = {name: episodes.mean(name) for name in asked if not math.isnan(episodes.mean(name))}
         return {"returns": episodes.returns.tolist(), "person": episodes.person.tolist(), **known}
 
 
