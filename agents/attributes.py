@@ -30,12 +30,14 @@ class Attributes:
         steps: Columns of the steps of each number, ascending; after them its rank, and whether it is missing. Where
             there are no numbers one column of zeros stands for them.
         names: What the values are called, [num_values].
+        numbers: What the numbers are called, in the order of ``steps``.
     """
 
     table: Floats = field(repr=False)
     values: tuple[slice, ...]
     steps: tuple[slice, ...]
     names: tuple[str, ...]
+    numbers: tuple[str, ...]
 
     @cached_property
     def spread(self) -> Floats:
@@ -163,6 +165,7 @@ def attributes_of(catalogue: Catalogue, num_steps: int = 8) -> Attributes:
         tuple(columns[: len(sets)]),
         tuple(slice(column.start, column.stop - 2) for column in columns[len(sets) :]),
         tuple(value for column in catalogue.columns.values() if column.is_set for value in column.values),
+        tuple(column.name for column in catalogue.columns.values() if not column.is_set),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from instructrec.agents.comparisons import Comparison
 from instructrec.agents.similar_words import Names
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Catalogue, Column
@@ -23,11 +24,13 @@ class Prompt:
         text: What is said.
         parts: The items that each thing it asks for is about, [num_items] each; none where it asks for nothing.
         follows: Whether it goes on from what was said before, rather than saying all that is wanted.
+        comparison: With which shown item it compares what is wanted, and how; None where it does not.
     """
 
     text: str
     parts: tuple[Bools, ...]
     follows: bool = False
+    comparison: Comparison | None = None
 
 
 class PromptMaker:
@@ -71,10 +74,10 @@ class PromptMaker:
         """Tidies a text, and writes it as carelessly as people do."""
         raise NotImplementedError
 
-    def _said(self, text: str, parts: Sequence[Bools], follows: bool) -> Prompt:
+    def _said(self, text: str, parts: Sequence[Bools], follows: bool, comparison: Comparison | None = None) -> Prompt:
         """Returns a prompt; equal sets of items are one array, for there are many prompts and fewer sets."""
         kept = tuple(self._known.setdefault(np.packbits(items).tobytes(), items) for items in parts)
-        return Prompt(self._styled(text), kept, follows)
+        return Prompt(self._styled(text), kept, follows, comparison)
 
     def _year(self, years: Floats) -> int:
         """Returns a year, half the time spread evenly over time and half as the items are."""

@@ -17,6 +17,7 @@ from instructrec.agents import wordings as say
 from instructrec.agents import wordings_of_time as times
 from instructrec.agents.amount_prompts import AmountPrompts
 from instructrec.agents.asides import Asides
+from instructrec.agents.comparisons import LAST, PLACES, Comparison
 from instructrec.agents.genre_words import COMPOUNDS, genre_of, spoken
 from instructrec.agents.prompt_maker import Prompt, PromptMaker
 from instructrec.agents.prompts_zh import ChinesePrompts
@@ -28,9 +29,9 @@ _FEWEST = 4
 _WANTED = (say.WITH, say.WITH, say.WITH_TOO, say.WISHING)
 _UNWANTED = (say.WITHOUT, say.WITHOUT_TOO, say.WITHOUT_TOO, say.REFUSING)
 _OTHER_WORD, _COMMON_WORD, _PLACED, _SOME = 0.5, 0.45, 0.35, 0.03
-_ALIKE = 0.6
 _BESIDES, _REMARK, _QUESTION, _SLIP = 0.23, 0.06, 0.05, 0.15
 _CARRIERS = (say.CARRIERS, say.CARRIERS, say.CARRIERS, say.CARRIERS, say.AGAIN)
+_ORDINALS = (say.ORDINALS, say.ORDINALS, say.ORDINALS, say.ORDINALS_IN_DIGITS)
 _NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
@@ -150,12 +151,13 @@ class EnglishPrompts(AmountPrompts):
             words = self._pick(times.NEWER if up else times.OLDER)
         else:
             words = self.compared(column, up)
-        if self._chance(0.8):
-            text = self._pick(say.THAN).format(words=words, place=self._pick(say.ORDINALS))
+        place = int(self._rng.integers(PLACES + 1))
+        if place == PLACES or self._chance(0.7):
+            text = self._pick(say.THAN).format(words=words, place=self._pick(_ORDINALS)[place])
         else:
-            text = self._pick(say.THAN_NUMBER).format(words=words, place=int(self._rng.integers(1, 11)))
-        items = self._outer(column, 1 - _ALIKE, above=up)
-        return self._said(self._pick(say.CARRIERS).format(text), [items], True)
+            text = self._pick(say.THAN_NUMBER).format(words=words, place=place + 1)
+        comparison = Comparison(column.name, up, LAST if place == PLACES else place)
+        return self._said(self._pick(say.CARRIERS).format(text), (), True, comparison)
 
     def _part(self) -> Part:
         if self._sets and (not self._numbers or self._chance(0.55 if self._dates else 0.65)):

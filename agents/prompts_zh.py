@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from instructrec.agents import wordings_zh as say
+from instructrec.agents.comparisons import PLACES, Comparison
 from instructrec.agents.prompt_maker import Prompt, PromptMaker, is_years
 from instructrec.arrays import Bools, Floats
 from instructrec.catalogue import Column
 
 _OTHER_WORD, _IN_CLAUSE = 0.3, 0.35
 # Other words are English ones where texts have those: to an encoder of both languages they are the same.
-_TOP, _BOTTOM, _NEW, _ALIKE = 0.85, 0.3, 0.08, 0.6
+_TOP, _BOTTOM, _NEW = 0.85, 0.3, 0.08
 _DIGITS = "零一二三四五六七八九"
 _SPANS = {2: "两", 3: "三", 5: "五", 10: "十", 15: "十五", 20: "二十", 30: "三十", 40: "四十"}
 
@@ -81,7 +82,7 @@ class ChinesePrompts(PromptMaker):
 
     def _critique(self) -> Prompt:
         column = self._numbers[int(self._rng.integers(len(self._numbers)))]
-        numbers, up = column.numbers.astype(np.float64), self._chance(0.5)
+        up = self._chance(0.5)
         if is_years(column):
             words = self._pick(say.NEWER if up else say.OLDER)
         elif column.name in say.CALLED and self._chance(0.7):
@@ -89,12 +90,10 @@ class ChinesePrompts(PromptMaker):
             words = self._pick(say.MORE if more else say.LESS).format(self._pick(say.CALLED[column.name][up != more]))
         else:
             words = self._pick(say.MORE_AND_LESS[0 if up else 1]).format(_called(column))
-        place = int(self._rng.integers(1, 11))
+        place = int(self._rng.integers(1, PLACES + 1))
         written = str(place) if self._chance(0.4) else "十" if place == 10 else _DIGITS[place]
         text = self._pick(say.THAN).format(words=words, place=self._pick(say.PLACES).format(written))
-        bound = np.nanquantile(numbers, _ALIKE if up else 1 - _ALIKE)
-        items = numbers >= bound if up else numbers <= bound
-        return self._said(text, [items], True)
+        return self._said(text, (), True, Comparison(column.name, up, place - 1))
 
     def _part(self) -> _Part:
         if self._sets and (not self._numbers or self._chance(0.6)):

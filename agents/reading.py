@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from instructrec.agents.comparisons import comparison_width
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures, Profiles
 from instructrec.agents.inputs import MEMORY, inputs_of
@@ -47,13 +48,18 @@ class SessionReader:
         self.texts = wish_encoder(encoder, features.wishes)
         self.slate_size, self._turn_limit, self._fading = slate_size, turn_limit, fading
         self._profiles = Profiles(features)
+        self._comparisons = None if features.wishes is None else features.wishes.comparisons(features.table)
         self._table = torch.from_numpy(features.table)
         self._numbers = torch.from_numpy(np.ascontiguousarray(features.table[:, features.blocks["numbers"]]))
 
     @property
     def text_width(self) -> int:
         """Length of a text's vector, wishes included."""
-        return self.texts.width
+        return self.texts.width - self._num_compared
+
+    @property
+    def _num_compared(self) -> int:
+        return 0 if self._comparisons is None else comparison_width(len(self._comparisons.steps))
 
     def see(self, observation: Observation) -> ScorerInputs:
         """Returns what the network sees of an observation."""
@@ -69,13 +75,18 @@ class SessionReader:
         tokens = np.asarray(arrays["tokens"])
         width = tokens.shape[1]
         earlier = np.asarray(arrays["earlier_tokens"]).reshape(batch * self.memory, width)
-        vectors = self.texts.encode_tokens(np.concatenate([tokens, earlier]))
         turn = np.asarray(arrays["turn"]).reshape(batch).astype(np.int64)
         shape = (batch, -1, self.slate_size)
         slates = np.asarray(arrays["slates"]).reshape(shape).astype(np.int64)
         clicked = np.asarray(arrays["clicked"]).reshape(shape) > 0.5
         if slates.shape[1] != self._turn_limit:
             slates, clicked, turn = self._as_trained(slates, clicked, turn)
+        # The instruction first, then what was said before it, the latest first; and what was shown before each.
+        spoken = np.concatenate([tokens[:, None], earlier.reshape(batch, self.memory, width)], axis=1)
+        before = turn[:, None] - 1 - np.arange(1 + self.memory)
+        seen = np.where(before[:, :, None] >= 0, slates[np.arange(batch)[:, None], np.maximum(before, 0)], -1)
+        vectors = self._heard(spoken.reshape(-1, width), seen.reshape(-1, self.slate_size))
+        vectors = vectors.reshape(batch, 1 + self.memory, -1)
         past = np.asarray(arrays["past"]).astype(np.int64)
         age = turn[:, None] - 1 - np.arange(self._turn_limit)
         weights = np.where(age >= 0, self._fading ** np.maximum(age, 0), 0.0)[:, :, None] * (slates >= 0)
@@ -90,8 +101,8 @@ class SessionReader:
         numbers *= torch.from_numpy(last >= 0)[:, :, None]
         flat = torch.from_numpy(np.maximum(slates, 0).reshape(batch, -1))
         return ScorerInputs(
-            text=torch.from_numpy(vectors[:batch].copy()),
-            earlier=torch.from_numpy(vectors[batch:].reshape(batch, self.memory, -1).copy()),
+            text=torch.from_numpy(vectors[:, 0].copy()),
+            earlier=torch.from_numpy(vectors[:, 1:].copy()),
             profile=torch.from_numpy(self._profiles.of(past, np.asarray(arrays["past_ratings"]))),
             clicked=self._sum(flat, weights * clicked / 3.0),
             shown=self._sum(flat, weights / total),
@@ -100,6 +111,22 @@ class SessionReader:
             marked=torch.from_numpy(np.maximum(marked, 0)),
             mark_kinds=torch.from_numpy(kinds),
         )
+
+    def _heard(self, tokens: npt.NDArray[Any], slates: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Returns the vectors of texts, what they compare turned into wishes, float32 [num_texts, text_width].
+
+        Args:
+            tokens: Their rows, [num_texts, token_length].
+            slates: What was shown before each, -1 where nothing was, [num_texts, slate_size].
+        """
+        vectors = self.texts.encode_tokens(tokens)
+        if self._comparisons is None:
+            return vectors
+        sentence, compared, rest = np.split(vectors, self.encoder.width + np.array([0, self._num_compared]), axis=1)
+        wishes = self._comparisons.wishes(compared, slates)
+        heard = np.concatenate([sentence, rest], axis=1)
+        heard[:, -1 - wishes.shape[1] : -1] += wishes
+        return heard
 
     def _as_trained(
         self, slates: npt.NDArray[np.int64], clicked: npt.NDArray[np.bool_], turn: npt.NDArray[np.int64]

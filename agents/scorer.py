@@ -176,8 +176,8 @@ class SlateScorer(nn.Module):
         self.keep_scale, self.keep_age = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(memory))
         self.keep = nn.Linear(kept, 1)
         nn.init.zeros_(self.keep.weight)
-        # What was asked holds until a text clearly begins anew.
-        nn.init.constant_(self.keep.bias, 1.5)
+        # As it was read; where nothing was, what was asked mostly holds.
+        nn.init.constant_(self.keep.bias, 0.0 if self.reads_wishes else 1.5)
         self.pointer = nn.Linear(kept, slate_size + 1)
         self.direction = nn.Linear(kept, self._numbers_width)
         state_width = 2 * self._num_wishes + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS

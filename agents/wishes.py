@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instructrec.agents.attributes import Attributes
+from instructrec.agents.comparisons import PLACES, Comparisons, chosen, comparison_width
 from instructrec.agents.encoder import Progress, TextEncoder
 from instructrec.agents.prompt_maker import Prompt
 from instructrec.agents.resemblance import Resemblance, meant
 from instructrec.arrays import Floats
 
-READING = 4
+READING = 5
 """Raised whenever texts are read in another way, so that what was learned before is not taken for the same."""
 _KEPT = 384
 """Directions kept of the token vectors at most: single years differ along narrow ones."""
@@ -57,9 +58,10 @@ class WishReader(nn.Module):
     """Reads wishes from token vectors.
 
     It tells of every value whether items are to have it, whether they are to lack it, and whether it is one of several
-    that will do; and of every number at which step what is wanted begins and at which it ends, if at any. What speaks
-    for each adds up over tokens and nothing speaks against it, so that a long text is read as well as a short one.
-    Chances saturate: what is not spoken of counts next to nothing, what is spoken of next to 1.
+    that will do; of every number at which step what is wanted begins and at which it ends, if at any; and whether a
+    number is to be larger or smaller than that of an item shown, and where that stood. What speaks for each adds up
+    over tokens and nothing speaks against it, so that a long text is read as well as a short one. Chances saturate:
+    what is not spoken of counts next to nothing, what is spoken of next to 1.
 
     Args:
         state_width: Length of a token's vector.
@@ -108,7 +110,7 @@ class WishReader(nn.Module):
         self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, states: Tensor, used: Tensor) -> Tensor:
-        """Returns what `wish_encoder` appends to a text's vector, [batch, num_values + num_wishes + 1].
+        """Returns what `wish_encoder` appends to a text's vector, [batch, width].
 
         Args:
             states: Token vectors, [batch, length, state_width].
@@ -117,6 +119,7 @@ class WishReader(nn.Module):
         tokens = self.directions(states, used)
         answers = self.read(tokens, used)
         ends = answers[:, 3 * self.num_values : -1]
+        ends, ways, places = torch.split(ends, [self._num_ends, 1 + 2 * len(self.steps), 2 + PLACES], dim=1)
         wanted, unwanted, either = self._told(answers).unbind(1)
         wishes = torch.zeros(len(answers), len(self.spread))
         wishes[:, : self.num_values] = wanted - unwanted + self._guessed(tokens, used, answers)
@@ -124,7 +127,18 @@ class WishReader(nn.Module):
             size = stop - start + 1
             wishes[:, start:stop] = ends[:, :size].softmax(1)[:, 1:] - ends[:, size : 2 * size].softmax(1)[:, 1:]
             ends = ends[:, 2 * size :]
-        return torch.cat([either, wishes * self.spread, answers[:, -1:]], dim=1)
+        compared = [ways.softmax(1)[:, 1:], places.softmax(1)[:, 1:]]
+        return torch.cat([*compared, either, wishes * self.spread, answers[:, -1:]], dim=1)
+
+    @property
+    def width(self) -> int:
+        """How many numbers it makes of a text."""
+        return comparison_width(len(self.steps)) + self.num_values + len(self.spread) + 1
+
+    @property
+    def _num_ends(self) -> int:
+        """How many things it tells apart to tell where numbers begin and end."""
+        return 2 * int((self.steps[:, 1] - self.steps[:, 0] + 1).sum())
 
     def _told(self, answers: Tensor) -> Tensor:
         """Returns the chances that each value is wanted, unwanted, or will do, [batch, 3, num_values]."""
@@ -209,6 +223,14 @@ class Wishes:
         """How many of them, the first, are values that items have or lack."""
         return len(self.weights["resemblance.floor"])
 
+    def comparisons(self, table: Floats) -> Comparisons:
+        """Returns what turns comparisons that are read into wishes.
+
+        Args:
+            table: The items' features, [num_items, width]; the attributes' columns are the first.
+        """
+        return Comparisons.of(table, self.weights["steps"], self.weights["spread"])
+
     def reader(self) -> WishReader:
         """Returns the network."""
         reader = WishReader(
@@ -264,6 +286,7 @@ def fit_wishes(
     ends = [3 * attributes.num_values]
     for column in attributes.steps:
         ends += [ends[-1] + column.stop - column.start + 1, ends[-1] + 2 * (column.stop - column.start + 1)]
+    ends += [ends[-1] + 1 + 2 * len(attributes.steps), ends[-1] + 3 + 2 * len(attributes.steps) + PLACES]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         reader = WishReader(
@@ -308,11 +331,13 @@ def _answers(attributes: Attributes, prompts: Sequence[Prompt]) -> Tensor:
 
     They are: of every value, whether items are to have it; whether they are to lack it; whether it is one of
     several that will do; of every number, whether what is wanted begins nowhere or at one of its steps, and whether it
-    ends nowhere or at one of them; whether the prompt goes on from what was said before.
+    ends nowhere or at one of them; what it compares, if anything, and with the item at which place; whether the prompt
+    goes on from what was said before.
     """
     known: dict[bytes, tuple[Floats, Floats]] = {}
     steps = sum(2 * (1 + column.stop - column.start) for column in attributes.steps)
-    answers = np.zeros((len(prompts), 3 * attributes.num_values + steps + 1), np.float32)
+    compared = comparison_width(len(attributes.steps)) + 2
+    answers = np.zeros((len(prompts), 3 * attributes.num_values + steps + compared + 1), np.float32)
     for row, prompt in enumerate(prompts):
         asked, either = np.zeros((2, attributes.table.shape[1])), np.zeros(attributes.num_values)
         for items in prompt.parts:
@@ -325,6 +350,7 @@ def _answers(attributes: Attributes, prompts: Sequence[Prompt]) -> Tensor:
         for column in attributes.steps:
             ends = asked[:, column] / np.maximum(asked[:, column].sum(axis=1, keepdims=True), 1)
             parts.append(np.concatenate([1 - ends.sum(axis=1, keepdims=True), ends], axis=1).ravel())
+        parts.append(chosen(prompt.comparison, attributes.numbers))
         # Never quite sure, so that what a text says of the texts before it stays a matter of degree.
         answers[row] = np.concatenate([*parts, [0.95 if prompt.follows else 0.05]])
     return torch.from_numpy(answers)
@@ -419,8 +445,7 @@ class _Reading:
     """A reader as a `Head`."""
 
     def __init__(self, reader: WishReader) -> None:
-        self._reader = reader
-        self.width = reader.num_values + len(reader.spread) + 1
+        self._reader, self.width = reader, reader.width
 
     def __call__(self, states: Tensor, used: Tensor) -> Tensor:
         return cast("Tensor", self._reader(states, used))
@@ -432,8 +457,9 @@ _ENCODERS: WeakKeyDictionary[TextEncoder, dict[str, TextEncoder]] = WeakKeyDicti
 def wish_encoder(encoder: TextEncoder, wishes: Wishes | None) -> TextEncoder:
     """Returns an encoder that appends to sentences what is asked for; ``encoder`` itself without ``wishes``.
 
-    A text's vector goes on with how sure it is of each value that it is one of several that will do, [num_values]; with
-    weights of attributes, [num_wishes]; and with the log-odds that it goes on from what was said before.
+    A text's vector goes on with what it compares (`Comparisons.wishes` takes it), [comparison_width]; with how sure it
+    is of each value that it is one of several that will do, [num_values]; with weights of attributes, [num_wishes]; and
+    with the log-odds that it goes on from what was said before.
 
     Args:
         encoder: The language model and its cache.

@@ -315,10 +315,23 @@ MORE_OF = {
     "size": (("spacious", "bulky"), ("compact", "tiny")),
 }
 """What follows "more" and "less" for much and for little of a column."""
-THAN = ("{words} than the {place} one", "like the {place} one but {words}", "the {place} one, only {words}")
-THAN_NUMBER = ("{words} than number {place}", "like number {place} but {words}", "number {place}, only {words}")
+THAN = (
+    *("{words} than the {place} one", "like the {place} one but {words}", "the {place} one, only {words}"),
+    *("{words} than the {place}", "like the {place}, just {words}", "the {place} but {words}"),
+    *("the {place} is almost it, could it be {words}", "{words} compared with the {place} one"),
+    *("I liked the {place}, now {words} ones", "the {place} would do if only it was {words}"),
+    *("similar to the {place} one, {words} though", "one that's {words} than the {place}"),
+    *("the {place} one is nice, but give me {words}", "in the style of the {place} one, yet {words}"),
+)
+THAN_NUMBER = (
+    *("{words} than number {place}", "like number {place} but {words}", "number {place}, only {words}"),
+    *("{words} than #{place}", "like no. {place}, just {words}", "number {place} is good, can it be {words}"),
+    *("I liked number {place}, now {words} ones", "number {place} would do if only it was {words}"),
+    *("similar to number {place}, {words} though", "{words} compared with number {place}"),
+)
 MORE_AND_LESS = (("higher {}", "more {}", "better {}"), ("lower {}", "less {}", "worse {}"))
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "last")
+ORDINALS_IN_DIGITS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th", "10th", "last")
 ADDING = (
     *("also {}", "and {}", "but {}", "{} too", "one more thing: {}", "{}, otherwise fine", "the same but {}", "oh, {}"),
     *("I forgot: {}", "the same, {}", "fine, but {}", "these, but {}", "almost, but {}", "besides, {}", "only {}"),

@@ -128,7 +128,7 @@ NEWEST = (
     *("newest", "latest", "most recent", "the newest", "the latest", "the most recent", "very newest", "very latest"),
     *("brand-new", "just released", "the freshest", "hot off the press", "the most modern"),
 )
-NEWER = ("newer", "more recent", "later")
+NEWER = ("newer", "newer", "more recent", "later", "more modern", "less old", "not so old")
 OLD = (
     *("old", "early", "very old", "long ago", "classic", "vintage", "old-fashioned", "old fashioned", "old school"),
     *("ancient", "antique", "old-time", "golden age", "aged", "dated", "retro", "old-timey", "older", "really old"),
@@ -146,4 +146,4 @@ FROM_OLD = (
     *("from ages ago", "from a long time ago", "of the olden days", "of yesteryear", "not new", "not modern"),
 )
 OLDEST = ("oldest", "earliest", "the oldest", "the earliest", "the very oldest", "the most ancient", "the very first")
-OLDER = ("older", "earlier", "less recent", "less modern")
+OLDER = ("older", "older", "earlier", "less recent", "less modern", "less new", "not so new", "more old-fashioned")

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+from instructrec.agents.comparisons import PLACES
 from instructrec.agents.prompts import prompts_of
 from instructrec.agents.wordings import IDLE, NEUTRAL
 from instructrec.catalogue import Catalogue, Column
@@ -143,7 +144,24 @@ def test_english_prompts_about_films_are_what_they_were_to_the_bit() -> None:
     digest = hashlib.sha256()
     for prompt in prompts_of(shipped()[0], 4000, names=names, seed=3):
         digest.update(prompt.text.encode() + bytes([prompt.follows]) + b"".join(p.tobytes() for p in prompt.parts))
-    assert digest.hexdigest()[:16] == "b82d2f89937d0af4"
+        digest.update(repr(prompt.comparison).encode())
+    assert digest.hexdigest()[:16] == "ae3ae8b2b89676fb"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_comparisons_name_a_number_a_way_and_a_place(language: str) -> None:
+    catalogue = shipped()[0]
+    found = [prompt for prompt in prompts_of(catalogue, 2000, language=language) if prompt.comparison is not None]
+    numbers = {column.name for column in catalogue.columns.values() if not column.is_set}
+    assert len(found) > 100
+    assert all(prompt.follows and prompt.parts == () for prompt in found)
+    kinds = [prompt.comparison for prompt in found]
+    assert {(one.column, one.up) for one in kinds} == {(name, up) for name in numbers for up in (True, False)}
+    assert {one.place for one in kinds} >= set(range(PLACES))
+    if language == "en":
+        second = [prompt.text.lower() for prompt in found if prompt.comparison.place == 1]
+        named = [text for text in second if re.search(r"second|2nd|number 2|#2|no\. 2", text)]
+        assert len(named) > 0.7 * len(second)  # Slips of the keyboard hit ordinals, too.
 
 
 def test_hardly_any_instruction_of_the_world_is_a_prompt() -> None:

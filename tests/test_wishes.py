@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from instructrec.agents.attributes import attributes_of
+from instructrec.agents.comparisons import comparison_width
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import ItemFeatures, item_features
 from instructrec.agents.prompts import Prompt, prompts_of
+from instructrec.agents.reading import SessionReader
+from instructrec.agents.scorer import ScorerInputs
 from instructrec.agents.similar_words import similar_words
 from instructrec.agents.wishes import Wishes, fit_wishes, wish_encoder
 from instructrec.catalogue import Catalogue, Column
@@ -74,12 +77,84 @@ def test_what_is_unwanted_is_told_from_what_is_wanted(read, films) -> None:
 
 def test_either_of_two_is_told_from_both_and_from_neither(read, films) -> None:
     encoder, features = read
-    places = [sorted(GENRES).index(genre) for genre in ("Comedy", "Drama")]
+    places = [sorted(GENRES).index(genre) for genre in ("Horror", "Western")]
     reading = wish_encoder(encoder, features.wishes)
-    vector = reading.encode(["drama or comedy", "no drama and no comedy"])[:, encoder.width :]
+    vector = reading.encode(["horror or western", "no horror and no western"])
+    vector = vector[:, encoder.width + comparison_width(1) :]
     assert vector[0, places].min() > 0.5 > vector[1, places].max()
     both = vector[:, [features.num_values + place for place in places]]
     assert both[1].max() < -0.2
+
+
+def heard(read: tuple[TextEncoder, ItemFeatures], texts: list[str], slates: list[list[int]]) -> ScorerInputs:
+    """What a network sees of one session: texts, oldest first, and the slates shown between them."""
+    encoder, features = read
+    memory, limit, size = 3, 5, len(slates[0]) if slates else 3
+    tokens = encoder.tokenize(texts)[::-1]
+    earlier = np.full((memory, encoder.token_length), encoder.pad_id)
+    earlier[: len(texts) - 1] = tokens[1:]
+    shown = np.full((limit, size), -1)
+    shown[: len(slates)] = np.array(slates).reshape(-1, size)
+    reader = SessionReader(features, encoder, slate_size=size, turn_limit=limit, memory=memory)
+    return reader.read(
+        {
+            "tokens": tokens[:1],
+            "earlier_tokens": earlier.reshape(1, -1),
+            "past": np.full((1, 1), -1),
+            "past_ratings": np.zeros((1, 1)),
+            "slates": shown.reshape(1, -1),
+            "clicked": np.zeros((1, limit * size), np.int8),
+            "turn": np.array([[len(slates)]]),
+        }
+    )
+
+
+def lifted(read: tuple[TextEncoder, ItemFeatures], vector: torch.Tensor, items: np.ndarray) -> float:
+    """How much higher the wishes of a text's vector score some items than the others."""
+    number = read[1].wishes.num_wishes
+    scores = read[1].table[:, :number] @ vector[-1 - number : -1].numpy()
+    return float(scores[items].mean() - scores[~items].mean())
+
+
+def test_a_comparison_asks_for_a_bound_at_the_number_of_the_item_that_stood_there(read, films) -> None:
+    years = films.column("year").numbers
+    slate = np.argsort(years)[[250, 100, 40]].tolist()
+    for text, place, newer in (
+        ("newer than the second one", 1, True),
+        ("older than the first one", 0, False),
+        ("a western newer than number 3", 2, True),
+        ("older than the last one", 2, False),
+        ("like the 2nd one but older", 1, False),
+    ):
+        asked = years > years[slate[place]] if newer else years < years[slate[place]]
+        vector = heard(read, ["a film", text], [slate]).text[0]
+        assert lifted(read, vector, asked) > 0.5, text
+        # The same words after another slate ask for another bound; after none, for nothing.
+        moved = [slate[1], slate[2], slate[0]]
+        other = years > years[moved[place]] if newer else years < years[moved[place]]
+        again = heard(read, ["a film", text], [moved]).text[0]
+        assert lifted(read, again, other) > lifted(read, vector, other) + 0.1, text
+        assert abs(lifted(read, heard(read, [text], []).text[0], asked)) < 0.2, text
+
+
+def test_an_earlier_comparison_stays_with_the_slate_that_it_was_about(read, films) -> None:
+    order = np.argsort(films.column("year").numbers)
+    first, second = order[[250, 100, 40]].tolist(), order[[10, 200, 120]].tolist()
+    words = "newer than the second one"
+    then = heard(read, ["a film", words], [first]).text[0]
+    later = heard(read, ["a film", words, "show me more"], [first, second])
+    np.testing.assert_array_equal(later.earlier[0, 0], then)
+    number = read[1].wishes.num_wishes
+    assert float(later.text[0, -1 - number : -1].abs().max()) < 0.2
+
+
+def test_what_compares_nothing_is_read_as_it_stands(read) -> None:
+    encoder, features = read
+    text, slate = "a western from the 60s", [5, 6, 7]
+    raw = torch.from_numpy(wish_encoder(encoder, features.wishes).encode([text])[0])
+    seen = heard(read, ["a film", text], [slate]).text[0]
+    torch.testing.assert_close(seen[encoder.width :], raw[encoder.width + comparison_width(1) :], atol=0.05, rtol=0)
+    assert len(seen) == SessionReader(features, encoder, slate_size=3, turn_limit=5).text_width
 
 
 def test_words_that_no_prompt_has_are_understood_by_the_language_model(read, films) -> None:
