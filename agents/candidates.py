@@ -72,7 +72,7 @@ def candidate_scores(
     items, marks, bias = candidates.items, candidates.marks, scorer.item_bias
     # Not by indexing: its gradient depends on which thread comes first.
     own = None if bias is None else bias.index_select(0, items.flatten()).view_as(items)
-    best = scorer.best(scorer.fits(query, scorer.table)) if among_all else None
+    best = scorer.best_of_all(query) if among_all else None
     if marks is not None:
         rows = scorer.table[items]
         fits = scorer.fits(query, rows)

@@ -50,7 +50,6 @@ class SessionReader:
         self._profiles = Profiles(features)
         self._comparisons = None if features.wishes is None else features.wishes.comparisons(features.table)
         self._table = torch.from_numpy(features.table)
-        self._numbers = torch.from_numpy(np.ascontiguousarray(features.table[:, features.blocks["numbers"]]))
 
     @property
     def text_width(self) -> int:
@@ -96,9 +95,6 @@ class SessionReader:
         kinds[:, : past.shape[1], 0] = past >= 0
         kinds[:, past.shape[1] :, 1] = clicked.reshape(batch, -1)
         kinds[:, past.shape[1] :, 2] = marked[:, past.shape[1] :] >= 0
-        last = slates[np.arange(batch), np.maximum(turn - 1, 0)]
-        numbers = self._numbers[torch.from_numpy(np.maximum(last, 0))]
-        numbers *= torch.from_numpy(last >= 0)[:, :, None]
         flat = torch.from_numpy(np.maximum(slates, 0).reshape(batch, -1))
         return ScorerInputs(
             text=torch.from_numpy(vectors[:, 0].copy()),
@@ -106,7 +102,6 @@ class SessionReader:
             profile=torch.from_numpy(self._profiles.of(past, np.asarray(arrays["past_ratings"]))),
             clicked=self._sum(flat, weights * clicked / 3.0),
             shown=self._sum(flat, weights / total),
-            last=numbers,
             facts=torch.from_numpy(self._facts(turn, clicked, weights, total)),
             marked=torch.from_numpy(np.maximum(marked, 0)),
             mark_kinds=torch.from_numpy(kinds),

@@ -44,7 +44,6 @@ class ScorerInputs:
         profile: Of the visible past, [batch, profile width].
         clicked: Fading sum of the features of clicked items, [batch, width].
         shown: Fading mean of the features of shown items, [batch, width].
-        last: Features of the numbers of the last slate's items, [batch, slate size, numbers width]; zeros at first.
         facts: Turn and click counts, [batch, FACTS].
         marked: Item numbers that bear marks, int64 [batch, num_marked]; 0 where `mark_kinds` is 0. The last ones are
             those of the session's slates, turn by turn.
@@ -56,7 +55,6 @@ class ScorerInputs:
     profile: Tensor
     clicked: Tensor
     shown: Tensor
-    last: Tensor
     facts: Tensor
     marked: Tensor
     mark_kinds: Tensor
@@ -155,9 +153,7 @@ class SlateScorer(nn.Module):
                 "or reads_attributes=false"
             )
         self.blocks, self.slate_size = dict(features.blocks), slate_size
-        width, kept = features.width, self.config.text_width
-        numbers = features.blocks["numbers"]
-        self._numbers_width = numbers.stop - numbers.start
+        width, numbers = features.width, features.blocks["numbers"]
         # Not saved with the weights: they are rebuilt from the catalogue, and checked by the features' fingerprint.
         self.register_buffer("table", known_features(features, self.config), persistent=False)
         self.register_buffer("projection", torch.from_numpy(features.projection), persistent=False)
@@ -166,7 +162,6 @@ class SlateScorer(nn.Module):
         self._encoder_width, self._num_attributes = encoder_width, numbers.stop
         self._num_wishes = self._num_values + self._num_attributes
         self.reads_wishes = features.wishes is not None and reads_attributes
-        self.text_tower = nn.Sequential(nn.Linear(encoder_width, kept), nn.GELU())
         # How much of each wish as it was read counts, and the shortest way from words to wishes that were not.
         self.wish_gain = nn.Parameter(torch.ones(self._num_wishes))
         self.shortcut = nn.Linear(encoder_width, self._num_wishes)
@@ -174,13 +169,11 @@ class SlateScorer(nn.Module):
         nn.init.zeros_(self.shortcut.bias)
         # Whether a text goes on from what was said before it: as it was read, and as experience corrects.
         self.keep_scale, self.keep_age = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(memory))
-        self.keep = nn.Linear(kept, 1)
+        self.keep = nn.Linear(encoder_width, 1)
         nn.init.zeros_(self.keep.weight)
         # As it was read; where nothing was, what was asked mostly holds.
         nn.init.constant_(self.keep.bias, 0.0 if self.reads_wishes else 1.5)
-        self.pointer = nn.Linear(kept, slate_size + 1)
-        self.direction = nn.Linear(kept, self._numbers_width)
-        state_width = 2 * self._num_wishes + features.profile_width + 2 * width + 2 * self._numbers_width + FACTS
+        state_width = 2 * self._num_wishes + features.profile_width + 2 * width + FACTS
         hidden = self.config.hidden
         self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
         self.head = nn.Linear(hidden, width + MARKS)
@@ -213,7 +206,7 @@ class SlateScorer(nn.Module):
 
     def reading_parameters(self) -> list[nn.Parameter]:
         """Returns the parameters that turn texts into wishes and features."""
-        modules = (self.text_tower, self.shortcut, self.keep, self.pointer, self.direction, self.text_shortcut)
+        modules = (self.shortcut, self.keep, self.text_shortcut)
         parameters = [parameter for module in modules if module is not None for parameter in module.parameters()]
         return [*parameters, self.wish_gain, self.keep_scale, self.keep_age]
 
@@ -231,23 +224,22 @@ class SlateScorer(nn.Module):
             read[self._encoder_width :] = float(settings.reads_attributes)
             words = {"text": inputs.text * read, "earlier": inputs.earlier * read}
         if not settings.reads_history:
-            before = ("earlier", "profile", "clicked", "shown", "last", "facts")
+            before = ("earlier", "profile", "clicked", "shown", "facts")
             words |= {name: torch.zeros_like(getattr(inputs, name)) for name in before}
         return replace(inputs, **words) if words else inputs
 
-    def _heard(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns what is made of texts: kept features, wishes [num_texts, num_wishes], and log-odds of going on.
+    def _heard(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what is made of texts: wishes [num_texts, num_wishes], and log-odds of going on, [num_texts].
 
         Args:
             vectors: Of texts, [num_texts, text width].
         """
         sentence = vectors[:, : self._encoder_width]
-        said = self.text_tower(sentence * self._encoder_scale)
-        wishes, goes_on = self.shortcut(sentence), self.keep(said)[:, 0]
+        wishes, goes_on = self.shortcut(sentence), self.keep(self._encoder_scale * sentence)[:, 0]
         if self.reads_wishes:
             wishes = wishes + self.wish_gain * vectors[:, self._encoder_width : -1]
             goes_on = goes_on + self.keep_scale * vectors[:, -1]
-        return said, wishes if self.config.reads_attributes else torch.zeros_like(wishes), goes_on
+        return wishes if self.config.reads_attributes else torch.zeros_like(wishes), goes_on
 
     def state(self, inputs: ScorerInputs) -> tuple[Tensor, Tensor]:
         """Returns what actor and critic read.
@@ -256,16 +248,12 @@ class SlateScorer(nn.Module):
             Features of the session, [batch, state width], and what is asked for by now, [batch, num_wishes].
         """
         inputs = self._read(inputs)
-        said, wishes, goes_on = self._heard(inputs.text)
+        wishes, goes_on = self._heard(inputs.text)
         now = wishes * (inputs.text != 0).any(dim=1, keepdim=True)
         before, each = self._asked_before(inputs, goes_on)
         asked = now + before
-        # "newer than the second one": the instruction points at a position, whose numbers then count.
-        pointed = torch.softmax(self.pointer(said), dim=1)[:, : self.slate_size]
-        anchor = torch.einsum("bk,bkn->bn", pointed, inputs.last)
-        directed = anchor * self.direction(said)
         # Of the words only the wishes go on to the deep layers, which would learn the training texts by heart.
-        parts = [4 * now, 4 * asked, inputs.profile, inputs.clicked, inputs.shown, anchor, directed, inputs.facts]
+        parts = [4 * now, 4 * asked, inputs.profile, inputs.clicked, inputs.shown, inputs.facts]
         features = torch.cat(parts, dim=1)
         if self.history is not None:
             features = features + self.history(features, each, inputs.turns(self.slate_size), self.table)
@@ -281,7 +269,7 @@ class SlateScorer(nn.Module):
         spoken = (inputs.earlier != 0).any(dim=2)  # [batch, memory]
         # Sessions are mostly young: only what was said is worked out, one row per earlier instruction.
         row, ago = torch.nonzero(spoken, as_tuple=True)
-        _, wishes, before = self._heard(inputs.earlier[row, ago])
+        wishes, before = self._heard(inputs.earlier[row, ago])
         memory = spoken.shape[1]
         # Of each text, whether it goes on from the one before it; the newest is the instruction itself.
         earlier = torch.zeros(spoken.shape).index_put((row, ago), before)
@@ -340,6 +328,12 @@ class SlateScorer(nn.Module):
     def best(self, fits: Tensor) -> Tensor:
         """Returns how well the worst item of the slate that fits best does, [batch, 1]."""
         return fits.topk(min(self.slate_size, fits.shape[1]), dim=1).values[:, -1:]
+
+    def best_of_all(self, query: Query) -> Tensor:
+        """Returns the same of the whole catalogue, whose gradient costs what that of one item does, [batch, 1]."""
+        with torch.no_grad():
+            item = self.fits(query, self.table).topk(min(self.slate_size, len(self.table)), dim=1).indices[:, -1:]
+        return self.fits(query, self.table[item])
 
     def met(self, fits: Tensor, best: Tensor) -> Tensor:
         """Returns what items score by what is asked for, [batch, num_items]: 0 for the best, less for others.

@@ -19,7 +19,6 @@ class ScorerConfig:
     """The network's sizes, what it reads and where it starts.
 
     Attributes:
-        text_width: Width of what is kept of a text.
         hidden: Width of the query's hidden layers.
         critic_hidden: Width of the critic's hidden layer.
         start_similarity: Weight of a text's similarity to the item texts at the start, per unit of cosine.
@@ -44,7 +43,6 @@ class ScorerConfig:
         ValueError: If there is no such way to read the history, or attention has none to read.
     """
 
-    text_width: int = 64
     hidden: int = 256
     critic_hidden: int = 128
     start_similarity: float = 10.0

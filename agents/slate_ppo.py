@@ -41,7 +41,7 @@ from instructrec.sessions import World
 
 __all__ = ["SlatePPO", "SlatePPOConfig"]
 
-LEARNING = 2
+LEARNING = 3
 """Raised whenever the same settings and seed learn something else, so that older results are not taken for the same."""
 _WORST_RATIO = 3.0
 _RECALLED = 64

@@ -22,7 +22,6 @@ AGENT = {
     "prompts": 32,
     "num_envs": 32,
     "scorer.hidden": 16,
-    "scorer.text_width": 16,
     "scorer.critic_hidden": 16,
     "a2c.num_envs": 16,
 }

@@ -25,7 +25,7 @@ from instructrec.experiments.evaluation import evaluate, without_words
 from instructrec.experiments.trainers import configured
 from instructrec.sessions import Sessions, observe, start
 
-SMALL = {"scorer.text_width": 32, "scorer.hidden": 32, "scorer.critic_hidden": 32}
+SMALL = {"scorer.hidden": 32, "scorer.critic_hidden": 32}
 SLATE_PPO = SMALL | {
     "num_envs": 64,
     "learning_rate": 3e-3,

@@ -32,7 +32,7 @@ WORLD = tiny_world()
 @pytest.fixture(scope="module")
 def reads():
     """An agent that read prompts of its own and met nobody."""
-    small = ScorerConfig(hidden=16, critic_hidden=16, text_width=16)
+    small = ScorerConfig(hidden=16, critic_hidden=16)
     return SlatePPO.of(WORLD, SlatePPOConfig(num_envs=16, prompts=600, scorer=small), encoder="hashing", seed=0)
 
 
@@ -113,7 +113,7 @@ class _Begins(HashedWords):
 
 
 def test_what_is_read_from_silence_is_not_lost():
-    small = SlatePPOConfig(num_envs=16, prompts=600, scorer=ScorerConfig(hidden=16, critic_hidden=16, text_width=16))
+    small = SlatePPOConfig(num_envs=16, prompts=600, scorer=ScorerConfig(hidden=16, critic_hidden=16))
     ranker = SlatePPO.of(WORLD, small, encoder=TextEncoder(_Begins()), seed=0).ranker()
     ranker.scorer.shortcut.weight.data.normal_(generator=torch.Generator().manual_seed(1))
     for observation in (first_turn("red please"), replace(first_turn("red"), candidates=np.array([[7, 0, 12, 3, 1]]))):

@@ -120,7 +120,7 @@ def tiny_reader() -> SessionReader:
 
 
 def network(reader: SessionReader, history: str) -> SlateScorer:
-    return seeded_scorer(reader, 3, ScorerConfig(text_width=8, hidden=16, critic_hidden=8, history=history), 0)
+    return seeded_scorer(reader, 3, ScorerConfig(hidden=16, critic_hidden=8, history=history), 0)
 
 
 def test_the_turns_that_the_network_attends_to_are_those_that_were():
@@ -170,7 +170,7 @@ def test_it_learns_what_stood_at_the_first_turn_where_sums_mix_it_with_the_secon
 
 def test_a_run_that_attends_is_saved_and_loaded_with_what_it_learned(tmp_path: Path):
     small = {"encoder": "hashing", "prompts": 0, "num_envs": 16, "num_steps": 8, "minibatch_size": 32}
-    small |= {"scorer.text_width": 8, "scorer.hidden": 16, "scorer.critic_hidden": 8, "scorer.history": "attention"}
+    small |= {"scorer.hidden": 16, "scorer.critic_hidden": 8, "scorer.history": "attention"}
     plan = TrainPlan(world="instructrec/Tiny-v0", agent_settings=small, steps=512, checkups=0)
     train(plan, tmp_path, resume=False, narrator=Narrator(quiet=True), describing=False)
     world = plan.place("validation")

@@ -21,7 +21,7 @@ from instructrec.sessions import Sessions, observe, start
 
 Said = pytest.CaptureFixture[str]
 ROOT = Path(__file__).resolve().parent.parent
-NETWORK = ("encoder=hashing", "prompts=0", "scorer.text_width=16", "scorer.hidden=16", "scorer.critic_hidden=16")
+NETWORK = ("encoder=hashing", "prompts=0", "scorer.hidden=16", "scorer.critic_hidden=16")
 
 
 def small(*more: str) -> list[str]:

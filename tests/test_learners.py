@@ -31,9 +31,9 @@ NEEDS = {"als": "implicit", "bpr": "implicit", "lambdamart": "lightgbm"}
 FROM_START = ("supervised", "clone", "ips", "fitted_q", "dr")
 """SlatePPO's network, which learns how much marks matter."""
 NETWORK = {"width": 16, "hidden": 32, "epochs": 8, "minibatch_size": 64, "learning_rate": 5e-3}
-OWN = {"learning_rate": 5e-3, "epochs": 4, "item_rate": 1.0, "scorer.text_width": 32, "scorer.hidden": 32}
+OWN = {"learning_rate": 5e-3, "epochs": 4, "item_rate": 1.0, "scorer.hidden": 32}
 SMALL = {
-    "supervised": {"epochs": 8, "minibatch_size": 128, "scorer.text_width": 32, "scorer.hidden": 32},
+    "supervised": {"epochs": 8, "minibatch_size": 128, "scorer.hidden": 32},
     "ease": {"regularisation": 1.0},
     "als": {"factors": 2, "regularisation": 1.0},
     "bpr": {"factors": 2},

@@ -20,7 +20,7 @@ from instructrec.experiments.evaluation import evaluate
 from instructrec.policies import greedy, plackett_luce
 from instructrec.sessions import Sessions, observe, start
 
-SIZES = ScorerConfig(text_width=32, hidden=32, critic_hidden=32)
+SIZES = ScorerConfig(hidden=32, critic_hidden=32)
 ONLINE = SlatePPOConfig(
     num_envs=64,
     learning_rate=3e-3,

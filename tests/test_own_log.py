@@ -31,7 +31,7 @@ SMALL = SlatePPOConfig(
     minibatch_size=16,
     prompts=0,
     candidates=None,
-    scorer=ScorerConfig(text_width=8, hidden=8, critic_hidden=8),
+    scorer=ScorerConfig(hidden=8, critic_hidden=8),
 )
 
 

@@ -27,7 +27,7 @@ PLAN = TrainPlan(
         "minibatch_size": 64,
         "gamma": 0.9,
         "anchor": 0.01,  # So that the policy at the start has to survive too.
-        "scorer": {"text_width": 16, "hidden": 16, "critic_hidden": 16},
+        "scorer": {"hidden": 16, "critic_hidden": 16},
     },
     steps=640,
     checkups=2,

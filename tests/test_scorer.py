@@ -6,7 +6,7 @@ import torch
 
 from instructrec.agents.candidates import CandidateDraw, Candidates, candidate_scores, marks_of
 from instructrec.agents.features import item_features
-from instructrec.agents.scorer import FACTS, MARKS, ScorerInputs, SlateScorer
+from instructrec.agents.scorer import FACTS, MARKS, Query, ScorerInputs, SlateScorer
 from instructrec.agents.scorer_config import ScorerConfig
 from instructrec.agents.wishes import Wishes
 from instructrec.catalogue import Catalogue, Column
@@ -37,7 +37,6 @@ def inputs(features):
     def normal(*shape):
         return torch.randn(*shape, generator=generator)
 
-    numbers = features.blocks["numbers"]
     kinds = torch.zeros(BATCH, 5, MARKS)
     kinds[:, :2, 0], kinds[:, 2:, 2], kinds[:, 2, 1] = 1, 1, 1
     return ScorerInputs(
@@ -46,7 +45,6 @@ def inputs(features):
         profile=normal(BATCH, features.profile_width),
         clicked=normal(BATCH, features.width),
         shown=normal(BATCH, features.width),
-        last=normal(BATCH, SLATE, numbers.stop - numbers.start),
         facts=normal(BATCH, FACTS),
         marked=torch.stack([torch.randperm(ITEMS, generator=generator)[:5] for _ in range(BATCH)]),
         mark_kinds=kinds,
@@ -55,7 +53,7 @@ def inputs(features):
 
 def scorer_of(features, **settings):
     torch.manual_seed(0)
-    config = ScorerConfig(text_width=16, hidden=32, critic_hidden=16, **settings)
+    config = ScorerConfig(hidden=32, critic_hidden=16, **settings)
     return SlateScorer(features, encoder_width=WIDTH, memory=MEMORY, slate_size=SLATE, config=config)
 
 
@@ -262,7 +260,7 @@ def spoken_to(wishing, inputs):
     return dataclasses.replace(inputs, **words)
 
 
-SAID, BEFORE = ("text", "earlier"), ("profile", "clicked", "shown", "last", "facts")
+SAID, BEFORE = ("text", "earlier"), ("profile", "clicked", "shown", "facts")
 
 
 def changed(inputs, kind):
@@ -337,3 +335,18 @@ def test_attributes_alone_need_wishes_that_were_read_from_prompts(features):
     with pytest.raises(ValueError, match="set prompts above 0, or reads_attributes=false"):
         scorer_of(features, reads_text=False)
     scorer_of(features, reads_text=False, reads_attributes=False)
+
+
+def test_the_best_of_all_items_has_the_value_and_the_gradient_of_looking_at_all(features) -> None:
+    scorer = scorer_of(features)
+    query = torch.randn(BATCH, scorer._num_wishes, generator=torch.Generator().manual_seed(1))
+    found = []
+    for best in (scorer.best_of_all, lambda asked: scorer.best(scorer.fits(asked, scorer.table))):
+        wishes = query.clone().requires_grad_()
+        value = best(Query(torch.zeros(BATCH, features.width), wishes, torch.zeros(BATCH, MARKS)))
+        (value.square()).sum().backward()
+        found.append((value.detach(), wishes.grad))
+    (value, gradient), (same, wanted) = found
+    torch.testing.assert_close(value, same, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradient, wanted, atol=1e-4, rtol=1e-4)
+    assert wanted.abs().max() > 0.1

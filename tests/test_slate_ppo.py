@@ -34,7 +34,7 @@ SMALL = SlatePPOConfig(
     entropy=0.003,
     anchor=0.0,
     item_rate=1.0,
-    scorer=ScorerConfig(text_width=32, hidden=32, critic_hidden=32),
+    scorer=ScorerConfig(hidden=32, critic_hidden=32),
 )
 
 
@@ -104,7 +104,8 @@ def test_shorter_and_longer_sessions_than_in_training_are_read_as_those_that_are
         assert torch.equal(getattr(read, part.name), getattr(shorter, part.name)), part.name
     longer = with_turns(limit + 20, limit + 10)
     assert longer.marked.shape == read.marked.shape
-    assert torch.equal(longer.last, read.last)
+    assert torch.equal(longer.text, read.text)
+    assert torch.equal(longer.earlier, read.earlier)
 
 
 @pytest.mark.parametrize("by", ["item", "reward_to_go", "slate"])

@@ -11,7 +11,7 @@ from instructrec.agents.supervised import Supervised, SupervisedConfig
 from instructrec.envs.tiny import tiny_world
 from instructrec.sessions import Sessions, observe, start
 
-SMALL = SupervisedConfig(epochs=6, minibatch_size=128, scorer=ScorerConfig(text_width=32, hidden=32, critic_hidden=8))
+SMALL = SupervisedConfig(epochs=6, minibatch_size=128, scorer=ScorerConfig(hidden=32, critic_hidden=8))
 
 
 @pytest.fixture(scope="module")
