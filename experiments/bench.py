@@ -1,9 +1,9 @@
 """How fast is it here? The costs that decide how much an experiment can ask for, measured on this machine.
 
-Each part measures one: ``env`` the simulated people, ``encode`` the language model, ``recommend`` a trained run's
-answers, ``ope`` logs. A rate is measured ``repeats`` times over the same amount of work, after one time that is not
-counted (first calls compile and fill caches); a latency once for each of many answers. Nothing here is an assertion:
-what is fast enough depends on the machine, which the document describes.
+Each part measures one: ``env`` the simulated people, ``train`` SlatePPO beside stock PPO, ``encode`` the language
+model, ``recommend`` a trained run's answers, ``ope`` logs. A rate is measured ``repeats`` times over the same amount of
+work, after one time that is not counted (first calls compile and fill caches); a latency once for each of many answers.
+Nothing here is an assertion: what is fast enough depends on the machine, which the document describes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from instructrec.experiments.competitors import world_of
 from instructrec.experiments.folding import fold
 from instructrec.experiments.outputs import command_line, versions
 from instructrec.experiments.progress import Narrator
+from instructrec.runs import RunError
 from instructrec.sessions import Sessions, World, restart, start, step
 
-PARTS = ("env", "encode", "recommend", "ope")
+PARTS = ("env", "train", "encode", "recommend", "ope")
 _TURNS = 16
 """Turns of each user that a rate of the environment is measured over."""
 _ALONE = 1_000
 """Turns of one user, where there is only one."""
+_LEARNED, _STOCK_LEARNED, _STOCK_REPEATS = 8_192, 512, 2
+"""Turns that SlatePPO and stock PPO learn from each time, and how often stock PPO does at most: it is slow."""
 _TEXTS = 256
 """Sentences in a batch that is encoded."""
 _LOOKED_UP = 16_384
@@ -116,12 +119,15 @@ def bench(plan: BenchPlan, narrator: Narrator) -> dict[str, Any]:
     before = machine()
     measure: dict[str, Callable[[], Iterator[Row]]] = {
         "env": lambda: _env(world, plan),
+        "train": lambda: _train(world, plan),
         "encode": lambda: _encode(world, plan),
         "recommend": lambda: _recommend(world, plan),
         "ope": lambda: _ope(world, plan),
     }
     rows, notes = list[Row](), list[str]()
     for part in plan.parts:
+        if part == "train" and not plan.run:
+            notes.append("train is of an agent that has read no prompts: --agent RUN trains one with a run's reading")
         if part == "recommend" and not plan.run:
             notes.append("recommend is left out: it takes a trained run, such as --agent runs/demo")
             continue
@@ -222,6 +228,44 @@ def _env(world: World, plan: BenchPlan) -> Iterator[Row]:
         return len(alone)
 
     yield Row.of("gymnasium.make", 1, unit, _rates(played, plan.repeats), against)
+
+
+def _train(world: World, plan: BenchPlan) -> Iterator[Row]:
+    from instructrec.agents.encoder import load_encoder
+    from instructrec.agents.features import world_features
+    from instructrec.agents.inputs import MEMORY
+    from instructrec.agents.reading import SessionReader
+    from instructrec.agents.sb3_worlds import sb3_vec_env
+    from instructrec.agents.slate_config import SlatePPOConfig
+    from instructrec.agents.slate_ppo import SlatePPO
+    from instructrec.agents.stock import StockPPOConfig, train_stock
+    from instructrec.experiments.trainers import trained_ranker
+
+    if plan.run:
+        known = getattr(trained_ranker(plan.run, world)[0], "reader", None)
+        if not isinstance(known, SessionReader):
+            raise RunError(f"{plan.run} is deaf: it reads nothing to train with; name another run")
+        encoder, features = known.encoder, known.features
+    else:
+        encoder = load_encoder(plan.encoder)
+        features = world_features(world, encoder, prompts=0)
+    reader = SessionReader(features, encoder, slate_size=world.slate_size, turn_limit=world.turn_limit, memory=MEMORY)
+    config, stock = SlatePPOConfig(), StockPPOConfig()
+    model = SlatePPO(sb3_vec_env(world, config.num_envs, encoder=encoder, seed=0, memory=MEMORY), reader, config)
+
+    def learned() -> int:
+        before = model.num_timesteps
+        model.learn(_LEARNED, reset_num_timesteps=False)
+        return model.num_timesteps - before
+
+    def stock_learned() -> int:
+        return train_stock(world, reader, stock, steps=_STOCK_LEARNED).steps
+
+    unit = "turns learned from/s"
+    slow = _rates(stock_learned, min(plan.repeats, _STOCK_REPEATS))
+    against = Row.of("stock PPO, MultiDiscrete", stock.num_envs, unit, slow)
+    yield against
+    yield Row.of("SlatePPO", config.num_envs, unit, _rates(learned, plan.repeats), against)
 
 
 def _sentences(world: World, count: int, begin: int = 0) -> list[str]:

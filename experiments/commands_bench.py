@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench(Command):
-    """Measure how fast it is on this machine: simulated people, the language model, answers, logs.
+    """Measure how fast it is on this machine: simulated people, training, the language model, answers, logs.
 
     Nothing else should run meanwhile; the load before and after is told.
     """
 
     parts: Annotated[
-        Positional[tuple[Literal["env", "encode", "recommend", "ope"], ...]], metavar("[env|encode|recommend|ope ...]")
+        Positional[tuple[Literal["env", "train", "encode", "recommend", "ope"], ...]],
+        metavar("[env|train|encode|recommend|ope ...]"),
     ] = ()
     """What is measured; all of it when omitted."""
     world: str = "movies"
@@ -41,7 +42,7 @@ class Bench(Command):
     users: str = "1024,8192"
     """How many simulated people step together, numbers separated by commas."""
     agent: Annotated[str, metavar("RUN")] = ""
-    """For recommend: the folder of a trained run."""
+    """The folder of a trained run: recommend needs it, train takes what it read."""
     encoder: str = "minilm"
     """The language model, as for compare."""
     repeats: int = 5

@@ -39,6 +39,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_document_says_where_what_and_how_often(agent: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benches, "_ANSWERS", 5)
+    monkeypatch.setattr(benches, "_LEARNED", 2_048)
     found = _document(capsys, *FEW, "--agent", str(agent))
     assert {"processor", "cores", "threads", "memory_gb", "load_before", "load_after", "versions"} <= set(
         found["machine"]
@@ -56,7 +57,14 @@ def test_the_document_says_where_what_and_how_often(agent: Path, capsys: Said, m
             against = rows[row["reference"]]
             assert against["unit"] == row["unit"]
             assert row["ratio"] == pytest.approx(row["median"] / against["median"])
-    assert {row["unit"] for row in rows.values()} == {"user-steps/s", "sentences/s", "ms", "turns/s"}
+    assert {row["unit"] for row in rows.values()} == {
+        "user-steps/s",
+        "turns learned from/s",
+        "sentences/s",
+        "ms",
+        "turns/s",
+    }
+    assert rows["SlatePPO, 256"]["reference"] == "stock PPO, MultiDiscrete, 64"
     assert rows["people, slates given, 8"]["repeats"] == 2
     assert rows["recommend, known text, 20"]["repeats"] == 5
     assert found["notes"] == []
@@ -72,7 +80,7 @@ def test_parts_are_chosen_and_recommending_needs_a_run(capsys: Said) -> None:
     assert max(map(len, told.splitlines())) <= 80
     assert "gymnasium.make" in told
     assert "sentences/s" not in told
-    assert PARTS == ("env", "encode", "recommend", "ope")
+    assert PARTS == ("env", "train", "encode", "recommend", "ope")
 
 
 def test_new_sentences_are_new_and_no_cache_answers(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from instructrec.agents.prompts import Prompt, prompts_of
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.scorer import ScorerInputs
 from instructrec.agents.similar_words import similar_words
-from instructrec.agents.wishes import Wishes, fit_wishes, wish_encoder
+from instructrec.agents.wishes import Wishes, _thinned, fit_wishes, wish_encoder
 from instructrec.catalogue import Catalogue, Column
 from instructrec.envs import make_world
 
@@ -155,6 +155,16 @@ def test_what_compares_nothing_is_read_as_it_stands(read) -> None:
     seen = heard(read, ["a film", text], [slate]).text[0]
     torch.testing.assert_close(seen[encoder.width :], raw[encoder.width + comparison_width(1) :], atol=0.05, rtol=0)
     assert len(seen) == SessionReader(features, encoder, slate_size=3, turn_limit=5).text_width
+
+
+def test_a_fifth_of_all_numbers_is_left_out_while_learning_and_the_rest_makes_up_for_it() -> None:
+    torch.manual_seed(0)
+    tokens = torch.ones(7, 13, 101)  # Not a multiple of eight.
+    thinned = _thinned(tokens)
+    assert 0.19 < float((thinned == 0).float().mean()) < 0.21
+    assert 0.99 < float(thinned.mean()) < 1.01
+    torch.manual_seed(0)
+    assert torch.equal(_thinned(tokens), thinned)
 
 
 def test_words_that_no_prompt_has_are_understood_by_the_language_model(read, films) -> None:
