@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ MARKS = 3
 _LEAK = 0.1
 """How much of what an item lacks counts within the slack."""
 
+_KEEP_WIDTH = 64
+"""Width of what is made of a sentence to tell whether it begins anew."""
 _FAST = 4.0
 """How many times faster than other parameters `growth` and `marks_growth` move."""
 
@@ -169,10 +171,11 @@ class SlateScorer(nn.Module):
         nn.init.zeros_(self.shortcut.bias)
         # Whether a text goes on from what was said before it: as it was read, and as experience corrects.
         self.keep_scale, self.keep_age = nn.Parameter(torch.ones(())), nn.Parameter(torch.zeros(memory))
-        self.keep = nn.Linear(encoder_width, 1)
-        nn.init.zeros_(self.keep.weight)
-        # As it was read; where nothing was, what was asked mostly holds.
-        nn.init.constant_(self.keep.bias, 0.0 if self.reads_wishes else 1.5)
+        self.keep = nn.Sequential(nn.Linear(encoder_width, _KEEP_WIDTH), nn.GELU(), nn.Linear(_KEEP_WIDTH, 1))
+        last = cast("nn.Linear", self.keep[-1])
+        nn.init.zeros_(last.weight)
+        # Where nothing was read, what was asked mostly holds.
+        nn.init.constant_(last.bias, 0.0 if self.reads_wishes else 1.5)
         state_width = 2 * self._num_wishes + features.profile_width + 2 * width + FACTS
         hidden = self.config.hidden
         self.trunk = nn.Sequential(nn.Linear(state_width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())
