@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from instructrec.experiments.progress import Narrator
 
 
+_Part = Literal["env", "train", "encode", "recommend", "ope"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench(Command):
     """Measure how fast it is on this machine: simulated people, training, the language model, answers, logs.
@@ -30,10 +33,7 @@ class Bench(Command):
     Nothing else should run meanwhile; the load before and after is told.
     """
 
-    parts: Annotated[
-        Positional[tuple[Literal["env", "train", "encode", "recommend", "ope"], ...]],
-        metavar("[env|train|encode|recommend|ope ...]"),
-    ] = ()
+    parts: Annotated[Positional[tuple[_Part, ...]], metavar("[env|train|encode|recommend|ope ...]")] = ()
     """What is measured; all of it when omitted."""
     world: str = "movies"
     """The world; `instructrec worlds` lists them."""

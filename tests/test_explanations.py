@@ -41,7 +41,7 @@ def ranker(reads):
     """The same with weights as if it had learned: every part of a session matters, and with every other."""
     scorer = copy.deepcopy(reads.ranker().scorer)
     generator = torch.Generator().manual_seed(1)
-    for weights in (scorer.head.weight, scorer.repeat, scorer.item_bias, scorer.keep.weight, scorer.pointer.weight):
+    for weights in (scorer.head.weight, scorer.repeat, scorer.item_bias, scorer.keep[-1].weight):
         weights.data = torch.randn(weights.shape, generator=generator) * 0.3
     return SlateRanker(scorer, reads.ranker().reader)
 
