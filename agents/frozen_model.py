@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 
+_SHORTEST = 16
+"""Tokens; of fewer, products of matrices are done in another way for one row than for many."""
+
+
 class Head(Protocol):
     """What is made of a text's token vectors, beside the text's own vector.
 
@@ -98,9 +102,9 @@ class FrozenModel:
     """Passes rows of tokens through a model in shapes that make its answers repeatable.
 
     A text has the same vector, bit for bit, whatever is encoded beside it and however many threads there are. Every row
-    goes through the model cut to a multiple of 8 tokens, in one thread, and on a processor alone: in a shape that
-    depends on that row only. Many rows go together, which is faster, only after a trial in this process has shown that
-    it changes no bit here. On other devices every call has the same number of rows.
+    goes through the model cut to a multiple of 8 tokens, 16 at least, in one thread, and on a processor alone: in a
+    shape that depends on that row only. Many rows go together, which is faster, only after a trial in this process has
+    shown that it changes no bit here. On other devices every call has the same number of rows.
 
     A model says in `_read` what it makes of rows of tokens.
 
@@ -131,7 +135,7 @@ class FrozenModel:
 
         where = torch.backends.cpu.get_cpu_capability() if self._device == "cpu" else torch.device(self._device).type
         version = "".join(sign if sign.isalnum() else "_" for sign in torch.__version__)
-        return f"torch{version}-{where.lower()}"
+        return f"torch{version}-{where.lower()}-{_SHORTEST}"
 
     def _load(self) -> None:
         """Loads the weights, before several threads ask for them."""
@@ -183,7 +187,7 @@ class FrozenModel:
         """Calls ``fill`` with row numbers and their tokens, block by block, from as many threads as PyTorch has."""
         used = tokens != self.pad_id
         lengths = np.where(used.any(axis=1), self.token_length - used[:, ::-1].argmax(axis=1), 1)
-        lengths = np.minimum((lengths + 7) // 8 * 8, self.token_length)
+        lengths = np.minimum(np.maximum((lengths + 7) // 8 * 8, _SHORTEST), self.token_length)
         self._load()
         with _one_thread_each(self._device) as threads:
             blocks = list(self._blocks(tokens, lengths, together))

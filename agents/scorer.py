@@ -218,8 +218,8 @@ class SlateScorer(nn.Module):
         critic = set(self.critic.parameters())
         return [parameter for parameter in self.parameters() if parameter not in critic]
 
-    def _read(self, inputs: ScorerInputs) -> ScorerInputs:
-        """Returns the inputs with zeros for what is not to be read."""
+    def known(self, inputs: ScorerInputs) -> ScorerInputs:
+        """Returns the inputs with zeros for what this network is not to know."""
         settings, words = self.config, {}
         if not settings.reads_text or not settings.reads_attributes:
             read = torch.zeros(inputs.text.shape[1])
@@ -250,7 +250,7 @@ class SlateScorer(nn.Module):
         Returns:
             Features of the session, [batch, state width], and what is asked for by now, [batch, num_wishes].
         """
-        inputs = self._read(inputs)
+        inputs = self.known(inputs)
         wishes, goes_on = self._heard(inputs.text)
         now = wishes * (inputs.text != 0).any(dim=1, keepdim=True)
         before, each = self._asked_before(inputs, goes_on)
@@ -285,9 +285,9 @@ class SlateScorer(nn.Module):
     def query(self, state: tuple[Tensor, Tensor], inputs: ScorerInputs) -> Query:
         """Returns what the actor wants."""
         features, asked = state
-        inputs = self._read(inputs)
+        inputs = self.known(inputs)
         head = self.head(self.trunk(features))
-        similarity, popularity, stars, gain, _ = self._gains()
+        similarity, popularity, stars, gain, _ = self.gains()
         width = self.table.shape[1]
         summaries = torch.stack([inputs.clicked, inputs.shown, inputs.profile[:, :width]], dim=1)
         wanted = head[:, :width] + (summaries * self.repeat).sum(dim=1)
@@ -306,11 +306,50 @@ class SlateScorer(nn.Module):
                 if self.text_shortcut is not None:
                     part = part + self.text_shortcut(self._encoder_scale * sentence)
             parts.append(part)
-        marks = self.start_marks * torch.exp(_FAST * self.marks_growth)
-        return Query(torch.cat(parts, dim=1), gain * asked, head[:, width:] + marks)
+        return Query(torch.cat(parts, dim=1), gain * asked, head[:, width:] + self.mark_points())
 
-    def _gains(self) -> Tensor:
+    def gains(self) -> Tensor:
+        """Returns the weights of similarity, popularity, stars and wishes, and the slack, [5]."""
         return self.start * torch.exp(_FAST * self.growth)
+
+    def mark_points(self) -> Tensor:
+        """Returns what marks add whatever the session, [MARKS]."""
+        return self.start_marks * torch.exp(_FAST * self.marks_growth)
+
+    @torch.no_grad()
+    def set_weights(self, gains: Tensor, mark_points: Tensor) -> None:
+        """Sets what `gains` and `mark_points` return; what would change its sign becomes a hundredth of what it was.
+
+        Args:
+            gains: [5].
+            mark_points: [MARKS].
+        """
+        for growth, wanted, start in (
+            (self.growth, gains, self.start),
+            (self.marks_growth, mark_points, self.start_marks),
+        ):
+            ratio = wanted / torch.where(start == 0, 1.0, start)
+            growth.copy_(torch.where(start == 0, 0.0, torch.log(ratio.clamp(0.01, 100.0)) / _FAST))
+
+    def stars_and_similarity(self, inputs: ScorerInputs, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what the visible past and the text by themselves say for items, in stars and cosines.
+
+        Args:
+            inputs: What is seen.
+            items: Items of each row's own, int64 [batch, num_items].
+
+        Returns:
+            Both [batch, num_items]; zeros where there are no ratings or item texts.
+        """
+        seen, rows = self.known(inputs), self.table[items]
+        width, nothing = self.table.shape[1], torch.zeros(items.shape)
+        stars = similarity = nothing
+        if "factors" in self.blocks:
+            stars = _inner(seen.profile[:, width : width + self._rank], rows[:, :, self.blocks["factors"]])
+        if "text" in self.blocks:
+            sentence = seen.text[:, : self._encoder_width] @ self.projection
+            similarity = _inner(sentence, rows[:, :, self.blocks["text"]])
+        return stars, similarity
 
     def fits(self, query: Query, table: Tensor) -> Tensor:
         """Returns how well items fit what is asked for, in points of score, [batch, num_items].
@@ -345,7 +384,7 @@ class SlateScorer(nn.Module):
         """
         if not self.reads_wishes:
             return fits
-        gains, short = self._gains(), best - fits
+        gains, short = self.gains(), best - fits
         return -torch.relu(short - gains[3] * gains[4]) - _LEAK * short
 
     def values(

@@ -40,6 +40,9 @@ class SlatePPOConfig:
         max_grad_norm: Gradients longer than this are shortened to it.
         temperature: Scores are divided by it before drawing.
         memory: How many earlier instructions are read.
+        warm_up: How many turns of training at most, and no more than a fifth of it, go by before the policy gradient
+            begins: what their slates bring is regressed on what was known of them; see
+            `instructrec.agents.first_slates`. 0 begins at once.
         candidates: How many items are ranked while training, drawn anew for each iteration by what is asked for, past,
             popularity and chance; None ranks the whole catalogue. Rankers always rank the whole catalogue.
         prompts: How many prompts about the catalogue's own names and numbers the agent learns to read from before
@@ -55,7 +58,7 @@ class SlatePPOConfig:
     num_steps: int = 8
     epochs: int = 1
     minibatch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     final_learning_rate: float = 1e-4
     reading_rate: float = 0.1
     item_rate: float = 40.0
@@ -72,6 +75,7 @@ class SlatePPOConfig:
     max_grad_norm: float = 0.5
     temperature: float = 1.0
     memory: int = MEMORY
+    warm_up: int = 20_000
     candidates: int | None = 1000
     prompts: int = 48_000
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
@@ -79,7 +83,11 @@ class SlatePPOConfig:
     def __post_init__(self) -> None:
         for names, low, high in (
             (("num_envs", "num_steps", "epochs", "minibatch_size"), 1, math.inf),
-            (("memory", "prompts", "learning_rate", "final_learning_rate", "reading_rate", "item_rate"), 0, math.inf),
+            (
+                ("memory", "warm_up", "prompts", "learning_rate", "final_learning_rate", "reading_rate", "item_rate"),
+                0,
+                math.inf,
+            ),
             (("entropy", "anchor", "value", "max_grad_norm", "clip"), 0, math.inf),
             (("gamma", "gae_lambda", "shared_future", "anchor_decay"), 0, 1),
         ):

@@ -28,6 +28,7 @@ from instructrec import runs
 from instructrec.agents.candidates import Candidates, candidate_recall, draw_for, own_candidates, scores_among
 from instructrec.agents.encoder import TextEncoder, load_encoder
 from instructrec.agents.features import world_features
+from instructrec.agents.first_slates import FirstSlates
 from instructrec.agents.reading import SessionReader
 from instructrec.agents.rollout import CreditBy, Minibatch, SlateRolloutBuffer
 from instructrec.agents.saving import restore_module, restore_moments, save_module, save_moments
@@ -41,9 +42,15 @@ from instructrec.sessions import World
 
 __all__ = ["SlatePPO", "SlatePPOConfig"]
 
-LEARNING = 3
+LEARNING = 4
 """Raised whenever the same settings and seed learn something else, so that older results are not taken for the same."""
 _WORST_RATIO = 3.0
+_WARM_UP_SHARE = 0.2
+_LEAST_WARM_UP = 1_000
+"""Turns; from fewer, too little is to be learned about thousands of items."""
+_WARM_UP_CANDIDATES = 4
+"""How many times as many candidates are ranked in the warm-up, and drawn anew at each turn: it has no updates to pay
+for, and what was never shown stays unknown."""
 _RECALLED = 64
 """Sessions whose best slates are looked for among an iteration's candidates."""
 
@@ -107,11 +114,12 @@ class SlatePPO(PPO):
             **arguments,
         )
         self._features = reader.features
+        self._first: FirstSlates | None = FirstSlates()
         self._start: SlateScorer | None = None
-        if settings.anchor > 0:
-            self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
-            self._start.history = None  # At the start it finds nothing; so it need not look.
-        self._draw = draw_for(env.world, reader.features, settings.candidates)
+        self._begin()
+        number = settings.candidates
+        self._draw = draw_for(env.world, reader.features, number)
+        self._warm_up_draw = draw_for(env.world, reader.features, number and _WARM_UP_CANDIDATES * number)
         self._drawn: Candidates | None = None
         self._recall: float | None = None
         self._luck = torch.Generator()
@@ -153,7 +161,7 @@ class SlatePPO(PPO):
     def begin_with(self, scorer: SlateScorer) -> None:
         """Begins with what another agent learned, actor and critic, instead of with nothing; call it before `learn`.
 
-        The policy it stays near (``anchor``) is then that agent's.
+        The policy it stays near (``anchor``) is then that agent's, and there is no warm-up.
 
         Args:
             scorer: The other's network, of the same sizes and features; it is copied.
@@ -171,8 +179,21 @@ class SlatePPO(PPO):
                 f"the other network differs in {', '.join(sorted(wrong)[:3])}; use the same scorer settings"
             )
         self.policy.scorer.load_state_dict(other)
-        if self._start is not None:
+        self._first = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Keeps the policy as it is now as the one to stay near."""
+        if self.config.anchor > 0:
             self._start = copy.deepcopy(self.policy.scorer).requires_grad_(False)
+            if self._start.history is not None and not self._start.history.found.weight.any():
+                self._start.history = None  # It finds nothing; so it need not look.
+
+    @property
+    def _warm_up(self) -> int:
+        """Turns before the policy gradient begins."""
+        turns = min(self.config.warm_up, int(_WARM_UP_SHARE * self._total_timesteps))
+        return turns if turns >= _LEAST_WARM_UP else 0
 
     @property
     def world_env(self) -> WorldVecEnv:
@@ -201,7 +222,12 @@ class SlatePPO(PPO):
         save_moments(folder / "optimiser.safetensors", self.policy.optimizer)
         if self._last_obs is not None:
             runs.write_arrays(folder / "sessions.safetensors", self.world_env.snapshot())
+        if self._first is not None:
+            runs.write_arrays(folder / "first_slates.safetensors", self._first.arrays())
+        if self._start is not None:
+            save_module(folder / "start.safetensors", self._start)
         counts = {"steps": self.num_timesteps, "iteration": self.iteration, "updates": self._n_updates}
+        counts["warming_up"] = self._first is not None
         mine = {"seed": self.seed, "config": runs.plain(self.config), "features": self._features.fingerprint}
         runs.write_json(folder / "state.json", counts | mine)
 
@@ -220,6 +246,13 @@ class SlatePPO(PPO):
                 raise ValueError(f"{folder} was saved with {name} {counts.get(name)}, this is {value}; use the same")
         restore_module(folder / "weights.safetensors", self.policy.scorer)
         restore_moments(folder / "optimiser.safetensors", self.policy.optimizer)
+        if self._first is not None and counts["warming_up"]:
+            self._first.restore(runs.read_arrays(folder / "first_slates.safetensors"))
+        else:
+            self._first = None
+        if self._start is not None:
+            self._begin()
+            restore_module(folder / "start.safetensors", self._start)
         self.num_timesteps, self.iteration = counts["steps"], counts["iteration"]
         self._n_updates = counts["updates"]
         if (folder / "sessions.safetensors").exists():
@@ -253,12 +286,16 @@ class SlatePPO(PPO):
 
     def _candidates(self, inputs: ScorerInputs, observations: dict[str, Any]) -> Candidates | None:
         """Returns what may be ranked: the world's candidates, drawn ones, or None for the whole catalogue."""
-        if self._draw is None and "candidates" in observations:
+        if self._first is not None:
+            draw, self._drawn = self._warm_up_draw, None
+        else:
+            draw = self._draw
+        if draw is None and "candidates" in observations:
             return own_candidates(inputs, observations["candidates"], len(self.policy.scorer.table))
-        if self._draw is not None and self._drawn is None:
-            self._drawn = self._draw.draw(inputs, self._draw_luck)
+        if draw is not None and self._drawn is None:
+            self._drawn = draw.draw(inputs, self._draw_luck)
             seen = inputs.rows(slice(_RECALLED))
-            self._recall = candidate_recall(self.policy.scorer, seen, self._drawn, self._draw.rankable)
+            self._recall = candidate_recall(self.policy.scorer, seen, self._drawn, draw.rankable)
         return self._drawn
 
     def _scores(self, scorer: SlateScorer, query: Query, inputs: ScorerInputs, among: Candidates | None) -> Tensor:
@@ -286,6 +323,8 @@ class SlatePPO(PPO):
         self.policy.set_training_mode(False)
         buffer.reset()
         callback.on_rollout_start()
+        if self.num_timesteps >= self._warm_up:
+            self._first = None
         self._reseed()
         self.seconds = defaultdict(float)
         next_values = torch.zeros(n_rollout_steps, env.num_envs)
@@ -298,8 +337,8 @@ class SlatePPO(PPO):
                 clock = self._timed("read", clock)
                 among = self._candidates(inputs, observations)
                 state = scorer.state(inputs)
-                expected = scorer.values(state)
-                scores = self._scores(scorer, scorer.query(state, inputs), inputs, among)
+                query, expected = scorer.query(state, inputs), scorer.values(state)
+                scores = self._scores(scorer, query, inputs, among)
                 start = self._start_query(inputs)
                 clock = self._timed("score", clock)
                 places = draw_slates(scores, self.policy.action_dist.slate_size, self._luck)
@@ -318,6 +357,9 @@ class SlatePPO(PPO):
             clicked = torch.from_numpy(outcome.reactions.clicked.copy())
             with torch.no_grad():
                 effects = self._values(scorer, state, slates, clicked).effects
+            if self._first is not None:
+                shown = self.policy.temperature * scores.gather(1, places)
+                self._first.add(scorer, query, inputs, slates, shown, torch.from_numpy(outcome.item_rewards > 0))
             own = among if among is not None and among.marks is not None else _nothing(env.num_envs)
             buffer.store(
                 inputs,
@@ -362,8 +404,17 @@ class SlatePPO(PPO):
         return values
 
     def train(self) -> None:
-        """Updates the policy from what was collected."""
+        """Updates the policy from what was collected; in the warm-up only at its end, from all of it."""
         clock = time.perf_counter()
+        if self._first is not None:
+            if self.num_timesteps >= self._warm_up:
+                self._first.teach(self.policy.scorer)
+                self._first = None
+                self._begin()
+            self.iteration += 1
+            self._timed("update", clock)
+            self._log({})
+            return
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         for group in self.policy.optimizer.param_groups:

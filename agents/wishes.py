@@ -31,7 +31,7 @@ from instructrec.agents.prompt_maker import Prompt
 from instructrec.agents.resemblance import Resemblance, meant
 from instructrec.arrays import Floats
 
-READING = 5
+READING = 6
 """Raised whenever texts are read in another way, so that what was learned before is not taken for the same."""
 _KEPT = 384
 """Directions kept of the token vectors at most: single years differ along narrow ones."""
@@ -99,7 +99,7 @@ class WishReader(nn.Module):
         self.register_buffer("columns", torch.zeros(num_columns, 2, dtype=torch.int64))
         self.register_buffer("steps", torch.zeros(num_numbers, 2, dtype=torch.int64))
         self.enter = nn.Linear(kept, _WIDTH)
-        self.around = nn.ModuleList(nn.Conv1d(_WIDTH, _WIDTH, _REACH, padding=_REACH // 2) for _ in range(2))
+        self.around = nn.ModuleList(nn.Linear(_REACH * _WIDTH, _WIDTH) for _ in range(2))
         self.names = nn.Linear(kept, _HEADS * num_answers)
         nn.init.normal_(self.names.weight, std=0.02)
         self.wanted = nn.Linear(_WIDTH, _HEADS)
@@ -187,12 +187,21 @@ class WishReader(nn.Module):
         there, tokens = used[:, :, None].to(tokens.dtype), _thinned(tokens) if self.training else tokens
         hidden = functional.gelu(self.enter(tokens)) * there
         for layer in self.around:
-            hidden = hidden + functional.gelu(layer(hidden.transpose(1, 2)).transpose(1, 2)) * there
+            hidden = hidden + functional.gelu(layer(_neighbours(hidden))) * there
         # What tokens name, by how much each is wanted.
         speaks = self.rest(hidden)
         for names, wanted in zip(self.names(tokens).chunk(_HEADS, dim=2), self.wanted(hidden).unbind(2), strict=True):
             speaks = speaks + names * wanted[:, :, None]
         return self.silence + (functional.softplus(speaks - _HESITATION) * there).sum(dim=1)
+
+
+def _neighbours(hidden: Tensor) -> Tensor:
+    """Returns each token beside those around it, zeros beyond the ends, [batch, length, _REACH * width].
+
+    A matrix product of these is a convolution whose last bits do not depend on how many texts are read together.
+    """
+    around = functional.pad(hidden, (0, 0, _REACH // 2, _REACH // 2))
+    return around.unfold(1, _REACH, 1).flatten(2)
 
 
 def _thinned(tokens: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ VARIANTS: dict[str, Variant] = {
     "shared_future": Variant("all answer for what no item explains", settings={"shared_future": 1.0}),
     "no_anchor": Variant("is not held near its start", settings={"anchor": 0.0}),
     "no_entropy": Variant("nothing keeps it trying", settings={"entropy": 0.0}),
+    "no_warm_up": Variant("begins without a regression on its first slates", settings={"warm_up": 0}),
     "no_item_scores": Variant("items have no scores of their own", settings={"scorer.item_bias": False}),
     "full_softmax": Variant("ranks all items while training", settings={"candidates": None}),
     "no_prompts": Variant("learns to read from experience alone", prompts=False),

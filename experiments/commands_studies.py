@@ -74,8 +74,8 @@ class Ablate(AmongPeople):
     """Folder for ablation.json, ablation.md and curves.png; a killed ablation goes on where it stood."""
     variants: Annotated[str | None, metavar("STR")] = None
     """Which, separated by commas: myopic, whole_slate, plain_ppo, reward_to_go, no_attribution, shared_future,
-    no_anchor, no_entropy, no_item_scores, full_softmax, no_prompts, stemmed, attention, text_only, attributes_only,
-    history_only, ppo, a2c, reinforce, slateq; all when omitted."""
+    no_anchor, no_entropy, no_warm_up, no_item_scores, full_softmax, no_prompts, stemmed, attention, text_only,
+    attributes_only, history_only, ppo, a2c, reinforce, slateq; all when omitted."""
     set: Settings = ()
     """Settings of SlatePPO, such as candidates=500; those of another agent by its name: slateq.updates=2."""
     steps: int = 50_000

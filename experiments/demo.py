@@ -61,7 +61,7 @@ class DemoSize:
         agent_settings: Settings of SlatePPO.
     """
 
-    steps: int = 200_000
+    steps: int = 100_000
     stock_steps: int = 60_000
     stock_seconds: float = 40.0
     supervised_steps: int = 100_000

@@ -48,6 +48,7 @@ FIT_ROWS = 50_000
 _WORDS = 2048  # Words are told apart by a hash of this many values.
 _BINS = 4  # Into how many equal shares numbers are cut.
 _MOST_VALUES = 256
+_TEXTS = 16_384  # How many texts are remembered.
 _PRIOR = 10.0  # How many average showings a rate is shrunk with.
 _RIDGE = 10.0
 _FURTHEST = 4.0  # Standard deviations at which a ranker's scores are cut.
@@ -126,6 +127,8 @@ class RewardModel:
     words: Single = field(repr=False)
     turn_limit: int
     _said: _Words = field(default_factory=_Words, repr=False)
+    _worth_of_texts: dict[int, Single] = field(default_factory=dict, repr=False)
+    """By text id, for each fold and value, float32 [folds, num_values]."""
 
     def scores(self, observation: Observation) -> dict[int, Floats]:
         """Returns what each ranker gives, [batch, num_candidates], by its ``id``: for `worth`, and to draw from."""
@@ -182,13 +185,18 @@ class RewardModel:
         return now, before
 
     def _of_texts(self, texts: Texts, ids: Ints, fold: Ints) -> Single:
-        pairs, place = np.unique(np.stack([ids, fold]), axis=1, return_inverse=True)
-        found = np.zeros((pairs.shape[1], self.words.shape[2]), np.float32)
-        for row, (text, (_, number)) in enumerate(zip(texts.strings(pairs[0]), pairs.T.tolist(), strict=True)):
-            words = self._said.of(int(pairs[0, row]), text)
-            if len(words):
-                found[row] = self.words[number, words].sum(axis=0) / np.sqrt(len(words))
-        return np.asarray(found[place.ravel()])
+        distinct, place = np.unique(ids, return_inverse=True)
+        new = [number for number in distinct.tolist() if number not in self._worth_of_texts]
+        for number, text in zip(new, texts.strings(np.array(new, np.int64)), strict=True):
+            words = self._said.of(number, text)
+            found = self.words[:, words].sum(axis=1) / np.float32(np.sqrt(max(len(words), 1)))
+            self._worth_of_texts[number] = found
+        every = [self._worth_of_texts[number] for number in distinct.tolist()]
+        while len(self._worth_of_texts) > _TEXTS:
+            del self._worth_of_texts[next(iter(self._worth_of_texts))]
+        if not every:
+            return np.zeros((0, self.words.shape[2]), np.float32)
+        return np.asarray(np.stack(every)[place.ravel(), fold])
 
 
 NUM_FEATURES = 9
@@ -296,10 +304,13 @@ def _words(log: DiskLog, attributes: Single, positions: npt.NDArray[np.float64],
         shape = (pairs.shape[1], len(attributes))
         surplus = (sparse.csr_array((over.ravel(), cells), shape) @ present).toarray()
         weight = (sparse.csr_array((np.abs(level).ravel(), cells), shape) @ present).toarray()
-        for row, (text, number) in enumerate(pairs.T.tolist()):
-            words = said.of(text, turns.texts[text])
-            more[number, words] += surplus[row]
-            usual[number, words] += weight[row]
+        words = [said.of(text, turns.texts[text]) for text in pairs[0].tolist()]
+        ends = np.cumsum([0, *map(len, words)])
+        spoken = sparse.csr_array((np.ones(ends[-1]), np.concatenate(words), ends), (len(words), _WORDS))
+        for number in range(FOLDS):
+            rows = np.flatnonzero(pairs[1] == number)
+            more[number] += spoken[rows].T @ surplus[rows]
+            usual[number] += spoken[rows].T @ weight[rows]
     prior = _PRIOR * max(float(np.abs(positions).mean()), 1e-12)
     return np.stack(
         [sum(np.delete(more, f, 0), 0.0) / (sum(np.delete(usual, f, 0), 0.0) + prior) for f in range(FOLDS)]

@@ -86,7 +86,7 @@ def test_many_texts_at_once_have_the_vectors_they_have_alone(monkeypatch, alike)
     monkeypatch.setattr(model, "_pooled", counted)
     texts = [f"{number} films" for number in range(130)]
     together = TextEncoder(model).encode(texts)
-    assert calls.count(32) == (5 if alike else 1)  # One of them is the trial.
+    assert calls.count(16) == (9 if alike else 1)  # One of them is the trial.
     alone = TextEncoder(model)
     for text, vector in list(zip(texts, together, strict=True))[::13]:
         np.testing.assert_array_equal(alone.encode([text])[0], vector)

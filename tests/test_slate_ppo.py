@@ -112,7 +112,7 @@ def test_shorter_and_longer_sessions_than_in_training_are_read_as_those_that_are
 def test_it_learns_tiny_by_listening_whoever_gets_the_credit(by):
     # Whole slates are credited by what happened: attribution to items would defeat the comparison.
     shared = {"attribute_future": False, "shared_future": 1.0} if by == "slate" else {}
-    model, world = learner(dataclasses.replace(SMALL, credit=by, **shared)), tiny_world()
+    model, world = learner(dataclasses.replace(SMALL, credit=by, warm_up=0, **shared)), tiny_world()
     before = mean_return(world, greedy(model.ranker(), 3))
     model.learn(14_000)
     after = mean_return(world, greedy(model.ranker(), 3))
@@ -293,17 +293,38 @@ def test_it_is_an_sb3_ppo_whose_predictions_are_slates():
     assert (log_prob < 0).all()
 
 
-def test_saved_and_restored_elsewhere_it_goes_on_to_the_same_weights(tmp_path):
-    whole = learner()
-    whole.learn(1_536)
-    stopped = learner()
+@pytest.mark.parametrize("stop", [0, 512, 1_024, 1_536])
+def test_saved_and_restored_elsewhere_it_goes_on_to_the_same_weights(tmp_path, stop):
+    steps = 5_120  # Of which 1,024 are the warm-up.
+    config = dataclasses.replace(SMALL, anchor=0.1)
+    whole = learner(config)
+    whole.learn(steps)
+    stopped = learner(config)
     with pytest.raises(StopIteration):
-        stopped.learn(1_536, callback=SaveAt(tmp_path, 1_024))
-    second = learner()
+        stopped.learn(steps, callback=SaveAt(tmp_path, stop))
+    second = learner(config)
     second.restore(tmp_path)
-    second.learn(1_536 - second.num_timesteps, reset_num_timesteps=False)
+    second.learn(steps - second.num_timesteps, reset_num_timesteps=False)
     ours, theirs = whole.policy.scorer.state_dict(), second.policy.scorer.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_first_fifth_is_regressed_on_and_what_is_found_is_the_policy_to_stay_near():
+    def learned(**changes):
+        model = learner(dataclasses.replace(SMALL, anchor=0.1, learning_rate=0.0, final_learning_rate=0.0, **changes))
+        model.learn(5_120)
+        return model
+
+    warmed, cold, another = learned(), learned(warm_up=0), learned(warm_up=1_100)
+    assert warmed.policy.scorer.item_bias.std() > 0.5
+    torch.testing.assert_close(warmed._start.item_bias, warmed.policy.scorer.item_bias)
+    assert not cold.policy.scorer.item_bias.any()
+    assert torch.equal(another.policy.scorer.item_bias, warmed.policy.scorer.item_bias)
+
+
+def test_a_training_too_short_for_a_warm_up_has_none():
+    model = learner(dataclasses.replace(SMALL, learning_rate=0.0, final_learning_rate=0.0)).learn(4_096)
+    assert not model.policy.scorer.item_bias.any()
 
 
 def test_zips_and_other_configurations_are_refused(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from instructrec.agents.features import item_features
 from instructrec.agents.learners import LEARNERS
 from instructrec.agents.reading import SessionReader
+from instructrec.agents.slate_config import SlatePPOConfig
 from instructrec.experiments import tuning
 from instructrec.experiments.progress import Narrator
 from instructrec.experiments.tuning import set_line, to_text, tune, tuned_learner
@@ -93,7 +94,7 @@ def test_a_trial_that_fails_is_counted_and_the_others_go_on(tuned, monkeypatch):
 def test_slate_ppo_is_tuned_like_the_others(tuned):
     document = tuned("slate_ppo", trials=1, sessions=4)
     assert document["regime"] == "acting"
-    assert document["best"]["settings"]["learning_rate"] == 1e-3
+    assert document["best"]["settings"]["learning_rate"] == SlatePPOConfig().learning_rate
 
 
 @pytest.mark.parametrize("name", ["slate_ppo", *(name for name in LEARNERS if LEARNERS[name].fits)])
