@@ -21,7 +21,7 @@ from instructrec.agents.baselines import Cosine, ParserRanker, SkipConsumed, at_
 from instructrec.agents.click_regression import clicked_topics, fit_clicks, static_columns, topic_shares
 from instructrec.agents.encoder import TextEncoder
 from instructrec.agents.features import ItemFeatures, Profiles
-from instructrec.arrays import Floats, Ints
+from instructrec.arrays import Floats, Ints, row_products
 from instructrec.catalogue import Catalogue
 from instructrec.envs.vocabulary import Vocabulary
 from instructrec.goals import Operator, Predicate
@@ -161,7 +161,7 @@ class _SteeringFacts:
         said = np.einsum("bd,dbk->bk", self._cosine.encode(observation), self._cosine.vectors[:, items])
         if self._taste is None:
             return np.asarray(said[:, :, None])
-        liked = np.einsum("br,bkr->bk", self._taste.of(observation), self._taste.items[items])
+        liked = row_products(self._taste.of(observation), self._taste.items[items])
         return np.stack([said, liked], axis=2)
 
     def weighed(self, observation: Observation, weights: Floats) -> Floats:
@@ -250,10 +250,10 @@ class _ParsedFacts:
             broken - asked.weights[0].sum(axis=1)[:, None],
             wished - 0.5 * asked.weights[1].sum(axis=1)[:, None],
             (of_all > 1 - 1e-4).astype(np.float32),
-            np.einsum("br,bkr->bk", taste, self._taste.items[items]),
+            row_products(taste, self._taste.items[items]),
             np.take_along_axis(before, items.astype(np.int64), axis=1),
-            np.einsum("bt,bkt->bk", recent, self._topics[items]),
-            np.einsum("bt,bkt->bk", session, self._topics[items]),
+            row_products(recent, self._topics[items]),
+            row_products(session, self._topics[items]),
         ]
         return np.stack(parts, axis=2)
 

@@ -50,6 +50,7 @@ def fit_clicks(
     item_effect: float,
     steps: int,
     looking_on: float = 0.8,
+    prior: Floats | None = None,
 ) -> ClickOddsOfItems:
     """Fits weights and item effects to clicks, inferring before each step what was looked at.
 
@@ -61,16 +62,19 @@ def fit_clicks(
         item_effect: Prior standard deviation of an item's own effect, in log-odds, above 0.
         steps: Newton steps, each after inferring anew what was looked at.
         looking_on: Where the chance of looking on starts.
+        prior: What the features' weights are thought to be before any click, [num_features]; None stands for zeros.
     """
     clicks, shape = clicked.ravel().astype(np.float64), clicked.shape
     items, dynamic = items.ravel(), features.reshape(items.size, -1)
     shared = np.concatenate([dynamic, static[items], np.ones((len(items), 1))], axis=1)
-    weights, effects = np.zeros(shared.shape[1]), np.zeros(len(static))
+    expected, effects = np.zeros(shared.shape[1]), np.zeros(len(static))
+    expected[: features.shape[2]] = 0.0 if prior is None else prior
+    weights = expected.copy()
     for _ in range(steps):
         chance = expit(shared @ weights + effects[items])
         looked, looking_on = _looked(clicked, chance.reshape(shape), looking_on)
         slope, curvature = looked.ravel() * (clicks - chance), looked.ravel() * chance * (1 - chance)
-        step = _newton_step(shared, items, slope, curvature, weights, effects, item_effect)
+        step = _newton_step(shared, items, slope, curvature, weights - expected, effects, item_effect)
         weights, effects = weights + step[0], effects + step[1]
     count = features.shape[2]
     item_odds = (static @ weights[count:-1] + effects).astype(np.float32)
@@ -78,7 +82,7 @@ def fit_clicks(
 
 
 def _newton_step(
-    shared: Floats, items: Ints, slope: Floats, curvature: Floats, weights: Floats, effects: Floats, spread: float
+    shared: Floats, items: Ints, slope: Floats, curvature: Floats, beyond: Floats, effects: Floats, spread: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns one Newton step of a ridge logistic regression with one effect per item.
 
@@ -89,15 +93,15 @@ def _newton_step(
         items: Whose effect each row has, [num_rows].
         slope: First derivative of each row's log-likelihood by its log-odds, [num_rows].
         curvature: Minus the second.
-        weights: Of ``shared``, as they are.
+        beyond: By how much the weights of ``shared`` exceed what is thought of them before any click, as they are.
         effects: Of the items, as they are.
         spread: Prior standard deviation of the effects.
     """
     size = len(effects)
-    common = (shared * curvature[:, None]).T @ shared + np.eye(len(weights)) / _LOOSE**2
+    common = (shared * curvature[:, None]).T @ shared + np.eye(len(beyond)) / _LOOSE**2
     own = np.bincount(items, curvature, size) + spread**-2
     between = sparse.csr_array((curvature, (items, np.arange(len(items)))), shape=(size, len(items))) @ shared
-    pull = shared.T @ slope - weights / _LOOSE**2
+    pull = shared.T @ slope - beyond / _LOOSE**2
     own_pull = np.bincount(items, slope, size) - effects * spread**-2
     step = np.linalg.solve(common - between.T @ (between / own[:, None]), pull - between.T @ (own_pull / own))
     return step, (own_pull - between @ step) / own

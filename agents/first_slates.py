@@ -5,6 +5,8 @@ a favourite, or that the third comedy in a row bores, is worth a few points of s
 item by item, from rewards that are mostly about other things. A logistic regression finds it at once. The log-odds
 that an item brings a reward are taken to be a multiple of the score that it was shown for, and of what that left out:
 parts of the score that deserve more weight, likeness to what the session has seen, and an effect of the item's own.
+Before any slate the weights are thought to be those that the network starts with: of what its slates did not try, of
+showing an item once more above all, it goes on thinking what it thought.
 What was found is written into the network's weights, which the policy gradient then improves.
 """
 
@@ -29,7 +31,9 @@ _NEWTON_STEPS = 12
 _KNOWN = ("sets", "popularity", "quality")
 """Features that all items share; the steps of numbers would be too many for few slates."""
 _PARTS = 5
-"""The score, the session's mean of it, and three parts of it: wishes, stars and similarity."""
+"""The score but for marks, the slate's mean of it, and three parts of it: wishes, stars and similarity."""
+_SUMMARIES = 3
+"""What a session has seen, summed up: clicked, shown, and liked before it began."""
 
 
 class FirstSlates:
@@ -72,6 +76,7 @@ class FirstSlates:
             scorer: The network whose slates these are, as it was.
         """
         noted = self.arrays()
+        prior = torch.cat([torch.eye(_PARTS)[0], scorer.mark_points(), torch.zeros(_SUMMARIES)]) / POINTS
         found = fit_clicks(
             noted["features"].astype(np.float64),
             noted["items"],
@@ -79,15 +84,16 @@ class FirstSlates:
             _static(scorer),
             item_effect=_ITEM_EFFECT,
             steps=_NEWTON_STEPS,
+            prior=prior.numpy(),
         )
         weights = POINTS * torch.from_numpy(found.weights).float()
         of_score, _, of_wishes, of_stars, of_similarity = weights[:_PARTS]
-        of_marks, of_likeness = weights[_PARTS:].view(2, -1)
+        of_marks, of_likeness = weights[_PARTS:-_SUMMARIES], weights[-_SUMMARIES:]
         of_score = of_score.clamp_min(0)
         similarity, popularity, stars, wishes, slack = scorer.gains()
         gains = [of_score * similarity + of_similarity, of_score * popularity, of_score * stars + of_stars]
         gains += [(of_score + of_wishes) * wishes, slack]
-        scorer.set_weights(torch.stack(gains), of_score * scorer.mark_points() + of_marks)
+        scorer.set_weights(torch.stack(gains), of_marks)
         scorer.repeat[:, scorer.blocks["sets"]] += of_likeness[:, None]
         if scorer.item_bias is not None:
             own = POINTS * torch.from_numpy(found.item_odds)
@@ -99,10 +105,11 @@ class FirstSlates:
 
 
 def _features(scorer: SlateScorer, query: Query, inputs: ScorerInputs, slates: Tensor, scores: Tensor) -> Tensor:
-    """Returns what a reward may follow from, [batch, slate_size, _PARTS + 2 * MARKS]."""
+    """Returns what a reward may follow from, [batch, slate_size, _PARTS + MARKS + _SUMMARIES]."""
     rows, values = scorer.table[slates], scorer.blocks["sets"]
     marks = (inputs.marked[:, None] == slates[:, :, None]).float() @ inputs.mark_kinds
-    wishes = scores - torch.einsum("bd,bmd->bm", query.features, rows) - torch.einsum("bmk,bk->bm", marks, query.marks)
+    scores = scores - torch.einsum("bmk,bk->bm", marks, query.marks)
+    wishes = scores - torch.einsum("bd,bmd->bm", query.features, rows)
     if scorer.item_bias is not None:
         wishes = wishes - scorer.item_bias[slates]
     stars, similarity = scorer.stars_and_similarity(inputs, slates)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from instructrec.agents.baselines import at_candidates, consumed
 from instructrec.agents.click_regression import clicked_topics, fit_clicks, static_columns, topic_shares
 from instructrec.agents.references import OtherGoals, goal_parts, goals_of
-from instructrec.arrays import Bools, Floats, Ints, take
+from instructrec.arrays import Bools, Floats, Ints, row_products, take
 from instructrec.catalogue import Catalogue
 from instructrec.factors import Factors, fit_factors, fold_in
 from instructrec.goals import Goals, satisfied
@@ -107,10 +107,10 @@ class Informed:
         parts = [
             (hard * ~met).sum(axis=1),
             wished,
-            np.einsum("nf,nkf->nk", taste, self.factors.item_factors[items]),
+            row_products(taste, self.factors.item_factors[items]),
             np.take_along_axis(consumed(observation, self.catalogue.num_items), items.astype(np.int64), axis=1),
-            np.einsum("nt,nkt->nk", recent, self.topics[items]),
-            np.einsum("nt,nkt->nk", session, self.topics[items]),
+            row_products(recent, self.topics[items]),
+            row_products(session, self.topics[items]),
         ]
         return np.stack([np.asarray(part, np.float64) for part in parts], axis=2)
 

@@ -50,6 +50,19 @@ def stacked(arrays: Sequence[npt.NDArray[Scalar]]) -> npt.NDArray[Scalar]:
     return np.broadcast_to(first, (sum(len(array) for array in arrays), *first.shape))
 
 
+def row_products(rows: Floats, blocks: Floats) -> Floats:
+    """Returns each row's products with the vectors of its block, [batch, num_vectors]; zeros where they have no width.
+
+    `numpy.einsum` reads, where there is nothing to sum, memory that nobody wrote, and may answer NaN.
+
+    Args:
+        rows: [batch, width].
+        blocks: [batch, num_vectors, width].
+    """
+    products: Floats = np.matmul(blocks, rows[:, :, None])[:, :, 0]
+    return products
+
+
 def take(record: Record, rows: Ints | Bools | slice) -> Record:
     """Returns a copy of ``record`` that holds only ``rows``, in that order.
 

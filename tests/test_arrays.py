@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from instructrec.arrays import arrays_of, is_shared, put, rows_of, some_rows, stacked, take
+from instructrec.arrays import arrays_of, is_shared, put, row_products, rows_of, some_rows, stacked, take
 
 
 @dataclass(frozen=True)
@@ -79,3 +79,17 @@ def test_rows_that_share_their_memory_go_on_sharing_it(rows):
 def test_only_dataclasses_of_arrays_are_records(thing):
     with pytest.raises(TypeError, match="expected a dataclass of arrays"):
         take(thing, np.array([0]))
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_row_products_are_sums(width):
+    rng = np.random.default_rng(width)
+    rows, blocks = rng.normal(size=(7, width)), rng.normal(size=(7, 3, width))
+    wanted = [[sum(row * vector) for vector in block] for row, block in zip(rows, blocks, strict=True)]
+    np.testing.assert_allclose(row_products(rows, blocks), wanted)
+
+
+def test_row_products_are_zeros_where_there_is_nothing_to_sum():
+    rows = np.full((7, 9), np.nan)[:, :0]
+    blocks = np.broadcast_to(np.nan, (7, 3, 0))  # The memory that they do not stretch over is NaN.
+    np.testing.assert_array_equal(row_products(rows, blocks), np.zeros((7, 3)))

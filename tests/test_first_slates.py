@@ -49,10 +49,10 @@ def sessions(features, number, seed):
     )
 
 
-def scorer_of(features, **settings):
+def scorer_of(features, start_marks=(-4.0, -4.0, -0.5), **settings):
     torch.manual_seed(0)
     config = ScorerConfig(
-        hidden=16, critic_hidden=8, start_similarity=5.0, start_stars=1.0, start_marks=(-4.0, -4.0, -0.5), **settings
+        hidden=16, critic_hidden=8, start_similarity=5.0, start_stars=1.0, start_marks=start_marks, **settings
     )
     return SlateScorer(features, encoder_width=WIDTH, memory=MEMORY, slate_size=SLATE, config=config)
 
@@ -133,6 +133,14 @@ def test_marks_keep_their_sign(features):
     scorer = scorer_of(features)
     noted(features, scorer, 2_000, seed=4).teach(scorer)
     assert (scorer.mark_points() < 0).all()
+
+
+def test_of_what_its_slates_did_not_try_it_goes_on_thinking_what_it_thought(features):
+    never = scorer_of(features, start_marks=(-60.0, -60.0, -60.0))
+    before = never.mark_points().clone()
+    noted(features, never, 5_000, seed=4).teach(never)
+    torch.testing.assert_close(never.mark_points(), before, rtol=0.02, atol=0)
+    assert never.gains()[0] > 1.5 * 5.0  # Of the rest it learned.
 
 
 def test_it_goes_on_from_what_was_kept(features):

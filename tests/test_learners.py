@@ -105,6 +105,7 @@ def test_those_who_hear_show_what_is_asked_for_and_without_words_something_else(
 def test_the_same_seed_gives_the_same_ranker(tiny, name):
     log = log_for(tiny, 0).rows(slice(300))
     one, same = (fitted(name, tiny, log).scores(seen(tiny)) for _ in "ab")
+    assert not np.isnan(one).any()
     np.testing.assert_array_equal(one, same)
 
 
