@@ -309,9 +309,18 @@ class ParserRanker:
         """Returns the met share of the weight of what was understood, [batch, num_candidates]; 0 if nothing was."""
         candidates = observation.candidates
         scores = np.repeat(self._tie[None], observation.batch, axis=0) if candidates is None else self._tie[candidates]
-        for row in range(observation.batch):
-            for share, met in self._weighed(observation, row):
-                scores[row] += share * (met if candidates is None else met[candidates[row]])
+        weighed = [self._weighed(observation, row) for row in range(observation.batch)]
+        masks = {id(met): met for conditions in weighed for _, met in conditions}
+        place_of = {key: place for place, key in enumerate(masks)}
+        met = np.stack([*masks.values()]) if masks else np.empty((0, self.catalogue.num_items), np.bool_)
+        # All first conditions at once, then all second ones: each row's shares are added in their own order.
+        for nth in range(max(map(len, weighed), default=0)):
+            rows = np.array([row for row, conditions in enumerate(weighed) if len(conditions) > nth])
+            shares = np.array([weighed[row][nth][0] for row in rows], np.float32)
+            places = np.array([place_of[id(weighed[row][nth][1])] for row in rows])
+            scores[rows] += shares[:, None] * (
+                met[places] if candidates is None else met[places[:, None], candidates[rows]]
+            )
         return scores
 
     def _weighed(self, observation: Observation, row: int) -> list[tuple[np.float32, Bools]]:
