@@ -23,7 +23,7 @@ from torch import Tensor
 from instructrec.agents.click_regression import fit_clicks
 from instructrec.agents.scorer import Query, ScorerInputs, SlateScorer
 
-POINTS = 10.0
+POINTS = 5.0
 """Points of score per unit of log-odds: the policy is that much surer than a click is."""
 _ITEM_EFFECT = 0.3
 """Prior standard deviation of an item's own effect, in log-odds."""
