@@ -134,7 +134,7 @@ def listed(given: str) -> list[str]:
 
 
 def settings(given: Sequence[str]) -> dict[str, Any]:
-    """Reads settings given as ``NAME=VALUE``, values as in YAML.
+    """Reads settings given as ``NAME=VALUE``, values as in YAML; ``none`` stands for None.
 
     Raises:
         UserError: If one has no ``=`` or its value is not YAML.
@@ -147,7 +147,7 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
         if not mark or not name:
             raise UserError(f"a setting is NAME=VALUE, such as learning_rate=3e-4; got {entry!r}")
         try:
-            read = yaml.safe_load(value)
+            read = None if value.strip().lower() == "none" else yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise UserError(f"the value of {name} is not a number, a word or a list: {value!r}") from error
         # YAML takes 3e-4 for a word, since it lacks a point; people mean the number.

@@ -68,7 +68,7 @@ def configured(
 
 def _converted(hint: Any, value: Any, name: str) -> Any:
     if type(None) in get_args(hint):
-        if value is None or str(value).lower() == "none":
+        if value is None:
             return None
         (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
     if dataclasses.is_dataclass(hint):

@@ -246,9 +246,9 @@ def test_worlds_are_known_by_their_short_names() -> None:
         world_name("instructrec/Tny-v0")
 
 
-def test_settings_are_read_as_people_write_numbers() -> None:
-    assert settings(["a=3e-4", "b=2", "c=true", "d=[1, 2]", "e=minilm", "f.g=null"]) == {
-        "a": 3e-4, "b": 2, "c": True, "d": [1, 2], "e": "minilm", "f.g": None,
+def test_settings_are_read_as_people_write_numbers_and_nothing() -> None:
+    assert settings(["a=3e-4", "b=2", "c=true", "d=[1, 2]", "e=minilm", "f.g=null", "h=none", "i=None"]) == {
+        "a": 3e-4, "b": 2, "c": True, "d": [1, 2], "e": "minilm", "f.g": None, "h": None, "i": None,
     }  # fmt: skip
 
 

@@ -213,9 +213,8 @@ def test_as_many_candidates_as_items_are_the_whole_catalogue():
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("value", ["none", "None", None])
-def test_a_setting_that_may_be_none_is_set_so_by_its_word(value):
-    assert configured(SlatePPOConfig, {"candidates": value}).candidates is None
+def test_a_setting_that_may_be_none_can_be_set_so():
+    assert configured(SlatePPOConfig, {"candidates": None}).candidates is None
 
 
 @pytest.mark.parametrize("candidates", [10, 16])
